@@ -1,0 +1,192 @@
+"""A checkpoint is a folder: `card.json` beside one or more safetensors files.
+
+The card lists every file with its size and sha256, and carries a hash of its own text, so a byte that changed anywhere
+is found before a weight is used. Folders are written beside their place and renamed, so none is ever seen half-written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+CARD = "card.json"
+MAX_SHARD_BYTES = 1 << 30
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is missing, incomplete, damaged or of the wrong kind; the message names the file."""
+
+
+def write(
+    folder: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor],
+    card: Mapping[str, Any],
+    dtype: torch.dtype | None = None,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+) -> Path:
+    """Write a checkpoint folder, replacing an older checkpoint there, and return its path.
+
+    `tensors` may be memory-mapped: they are copied shard by shard, so the extra memory is one shard.
+    `dtype` is the storage type of matrices and kernels; vectors (biases, norm scales, statistics) are few and keep
+    their precision. No two tensors may share memory. `card` gets the keys "files" and "sha256".
+    Raises CheckpointError where `folder` holds anything but a checkpoint, or a weight is not finite in its new type.
+    """
+    with replacing(folder) as staging:
+        files: dict[str, dict[str, Any]] = {}
+        shards = _shards(tensors, dtype, max_shard_bytes)
+        for number, names in enumerate(shards, 1):
+            suffix = f"-{number:05d}-of-{len(shards):05d}" if len(shards) > 1 else ""
+            path = staging / f"weights{suffix}.safetensors"
+            save_file({name: _stored(name, tensors[name], dtype) for name in names}, path)
+            files[path.name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        body = {key: value for key, value in card.items() if key not in ("files", "sha256")}
+        (staging / CARD).write_bytes(_card_text({**body, "files": files}))
+    return Path(folder)
+
+
+def read_card(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """The card of a checkpoint folder, checked against its own hash. Reads no weights."""
+    path = Path(folder) / CARD
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"no checkpoint in {folder}: {path} cannot be read ({error.strerror})") from error
+    damaged = CheckpointError(f"{path} is damaged or was edited; get the checkpoint again from its source")
+    try:
+        card = json.loads(raw)
+        # Comparing the text, not only the hash, also catches a changed byte that means nothing to JSON.
+        intact = isinstance(card, dict) and _card_text(card) == raw.replace(b"\r\n", b"\n")
+    except (ValueError, RecursionError) as error:
+        raise damaged from error
+    if not intact:
+        raise damaged
+    return card
+
+
+def read_tensors(folder: str | os.PathLike[str], verify: bool = True) -> dict[str, Tensor]:
+    """All tensors of a checkpoint folder, on the CPU and backed by the files (memory-mapped), in their stored type.
+
+    With `verify` every file is first read through once against the card's size and sha256.
+    Raises CheckpointError naming the first file that is missing, truncated or changed.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, facts in read_card(folder)["files"].items():
+        path = Path(folder) / Path(name).name  # a card never points outside its folder
+        if verify:
+            _check(path, **facts)
+        try:
+            tensors.update(load_file(path))
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{path} cannot be read as safetensors ({error}); get it again") from error
+    return tensors
+
+
+def read_checked(folder: str | os.PathLike[str], kind: str) -> dict[str, Any]:
+    """The card, refused unless it describes a checkpoint of `kind` ("tokenizer" or "transformer")."""
+    card = read_card(folder)
+    if card.get("kind") != kind:
+        raise CheckpointError(f"{folder} holds a {card.get('kind', 'thing of no kind')}; give the folder of a {kind}")
+    return card
+
+
+@contextmanager
+def replacing(folder: str | os.PathLike[str], expected: Collection[str] = ()) -> Iterator[Path]:
+    """A new folder beside `folder` to fill; it takes that place on a clean exit and vanishes on an exception.
+
+    What stood there is removed, so it is refused beforehand if it holds anything but a card, safetensors files and
+    the `expected` names.
+    """
+    target = Path(folder).absolute()
+    _refuse_foreign(target, expected)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        staging = workshop / "new"
+        staging.mkdir()
+        yield staging
+        if target.exists():
+            target.rename(workshop / "old")
+        staging.rename(target)
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+
+
+def _refuse_foreign(target: Path, expected: Collection[str]) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise CheckpointError(f"{target} is a file; give a folder to write the checkpoint to")
+    foreign = [p.name for p in target.iterdir() if p.name not in (CARD, *expected) and p.suffix != ".safetensors"]
+    if foreign:
+        raise CheckpointError(f"{target} holds {min(foreign)!r}, which is no part of a checkpoint; give a new folder")
+
+
+def _shards(tensors: Mapping[str, Tensor], dtype: torch.dtype | None, max_bytes: int) -> list[list[str]]:
+    shards: list[list[str]] = []
+    room = 0
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        width = dtype.itemsize if dtype and _is_cast(tensor) else tensor.element_size()
+        size = tensor.numel() * width
+        if size > room or not shards:
+            shards.append([])
+            room = max_bytes
+        shards[-1].append(name)
+        room -= size
+    return shards
+
+
+def _is_cast(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.ndim >= 2
+
+
+def _stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    tensor = tensor.detach().cpu()
+    if dtype and _is_cast(tensor):
+        tensor = tensor.to(dtype)
+    # A sum is finite only if every term is, and needs no mask as large as the tensor; overflow is ruled out in float64.
+    if tensor.is_floating_point() and not math.isfinite(tensor.sum(dtype=torch.float64).item()):
+        raise CheckpointError(f"{name} holds values that are not finite as {tensor.dtype}; refuse to save it")
+    return tensor.contiguous()
+
+
+def _check(path: Path, bytes: int, sha256: str) -> None:
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing; get the checkpoint again from its source")
+    size = path.stat().st_size
+    if size != bytes:
+        raise CheckpointError(f"{path} has {size:,} bytes instead of {bytes:,} (truncated?); get it again")
+    if _sha256(path) != sha256:
+        raise CheckpointError(f"{path} is damaged (its sha256 differs from the card's); get it again")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+
+
+def _digest(file: Any) -> str:
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _card_text(card: Mapping[str, Any]) -> bytes:
+    body = {key: value for key, value in card.items() if key != "sha256"}
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    whole = {**body, "sha256": hashlib.sha256(canonical.encode()).hexdigest()}
+    return (json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
