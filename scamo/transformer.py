@@ -1,0 +1,363 @@
+"""Prefix transformer: text embeddings in front, motion tokens behind, one token predicted after the other.
+
+It knows token ids and embeddings, nothing of text or of motion. Text slots see each other both ways; a motion token
+sees all text and its own past. Parameter names and arithmetic are those of the released checkpoints.
+
+Shape suffixes: b batch, l text slots, n motion tokens, s all slots (l + n), d text width, c model width, h heads,
+e head size, v rows of the head.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scamo import checkpoint
+
+
+class Size(NamedTuple):
+    """Shape of the blocks; `width` is a multiple of `heads`."""
+
+    layers: int
+    heads: int
+    width: int
+
+
+SIZES: dict[str, Size] = {
+    "0.3M": Size(4, 4, 64),
+    "1M": Size(4, 4, 128),
+    "4M": Size(4, 8, 256),
+    "44M": Size(8, 8, 512),
+    "111M": Size(12, 12, 768),
+    "343M": Size(24, 16, 1024),
+    "775M": Size(36, 20, 1280),
+    "1B": Size(48, 24, 1536),
+    "3B": Size(24, 32, 3200),
+    "7B": Size(32, 32, 4096),
+    "13B": Size(40, 40, 5120),
+    "30B": Size(60, 52, 6656),
+    "65B": Size(80, 64, 8192),
+}
+"""Named sizes: the first three are this project's (by non-vocabulary parameters), the others the authors'."""
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Shape of a transformer.
+
+    codebook_size: the real number of codes K; id K ends a motion, id K + 1 pads a batch.
+    text_width: width of one text embedding. tied: head and embedding are one matrix (then the head has a padding row,
+    which must never be sampled). max_positions: text + motion slots seen in training; more work, but are new to it.
+    """
+
+    codebook_size: int
+    layers: int
+    heads: int
+    width: int
+    text_width: int
+    tied: bool = False
+    max_positions: int = 201
+
+    def __post_init__(self) -> None:
+        if min(self.codebook_size, self.layers, self.heads, self.width, self.text_width) < 1:
+            raise ValueError(f"every number of {self} must be at least 1")
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} does not split into {self.heads} heads of even size; change one")
+
+    @property
+    def end_id(self) -> int:
+        """The token that ends a motion."""
+        return self.codebook_size
+
+    @property
+    def pad_id(self) -> int:
+        """The token that fills shorter rows of a training batch."""
+        return self.codebook_size + 1
+
+    @property
+    def hidden(self) -> int:
+        """Width inside the feed-forward network: 8/3 of the model's, rounded up to a multiple of 256."""
+        return math.ceil(int(8 * self.width / 3) / 256) * 256
+
+    @property
+    def head_rows(self) -> int:
+        """Rows of the head: K + 1, or K + 2 when tied."""
+        return self.codebook_size + (2 if self.tied else 1)
+
+
+def size_name(layers: int, width: int) -> str | None:
+    """The name of the size with this shape, or None."""
+    return next((name for name, size in SIZES.items() if (size.layers, size.width) == (layers, width)), None)
+
+
+class ParameterCounts(NamedTuple):
+    """Parameters by the paper's split: `vocabulary` is embedding and head, a tied matrix counted once."""
+
+    vocabulary: int
+    non_vocabulary: int
+
+
+_Rotary = tuple[Tensor, Tensor]  # cosine and sine of the slots' angles, float32 [b, s, e / 2]
+
+
+class _Past(NamedTuple):
+    """One layer's part of a Cache: [b, h, s, e] each, of which `length` slots are filled."""
+
+    keys: Tensor
+    values: Tensor
+    length: int
+
+
+@dataclass
+class Cache:
+    """Keys and values of every slot so far, in room reserved for all of them. One per generation, never shared."""
+
+    keys: list[Tensor]  # per layer [b, h, s, e]
+    values: list[Tensor]
+    rotary: _Rotary
+    seen_bs: Tensor | None  # False where a text slot is padding; None where no row has any
+    length: int  # slots filled
+
+    @property
+    def room(self) -> int:
+        """Tokens that still fit."""
+        return self.keys[0].shape[2] - self.length
+
+
+class _RMSNorm(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.scale.shape, self.scale, eps=1e-5)
+
+
+class _Attention(nn.Module):
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.c_attn = nn.Linear(config.width, 3 * config.width, bias=False)
+        self.c_proj = nn.Linear(config.width, config.width, bias=False)
+
+    def forward(self, x: Tensor, rotary: _Rotary, mask: Tensor | None, past: _Past | None = None) -> Tensor:
+        b, s, c = x.shape
+        qkv = self.c_attn(x).view(b, s, 3, self.heads, c // self.heads)
+        q, k = rotate(qkv[:, :, :2], *(angle[:, :, None, None] for angle in rotary)).permute(2, 0, 3, 1, 4)
+        v = qkv[:, :, 2].transpose(1, 2)
+        if past is not None:
+            end = past.length + s
+            past.keys[:, :, past.length : end] = k
+            past.values[:, :, past.length : end] = v
+            k, v = past.keys[:, :, :end], past.values[:, :, :end]
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.c_proj(y.transpose(1, 2).reshape(b, s, c))
+
+
+class _FeedForward(nn.Module):
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.c_fc1 = nn.Linear(config.width, config.hidden, bias=False)
+        self.c_fc2 = nn.Linear(config.width, config.hidden, bias=False)
+        self.c_proj = nn.Linear(config.hidden, config.width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c_proj(F.silu(self.c_fc1(x)) * self.c_fc2(x))
+
+
+class _Block(nn.Module):
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.rms_1 = _RMSNorm(config.width)
+        self.attn = _Attention(config)
+        self.rms_2 = _RMSNorm(config.width)
+        self.mlp = _FeedForward(config)
+
+    def forward(self, x: Tensor, rotary: _Rotary, mask: Tensor | None, past: _Past | None = None) -> Tensor:
+        x = x + self.attn(self.rms_1(x), rotary, mask, past)
+        return x + self.mlp(self.rms_2(x))
+
+
+class _Trunk(nn.Module):
+    """Nothing but the outer name the released parameters carry."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.wte = nn.Embedding(config.codebook_size + 2, config.width)
+        self.h = nn.ModuleList(_Block(config) for _ in range(config.layers))
+        self.ln_f = _RMSNorm(config.width)
+
+
+class PrefixTransformer(nn.Module):
+    """Predicts motion tokens from text embeddings and the motion tokens before.
+
+    A fresh one has seedable random weights. Text of every row stands first in its slots, padding (mask False) after it,
+    at least one slot per row is text. Padding changes nothing: positions count a row's own text, then its motion.
+    """
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.llama_proj = nn.Linear(config.text_width, config.width)
+        self.transformer = _Trunk(config)
+        self.lm_head = nn.Linear(config.width, config.head_rows, bias=False)
+        self._initialise()
+        self._tie()
+
+    def _initialise(self) -> None:
+        std = 0.5 / math.sqrt(self.config.width)  # 0.022 at the width of 44M; small widths need more to start to learn
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2:
+                # Two sums per block enter the residual stream; scaled so, its size does not grow with depth.
+                depth = math.sqrt(2 * self.config.layers) if name.endswith("c_proj.weight") else 1.0
+                nn.init.normal_(parameter, std=std / depth)
+        nn.init.zeros_(self.llama_proj.bias)
+
+    def _tie(self) -> None:
+        if self.config.tied:
+            self.lm_head.weight = self.transformer.wte.weight
+
+    def forward(self, tokens_bn: Tensor, text_bld: Tensor, text_mask_bl: Tensor) -> Tensor:
+        """Logits [b, n + 1, v] of every motion token of a training batch and of what follows the last.
+
+        Row i predicts token i given the text and the tokens before it. tokens: int [b, n], n may be 0; shorter rows are
+        filled with `config.pad_id` (their later logits mean nothing). text: float [b, l, d]; text_mask: bool [b, l].
+        """
+        x_bsc = self.hidden_states(tokens_bn, text_bld, text_mask_bl)
+        slots = text_bld.shape[1]
+        last_text = (text_mask_bl.long().sum(1) - 1).view(-1, 1, 1).expand(-1, 1, x_bsc.shape[-1])
+        x = torch.cat([x_bsc[:, :slots].gather(1, last_text), x_bsc[:, slots:]], dim=1)
+        return self.lm_head(self.transformer.ln_f(x))
+
+    def hidden_states(self, tokens_bn: Tensor, text_bld: Tensor, text_mask_bl: Tensor) -> Tensor:
+        """The stream [b, l + n, c] after the last block, before the final norm; arguments as of `forward`."""
+        x = torch.cat([self._project(text_bld), self.transformer.wte(tokens_bn)], dim=1)
+        rotary = self._rotary(text_mask_bl, tokens_bn.shape[1])
+        mask = _prefix_mask(text_mask_bl, tokens_bn.shape[1])
+        for block in self.transformer.h:
+            x = block(x, rotary, mask)
+        return x
+
+    @torch.inference_mode()
+    def prefill(self, text_bld: Tensor, text_mask_bl: Tensor, max_tokens: int) -> tuple[Tensor, Cache]:
+        """Read the text: logits float32 [b, v] of the first motion token, and a cache with room for `max_tokens`."""
+        mask = text_mask_bl.bool()
+        lengths = mask.sum(1)
+        assert bool((lengths > 0).all()), "every row needs at least one text slot"
+        b, slots, _ = text_bld.shape
+        config = self.config
+        x = self._project(text_bld)
+        shape = (b, config.heads, slots + max_tokens, config.width // config.heads)
+        padded = not bool(mask.all())
+        cache = Cache(
+            keys=[x.new_empty(shape) for _ in range(config.layers)],
+            values=[x.new_empty(shape) for _ in range(config.layers)],
+            rotary=self._rotary(mask, max_tokens),
+            seen_bs=F.pad(mask, (0, max_tokens), value=True) if padded else None,
+            length=0,
+        )
+        x = self._advance(x, cache, _prefix_mask(mask, 0) if padded else None)
+        return self._logits(x[torch.arange(b, device=x.device), lengths - 1]), cache
+
+    @torch.inference_mode()
+    def step(self, tokens_b: Tensor, cache: Cache) -> Tensor:
+        """Append one token per row: logits float32 [b, v] of the next. The cache must have room."""
+        assert cache.room > 0, "the cache is full; prefill with a larger max_tokens"
+        mask = None if cache.seen_bs is None else cache.seen_bs[:, None, None, : cache.length + 1]
+        x = self._advance(self.transformer.wte(tokens_b[:, None]), cache, mask)
+        return self._logits(x[:, 0])
+
+    def _advance(self, x: Tensor, cache: Cache, mask: Tensor | None) -> Tensor:
+        filled = slice(cache.length, cache.length + x.shape[1])
+        cos, sin = cache.rotary
+        rotary = cos[:, filled], sin[:, filled]
+        for block, keys, values in zip(self.transformer.h, cache.keys, cache.values, strict=True):
+            x = block(x, rotary, mask, _Past(keys, values, cache.length))
+        cache.length += x.shape[1]
+        return x
+
+    def _logits(self, x_bc: Tensor) -> Tensor:
+        return self.lm_head(self.transformer.ln_f(x_bc)).float()
+
+    def _project(self, text_bld: Tensor) -> Tensor:
+        return self.llama_proj(text_bld.to(self.llama_proj.weight.dtype))
+
+    def _rotary(self, text_mask_bl: Tensor, tokens: int) -> _Rotary:
+        """Cosine and sine float32 [b, l + tokens, e / 2]: text counts from 0, a row's motion right after its text."""
+        b, slots = text_mask_bl.shape
+        device = text_mask_bl.device
+        text = torch.arange(slots, device=device).expand(b, -1)
+        motion = text_mask_bl.long().sum(1, keepdim=True) + torch.arange(tokens, device=device)
+        half = self.config.width // self.config.heads // 2
+        theta = 10000 ** (-torch.arange(half, device=device, dtype=torch.float32) / half)
+        angle = torch.cat([text, motion], dim=1)[..., None] * theta
+        return angle.cos(), angle.sin()
+
+    def parameter_counts(self) -> ParameterCounts:
+        """Exact counts; works on the meta device too."""
+        total = sum(parameter.numel() for parameter in self.parameters())
+        vocabulary = self.transformer.wte.weight.numel() + (0 if self.config.tied else self.lm_head.weight.numel())
+        return ParameterCounts(vocabulary, total - vocabulary)
+
+    def save_pretrained(
+        self, folder: str | os.PathLike[str], card: Mapping[str, Any] | None = None, dtype: torch.dtype | None = None
+    ) -> Path:
+        """Write weights and a card; `dtype` is the storage type of the matrices. A tied matrix is stored once."""
+        tensors = self.state_dict()
+        if self.config.tied:
+            del tensors["lm_head.weight"]
+        name = size_name(self.config.layers, self.config.width) or f"{self.config.layers}x{self.config.width}"
+        whole = {"kind": "transformer", "name": name, **(card or {}), "config": asdict(self.config)}
+        return checkpoint.write(folder, tensors, whole, dtype)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | os.PathLike[str],
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+        verify: bool = True,
+    ) -> PrefixTransformer:
+        """Load a transformer's folder, ready to use. Raises CheckpointError if it is missing or damaged.
+
+        `dtype` is the type to compute in; by default the stored one, except that float16 is computed in float32.
+        """
+        card = checkpoint.read_checked(folder, "transformer")
+        config = TransformerConfig(**card["config"])
+        tensors = checkpoint.read_tensors(folder, verify)
+        if config.tied:
+            tensors["lm_head.weight"] = tensors["transformer.wte.weight"]
+        stored = tensors["lm_head.weight"].dtype
+        dtype = dtype or (torch.float32 if stored == torch.float16 else stored)
+        with torch.device("meta"):
+            model = cls(config)
+        model.load_state_dict({name: tensor.to(device, dtype) for name, tensor in tensors.items()}, assign=True)
+        model._tie()
+        return model.eval().requires_grad_(False)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn interleaved pairs of the last axis by an angle each, in float32; cos and sin have half that axis."""
+    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+    turned = torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1)
+    return turned.flatten(-2).to(x.dtype)
+
+
+def _prefix_mask(text_mask_bl: Tensor, tokens: int) -> Tensor:
+    """Who sees whom, bool [b, 1, s, s] (query, key): all real text is seen, motion is seen by itself and its future.
+
+    A padding slot sees itself as well, lest its softmax over nothing spread NaN.
+    """
+    slots = text_mask_bl.shape[1]
+    causal = torch.ones(slots + tokens, slots + tokens, dtype=torch.bool, device=text_mask_bl.device).tril()
+    causal[:, :slots] = False
+    causal.fill_diagonal_(True)
+    return causal | F.pad(text_mask_bl.bool(), (0, tokens))[:, None, None, :]
