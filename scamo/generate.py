@@ -1,0 +1,443 @@
+"""From a prompt to a motion: the text prefix, the token loop, the decoder.
+
+Sampling is the only random step, and every row draws from a generator of its own seed: the same seed gives the same
+tokens alone, in a batch, or beside other models.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import math
+import operator
+import secrets
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from scamo.motion import FPS, Motion
+from scamo.text import MAX_WORD_PIECES, TextEncoder, load_text_encoder
+from scamo.tokenizer import MotionTokenizer, TokenizerConfig, codebook_label
+from scamo.transformer import PrefixTransformer, TransformerConfig, size_name
+
+MAX_CHARACTERS = 1_000
+MAX_SECONDS = 60.0
+DEFAULT_MAX_TOKENS = 50  # the reference's
+KIT_FEATURES, KIT_FPS = 251, 12.5
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is asked for: words in any script, and how long it shall last (None: the model decides).
+
+    `text` is None only where a ready embedding took the place of words. ValueError for an empty or overlong text and
+    for seconds that are no length.
+    """
+
+    text: str | None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.text is not None:
+            object.__setattr__(self, "text", _checked_text(self.text))
+        if self.seconds is not None:
+            object.__setattr__(self, "seconds", _checked_seconds(self.seconds))
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn. seed None: a fresh one, resolved when it is used. temperature 0: always the likeliest.
+
+    top_k keeps the k likeliest tokens, top_p the fewest likeliest that hold this share of the probability.
+    """
+
+    seed: int | None = None
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.seed is not None:
+            object.__setattr__(self, "seed", _checked_integer("seed", self.seed, 0))
+        if self.top_k is not None:
+            object.__setattr__(self, "top_k", _checked_integer("top_k", self.top_k, 1))
+        if not (_is_number(self.temperature) and self.temperature >= 0):
+            raise ValueError(f"temperature {self.temperature} makes no sense; give 0 (always the likeliest) or more")
+        if self.top_p is not None and not (_is_number(self.top_p) and 0 < self.top_p <= 1):
+            raise ValueError(f"top_p {self.top_p} is no share of probability; give a number above 0 and up to 1")
+
+    def resolved(self) -> Sampling:
+        """The same with a definite seed."""
+        return self if self.seed is not None else replace(self, seed=secrets.randbelow(2**31))
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model is, known before its weights are loaded. Bytes are of transformer and tokenizer together.
+
+    codebook is the label ("256" has 240 codes: see levels); memory_bytes is needed on the model's device in its own
+    type, without the text encoder. metrics, training and sampling come from the checkpoint's card as they are; sampling
+    holds the model's defaults. sha256 is the hash of the transformer's card, which holds those of all its files.
+    """
+
+    name: str
+    source: str  # "bundled", "local" or "hub"
+    location: str  # folder, or owner/name@revision
+    tokenizer: TokenizerConfig
+    transformer: TransformerConfig
+    text_encoder: str | None
+    disk_bytes: int = 0
+    memory_bytes: int = 0
+    licence: str = "not stated"
+    data: str = "not stated"
+    attribution: str = ""
+    metrics: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    training: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    sampling: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    sha256: str = ""
+
+    @property
+    def codebook(self) -> int:
+        """Nominal size of the codebook, 256 ... 65536."""
+        return codebook_label(self.tokenizer.levels)
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The codebook's levels, which are what counts."""
+        return self.tokenizer.levels
+
+    @property
+    def size(self) -> str:
+        """Name of the transformer's size, or layers x width where it has none."""
+        shape = self.transformer
+        return size_name(shape.layers, shape.width) or f"{shape.layers}x{shape.width}"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A motion and everything needed to make it again. tokens: int64 [n]; seconds: the time it took."""
+
+    prompt: Prompt
+    sampling: Sampling
+    tokens: NDArray[np.int64]
+    motion: Motion
+    card: ModelCard
+    seconds: float
+
+
+class Generator:
+    """A tokenizer and a transformer that go together, and the text encoder they were trained with.
+
+    The encoder is loaded by the first prompt that needs it; give one to share it between models. With
+    `release_text_encoder` its memory is freed after each use. Holds no state of a generation: threads may share it.
+    """
+
+    def __init__(
+        self,
+        tokenizer: MotionTokenizer,
+        transformer: PrefixTransformer,
+        card: ModelCard | None = None,
+        text_encoder: TextEncoder | None = None,
+        release_text_encoder: bool = False,
+    ) -> None:
+        codes = transformer.config.codebook_size
+        if tokenizer.codebook_size != codes:
+            raise ValueError(
+                f"the transformer predicts {codes} codes and the tokenizer has {tokenizer.codebook_size}; "
+                "load the pair that was trained together"
+            )
+        self.tokenizer = tokenizer.eval()
+        self.transformer = transformer.eval()
+        self.card = card or ModelCard("unnamed", "local", "", tokenizer.config, transformer.config, None)
+        self._text_encoder = text_encoder
+        self._release = release_text_encoder
+
+    @property
+    def device(self) -> torch.device:
+        """Where the transformer is."""
+        return self.transformer.lm_head.weight.device
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of the motions: 20, or KIT-ML's 12.5."""
+        return KIT_FPS if self.tokenizer.config.features == KIT_FEATURES else FPS
+
+    @property
+    def text_encoder(self) -> TextEncoder:
+        """The encoder prompts go through. ValueError where the model's is not known."""
+        if self._text_encoder is None:
+            if self.card.text_encoder is None:
+                raise ValueError("this model's text encoder is not known; give embedding= or load(text_encoder=)")
+            self._text_encoder = load_text_encoder(self.card.text_encoder)
+        return self._text_encoder
+
+    def generate(
+        self,
+        prompt: str | Prompt | None = None,
+        *,
+        seconds: float | None = None,
+        seed: int | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        max_tokens: int = DEFAULT_MAX_TOKENS,
+        embedding: ArrayLike | Tensor | None = None,
+        on_token: Callable[[int], None] | None = None,
+    ) -> Generation:
+        """One motion for one prompt, or for a ready text embedding float [L, D] in its place.
+
+        seconds: exactly this length, to a fifth of a second; None: until the model ends it, at most `max_tokens`.
+        temperature, top_k, top_p: None takes the model's own (see Sampling). on_token(count) is called after every
+        token and may raise to stop. ValueError for input that cannot be meant.
+        """
+        stream = self.stream(
+            prompt,
+            seconds=seconds,
+            seed=seed,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            max_tokens=max_tokens,
+            embedding=embedding,
+        )
+        return _run(stream, on_token)
+
+    def generate_batch(
+        self,
+        prompts: Sequence[str | Prompt],
+        *,
+        seconds: float | None = None,
+        seed: int | Sequence[int] | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        max_tokens: int = DEFAULT_MAX_TOKENS,
+        on_token: Callable[[int], None] | None = None,
+    ) -> list[Generation]:
+        """One motion per prompt, in one pass. `seed` is one for all rows, or one per row for samples that differ.
+
+        Every row is what it would be alone with its seed; the time of each is that of the batch.
+        """
+        sampling = self._sampling(None, temperature, top_k, top_p)
+        rows = [_as_prompt(prompt, seconds) for prompt in prompts]
+        seeds = list(seed) if isinstance(seed, Sequence) else [seed] * len(rows)
+        if not rows or len(seeds) != len(rows):
+            raise ValueError(f"{len(rows)} prompts and {len(seeds)} seeds; give a prompt or more and one seed each")
+        samplings = [replace(sampling, seed=one).resolved() for one in seeds]
+        return _run(self._stream(rows, samplings, max_tokens, None), on_token)
+
+    def stream(
+        self,
+        prompt: str | Prompt | None = None,
+        *,
+        seconds: float | None = None,
+        seed: int | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        max_tokens: int = DEFAULT_MAX_TOKENS,
+        embedding: ArrayLike | Tensor | None = None,
+    ) -> collections.abc.Generator[int, None, Generation]:
+        """`generate` token by token: yields the number of tokens so far, and returns the Generation (`yield from`).
+
+        Arguments are checked at once, before the first token is asked for. Close it to stop.
+        """
+        sampling = self._sampling(seed, temperature, top_k, top_p).resolved()
+        if prompt is None and embedding is None:
+            raise ValueError('there is no prompt; say what should happen, e.g. "a person walks forward"')
+        rows = [_as_prompt(prompt, seconds)]
+        ready = None if embedding is None else self._checked_embedding(embedding)
+        return _single(self._stream(rows, [sampling], max_tokens, ready))
+
+    def _sampling(
+        self, seed: int | None, temperature: float | None, top_k: int | None, top_p: float | None
+    ) -> Sampling:
+        given = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return Sampling(seed=seed, **{**self.card.sampling, **chosen})
+
+    def _stream(
+        self, prompts: list[Prompt], samplings: list[Sampling], max_tokens: int, embedding: Tensor | None
+    ) -> collections.abc.Generator[int, None, list[Generation]]:
+        max_tokens = _checked_integer("max_tokens", max_tokens, 1)
+        rows = [
+            _Row(sampling, None if prompt.seconds is None else self._token_count(prompt.seconds), max_tokens)
+            for prompt, sampling in zip(prompts, samplings, strict=True)
+        ]
+        return self._steps(prompts, rows, embedding)
+
+    def _steps(
+        self, prompts: list[Prompt], rows: list[_Row], embedding: Tensor | None
+    ) -> collections.abc.Generator[int, None, list[Generation]]:
+        start = time.perf_counter()
+        yield from self._predict(rows, *self._prefix(prompts, embedding))
+        tokens = [np.array(row.tokens or [1], dtype=np.int64) for row in rows]  # as the reference for an end at once
+        motions = [Motion(self.tokenizer.decode(ids), self.fps) for ids in tokens]
+        took = time.perf_counter() - start
+        return [
+            Generation(prompt, row.sampling, ids, motion, self.card, took)
+            for prompt, row, ids, motion in zip(prompts, rows, tokens, motions, strict=True)
+        ]
+
+    def _predict(self, rows: list[_Row], text_bld: Tensor, mask_bl: Tensor) -> collections.abc.Iterator[int]:
+        limit = max(row.limit for row in rows)
+        config = self.transformer.config
+        positions = mask_bl.shape[1] + limit
+        if positions > config.max_positions:
+            warnings.warn(
+                f"text and motion may take {positions} positions and this model never saw more than "
+                f"{config.max_positions}: what comes late may look odd",
+                stacklevel=2,
+            )
+        logits, cache = self.transformer.prefill(text_bld, mask_bl, limit)
+        for count in range(1, limit + 1):
+            logits_bv = logits.double().cpu().numpy()
+            chosen = [row.choose(logits_v, config.end_id) for row, logits_v in zip(rows, logits_bv, strict=True)]
+            yield count
+            if all(row.done for row in rows):
+                return
+            logits = self.transformer.step(torch.tensor(chosen, device=self.device), cache)
+
+    def _prefix(self, prompts: list[Prompt], embedding: Tensor | None) -> tuple[Tensor, Tensor]:
+        if embedding is not None:
+            return embedding[None].to(self.device), torch.ones(1, len(embedding), dtype=torch.bool, device=self.device)
+        encoder = self.text_encoder
+        text_bld, mask_bl = encoder.encode([prompt.text or "" for prompt in prompts])
+        if self._release:
+            encoder.release()
+        self._check_width(text_bld.shape[-1])
+        if mask_bl.shape[1] >= MAX_WORD_PIECES and any(len(p.text or "") > MAX_WORD_PIECES for p in prompts):
+            warnings.warn(f"a prompt reaches {MAX_WORD_PIECES} word pieces; what comes after is not read", stacklevel=2)
+        return text_bld.to(self.device), mask_bl.to(self.device)
+
+    def _checked_embedding(self, embedding: ArrayLike | Tensor) -> Tensor:
+        ready = embedding if isinstance(embedding, Tensor) else torch.as_tensor(np.array(embedding, dtype=np.float32))
+        if ready.ndim != 2 or len(ready) == 0:
+            raise ValueError(f"the embedding has shape {list(ready.shape)}; give one vector per word piece, [L, D]")
+        self._check_width(ready.shape[1])
+        if not torch.isfinite(ready).all():
+            raise ValueError("the embedding holds NaN or infinite values; compute it again")
+        if len(ready) > MAX_WORD_PIECES:
+            warnings.warn(f"of {len(ready)} embedding vectors only {MAX_WORD_PIECES} are read", stacklevel=2)
+        return ready[:MAX_WORD_PIECES]
+
+    def _check_width(self, width: int) -> None:
+        wanted = self.transformer.config.text_width
+        if width != wanted:
+            raise ValueError(
+                f"the text embedding is {width} wide and this model reads {wanted}; "
+                f"use its own text encoder ({self.card.text_encoder or 'not recorded'})"
+            )
+
+    def _token_count(self, seconds: float) -> int:
+        return max(1, round(seconds * self.fps / self.tokenizer.frames_per_token))
+
+
+class _Row:
+    """One motion in the making: its tokens, its random numbers and when it is over."""
+
+    def __init__(self, sampling: Sampling, exact: int | None, max_tokens: int) -> None:
+        assert sampling.seed is not None
+        self.sampling = sampling
+        self.exact = exact is not None
+        self.limit = max_tokens if exact is None else exact
+        self.tokens: list[int] = []
+        self.done = False
+        self._random = np.random.default_rng(sampling.seed)
+
+    def choose(self, logits_v: NDArray[np.float64], end_id: int) -> int:
+        """Draw the next token from logits float64 [v] and keep it; a row that is over only fills its place."""
+        if self.done:
+            return 0
+        # The padding id, where a tied head has one, is never a choice; the end is none while the length is not reached.
+        token = draw(logits_v[: end_id + (0 if self.exact else 1)], self.sampling, self._random.random())
+        if token == end_id:
+            self.done = True
+            return 0
+        self.tokens.append(token)
+        self.done = len(self.tokens) == self.limit
+        return token
+
+
+def draw(logits_v: NDArray[np.float64], sampling: Sampling, uniform: float) -> int:
+    """The token that `uniform` in [0, 1) picks from logits float64 [v]: the inverse of their distribution's sum.
+
+    In float64, so that rounding noise of a device or a batch moves the choice as rarely as can be.
+    """
+    if sampling.temperature == 0:
+        return int(np.argmax(logits_v))
+    with np.errstate(over="ignore"):  # a tiny temperature may send all but the likeliest to -infinity, as it should
+        scaled = (logits_v - logits_v.max()) / sampling.temperature
+    if sampling.top_k is not None and sampling.top_k < len(scaled):
+        scaled = np.where(scaled >= np.partition(scaled, -sampling.top_k)[-sampling.top_k], scaled, -np.inf)
+    weight = np.exp(scaled)
+    if sampling.top_p is not None:
+        order = np.argsort(-weight, kind="stable")
+        share = np.cumsum(weight[order])
+        weight[order[np.searchsorted(share, sampling.top_p * share[-1]) + 1 :]] = 0.0
+    total = np.cumsum(weight)
+    token = np.searchsorted(total, uniform * total[-1], side="right")
+    return int(min(token, np.searchsorted(total, total[-1])))  # the product may round up to the total itself
+
+
+def _single(
+    stream: collections.abc.Generator[int, None, list[Generation]],
+) -> collections.abc.Generator[int, None, Generation]:
+    generations = yield from stream
+    return generations[0]
+
+
+def _run(stream: collections.abc.Generator[int, None, _T], on_token: Callable[[int], None] | None) -> _T:
+    while True:
+        try:
+            count = next(stream)
+        except StopIteration as stop:
+            return stop.value
+        if on_token is not None:
+            on_token(count)
+
+
+def _as_prompt(prompt: str | Prompt | None, seconds: float | None) -> Prompt:
+    if isinstance(prompt, Prompt):
+        return prompt if seconds is None else replace(prompt, seconds=seconds)
+    return Prompt(prompt, seconds)
+
+
+def _checked_text(text: str) -> str:
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError('the prompt is empty; say what should happen, e.g. "a person walks forward"')
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"the prompt has {len(text):,} characters; shorten it to {MAX_CHARACTERS:,} or fewer")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("the prompt holds half a character (a lone surrogate); type it again") from error
+    return text.strip()
+
+
+def _checked_seconds(seconds: float) -> float:
+    if not _is_number(seconds) or not 0 < seconds <= MAX_SECONDS:
+        raise ValueError(f"a motion cannot last {seconds} seconds; give more than 0 and up to {MAX_SECONDS:g}")
+    return float(seconds)
+
+
+def _checked_integer(name: str, value: int, least: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise ValueError(f"{name} {value!r} makes no sense; give a whole number from {least} up")
+    return number
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.number)) and math.isfinite(value)
