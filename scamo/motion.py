@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,7 @@ def _checked_joints(joints: Array, frames: int = 2) -> Array:
     return joints
 
 
-def _first_facing(joints: Array) -> Array:
+def first_facing(joints: Array) -> Array:
     """Unit forward direction on the floor of every frame, from hips and shoulders. [T, 22, 3] -> [T, 3]."""
     across = (joints[:, 1] - joints[:, 2]) + (joints[:, 16] - joints[:, 17])
     forward = np.cross(across, UP)
@@ -95,7 +96,7 @@ def canonical_joints(joints: Array, lengths: Array | None = BONE_LENGTHS) -> Arr
         joints = with_bone_lengths(joints - joints[:, :1], lengths) + root
     joints = joints - [0.0, joints[..., 1].min(), 0.0]
     joints = joints - joints[0, 0] * [1.0, 0.0, 1.0]
-    return quat_rotate(quat_between(_first_facing(joints[:1]), FORWARD)[:, None], joints)
+    return quat_rotate(quat_between(first_facing(joints[:1]), FORWARD)[:, None], joints)
 
 
 def _facing_rotation(joints: Array) -> Array:
@@ -121,7 +122,7 @@ def _rotations_6d(joints: Array, facing: Array) -> Array:
     local = np.zeros((len(joints), len(MIRROR), 4))
     for chain in CHAINS:
         so_far = facing
-        for parent, child in zip(chain, chain[1:], strict=False):
+        for parent, child in pairwise(chain):
             to_bone = quat_between(RAW_DIRECTIONS[child], joints[:, child] - joints[:, parent])
             local[:, child] = quat_multiply(quat_conjugate(so_far), to_bone)
             so_far = to_bone
@@ -307,18 +308,22 @@ class Statistics:
         """
         if isinstance(batches, np.ndarray):
             batches = [batches]
-        count, total, squares = 0, 0.0, 0.0
+        count, total, squares = 0, np.zeros(()), np.zeros(())
         for batch in batches:
-            batch = np.asarray(batch, dtype=np.float64)
             count += len(batch)
-            total = total + batch.sum(0)
-            squares = squares + (batch**2).sum(0)
+            total = total + np.sum(batch, axis=0, dtype=np.float64)
+            squares = squares + np.square(batch, dtype=np.float64).sum(0)
+        return cls.from_moments(count, total, squares)
+
+    @classmethod
+    def from_moments(cls, count: int, total: Array, squares: Array) -> Statistics:
+        """The same from the number of frames and the float64 sums of features and of their squares, [263] each."""
         if count == 0:
             raise ValueError("No frames to take statistics of; give at least one motion.")
         mean = total / count
         std = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
         joints = joint_count(len(mean))
         edges = np.cumsum([0, 1, 2, 1, 3 * (joints - 1), 6 * (joints - 1), 3 * joints, 4])
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             std[start:end] = std[start:end].mean()
         return cls(mean.astype(np.float32), np.maximum(std, 1e-6).astype(np.float32))

@@ -1,0 +1,29 @@
+"""Turn a finished run into a model folder that the app loads."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+
+def training_facts(args: Any, seconds: float, **amounts: int) -> dict[str, Any]:
+    """What a card says of how a network was made: settings, seed, commit, cost in seconds and on how many threads."""
+    import torch
+
+    settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(args).items() if k not in ("out", "data")}
+    return settings | amounts | {
+        "seconds": round(seconds),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads",
+        "commit": commit(),
+        "date": date.today().isoformat(),
+    }  # fmt: skip
+
+
+def commit() -> str:
+    """The checkout's commit, or "unknown" outside one."""
+    found = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False,
+                           cwd=Path(__file__).parent)  # fmt: skip
+    return found.stdout.strip() or "unknown"

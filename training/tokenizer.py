@@ -1,0 +1,167 @@
+"""Train a Motion FSQ-VAE.
+
+    python -m training.tokenizer --data data/bandai --codebook 1024 --width 160 --out runs/tokenizer-1024
+
+Random windows of the training split, half of them mirrored; the only loss is the reconstruction's L1 on normalised
+features (eq. 4). AdamW, MultiStepLR with its milestone at 0.6, warm-up 0.003 (appendix Tab. 2). Run it again to resume.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from scamo.metrics import codebook_use, mpjpe
+from scamo.motion import Statistics, joints_from_features, mirror_features
+from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
+from training.dataset import Dataset
+from training.loop import Optimisation, Saving, train
+from training.publish import training_facts
+
+
+class Reconstruction:
+    """The tokenizer's objective: windows in, the same windows out."""
+
+    unit = "frames"
+
+    def __init__(
+        self, model: nn.Module, data: Dataset, window: int, batch_size: int, seed: int, statistics: Statistics
+    ) -> None:
+        self.model, self.data, self.window, self.size, self.seed = model, data, window, batch_size, seed
+        self.statistics = statistics
+        self.clips = [clip for clip in data.split("train") if clip.frames >= window]
+        if not self.clips:
+            raise ValueError(f"No training clip has {window} frames; lower --window.")
+        places = np.array([clip.frames - window + 1 for clip in self.clips], dtype=np.float64)
+        self._odds = places / places.sum()
+
+    def batch(self, step: int, part: int, parts: int) -> dict[str, Any]:
+        """Windows float32 [B / parts, window, 263], normalised."""
+        draw = np.random.default_rng([self.seed, step])
+        chosen = draw.choice(len(self.clips), size=self.size, p=self._odds)
+        where, flip = draw.random(self.size), draw.random(self.size) < 0.5
+        rows = []
+        for i in range(part, self.size, parts):
+            clip = self.clips[chosen[i]]
+            start = int(where[i] * (clip.frames - self.window + 1))
+            x = self.data[clip][start : start + self.window]
+            rows.append(mirror_features(x) if flip[i] else x)
+        x = torch.from_numpy(self.statistics.normalise(np.stack(rows)).astype(np.float32))
+        return {"x_btd": x, "share": len(rows) / self.size, "units": x.shape[0] * x.shape[1]}
+
+    def loss(self, model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, float]]:
+        """L1 between windows and their reconstruction."""
+        recon_btd, _ = model(batch["x_btd"])
+        return nn.functional.l1_loss(recon_btd.float(), batch["x_btd"]), {}
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """The metrics of ``measure`` on the validation split."""
+        return measure(model, self.data, "val")
+
+
+@torch.inference_mode()
+def measure(model: Any, data: Dataset, split: str, kind: str = "real") -> dict[str, float]:
+    """Appendix Tab. 3's columns on whole clips of a split: L1 (normalised), MPJPE in mm, share of codes used, entropy.
+
+    MPJPE is pelvis-aligned; ``global_mpjpe`` leaves the root's drift in.
+    """
+    was_training = model.training
+    model.eval()
+    total, count, used = 0.0, 0, []
+    errors: dict[bool, list[np.ndarray]] = {True: [], False: []}
+    statistics = Statistics(model.mean.cpu().numpy(), model.std.cpu().numpy())
+    for clip in data.split(split):
+        if clip.labels.get("kind", "real") != kind or clip.frames < model.frames_per_token:
+            continue
+        features = data[clip][: clip.frames // model.frames_per_token * model.frames_per_token]
+        tokens = model.encode(features)
+        recon = model.decode(tokens)
+        total += float(np.abs(statistics.normalise(recon) - statistics.normalise(features)).sum())
+        count += features.size
+        used.append(tokens)
+        truth, guess = joints_from_features(features), joints_from_features(recon)
+        for aligned in errors:
+            errors[aligned].append(mpjpe(guess, truth, aligned=aligned, reduce=False))
+    model.train(was_training)
+    if not used:
+        raise ValueError(f"The split {split!r} has no clips to measure on.")
+    use = codebook_use(np.concatenate(used), model.codebook_size)
+    return {
+        "l1": total / count,
+        "mpjpe_mm": float(1000 * np.concatenate(errors[True]).mean()),
+        "global_mpjpe_mm": float(1000 * np.concatenate(errors[False]).mean()),
+        "usage": use.usage,
+        "entropy": use.entropy,
+    }
+
+
+@dataclass(frozen=True)
+class Args:
+    """Train a Motion FSQ-VAE; run again to resume."""
+
+    data: Path
+    """A dataset folder made by training.prepare."""
+    out: Path
+    """The run's folder; the finished tokenizer is OUT/model."""
+    codebook: int = 1024
+    """Nominal codebook size, one of 16, 64, 256 ... 65536 (appendix Tab. 6)."""
+    width: int = 512
+    """Channels of the convolutions and of the latent (the paper's: 512)."""
+    steps: int = 6000
+    batch: int = 32
+    """Windows a step."""
+    window: int = 64
+    """Frames a window."""
+    lr: float = 8e-4
+    precision: str = "no"
+    seed: int = 0
+    threads: int = 0
+    """CPU threads (0: torch's choice)."""
+    save_every: int = 500
+    validate_every: int = 2000
+
+
+def optimisation(args: Args) -> Optimisation:
+    """Appendix Tab. 2's tokenizer column."""
+    return Optimisation(
+        steps=args.steps, lr=args.lr, schedule="multistep", warmup=0.003, milestone=0.6, precision=args.precision
+    )
+
+
+def main(args: Args) -> None:
+    """Train, measure on the test split, and write the model folder."""
+    if args.codebook not in LEVELS:
+        raise ValueError(f"No codebook {args.codebook}; choose one of {', '.join(map(str, LEVELS))}.")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    data = Dataset(args.data)
+    statistics = data.statistics
+    config = TokenizerConfig(
+        LEVELS[args.codebook], width=args.width, code_width=args.width, features=data.features.shape[1]
+    )
+    model = MotionTokenizer(config, statistics.mean, statistics.std)
+    objective = Reconstruction(model, data, args.window, args.batch, args.seed, statistics)
+    result = train(objective, optimisation(args), args.out, args.seed, Saving(20, args.save_every, args.validate_every))
+    model.cpu()
+    metrics = measure(model, data, "test")
+    card = {
+        "metrics": metrics,
+        "data": data.about.get("source"),
+        "licence": data.about.get("licence"),
+        "attribution": data.about.get("attribution"),
+        "training": training_facts(args, result["seconds"], frames=args.steps * args.batch * args.window),
+    }
+    model.save_pretrained(args.out / "model", card=card)
+    print({"model": str(args.out / "model"), **metrics})
+
+
+if __name__ == "__main__":
+    import tyro
+
+    main(tyro.cli(Args))
