@@ -1,0 +1,253 @@
+"""What every renderer shares: where the figures stand, the camera that sees them, the light, the floor, the colours.
+
+A picture is laid out once, in numpy, for the whole clip. The stick figure, the numpy rasteriser and pyrender then
+only differ in how they fill pixels, so switching between them moves nothing. World: metres, Y up, floor at y = 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+Array = NDArray[np.floating]
+Colour = tuple[float, float, float]
+CameraMode = Literal["follow", "fixed"]
+
+FOCAL = 1.9  # focal length in picture heights: a long lens, so that limbs near the camera are not blown up
+MARGIN = 0.17  # metres kept free round all joints: the head above joint 15, hands and feet beyond the last joints
+SMOOTHING = 0.3  # seconds over which the following camera averages the figure's path
+CELL = 0.5  # metres between the floor's lines
+
+# Core, left limbs, right limbs. One figure alone is told by its sides; several are told by their hue, and within it
+# the left side is the lighter one.
+SOLO = ("#46505f", "#e2783c", "#2b7bba")
+CROWD = (
+    ("#2c5d8f", "#74b3e4", "#1e4a7c"),
+    ("#b4552a", "#f4a463", "#94421d"),
+    ("#2c7a5b", "#77c9a4", "#1d5d45"),
+    ("#6f4a9c", "#b798df", "#553681"),
+    ("#a3365f", "#ea8fb0", "#862a4c"),
+    ("#8a7420", "#d8c158", "#6b5915"),
+)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A clip ready to be drawn.
+
+    figures: [F, T, 22, 3] metres, every figure at its place and as long as the longest (shorter ones hold still).
+    target: [T, 3] what the camera looks at; it moves but never turns. rotation: [3, 3], rows right, up, towards us.
+    distance: metres from the target to the lens. centre: pixel (x, y down) that shows the target.
+    """
+
+    figures: Array
+    target: Array
+    rotation: Array
+    distance: float
+    width: int
+    height: int
+    centre: tuple[float, float]
+    caption_height: int
+
+    @property
+    def focal(self) -> float:
+        """Focal length in pixels."""
+        return FOCAL * min(self.height, self.width)
+
+    @property
+    def light(self) -> Array:
+        """Unit vector [3] towards the light: above, over the camera's left shoulder."""
+        light = self.rotation.T @ np.array([-0.45, 0.0, 0.35]) + np.array([0.0, 1.0, 0.0])
+        return light / np.linalg.norm(light)
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def eye(self, frame: int) -> Array:
+        """Where the lens is at this frame, [3]."""
+        return self.target[frame] + self.distance * self.rotation[2]
+
+    def project(self, points: Array, frame: int) -> tuple[Array, Array]:
+        """World points [..., 3] -> pixels [..., 2] (x right, y down) and depth [...] in metres from the lens."""
+        seen = (points - self.target[frame]) @ self.rotation.T
+        depth = np.maximum(self.distance - seen[..., 2], 0.05)
+        scale = self.focal / depth
+        x = self.centre[0] + seen[..., 0] * scale
+        y = self.centre[1] - seen[..., 1] * scale
+        return np.stack([x, y], axis=-1), depth
+
+    def floor_distance(self) -> Array:
+        """Metres on the floor from below the target to what each pixel sees, [H, W]; infinite above the horizon."""
+        y, x = np.mgrid[0 : self.height, 0 : self.width] + 0.5
+        rays = np.stack(
+            [(x - self.centre[0]) / self.focal, (self.centre[1] - y) / self.focal, -np.ones_like(x)], axis=-1
+        )
+        rays = rays @ self.rotation
+        lens = self.distance * self.rotation[2]
+        down = -rays[..., 1]
+        reach = np.where(down > 1e-6, (lens[1] + self.target[0, 1]) / np.maximum(down, 1e-6), np.inf)
+        with np.errstate(invalid="ignore"):
+            hit = lens[[0, 2]] + rays[..., [0, 2]] * reach[..., None]
+        return np.where(np.isfinite(reach), np.hypot(hit[..., 0], hit[..., 1]), np.inf)
+
+    @property
+    def stage(self) -> float:
+        """Radius in metres of the lit part of the floor; beyond it the floor fades into the background."""
+        return 0.62 * self.distance
+
+
+def as_joints(motion: Any) -> Array:
+    """The joints [T, 22, 3] of a Motion or of an array, checked."""
+    joints = np.asarray(getattr(motion, "joints", motion), dtype=np.float64)
+    if joints.ndim != 3 or joints.shape[1:] != (22, 3):
+        raise ValueError(
+            f"A figure to draw needs joints of shape [frames, 22, 3] in metres, got {list(joints.shape)}; "
+            "turn features into joints with scamo.joints_from_features first."
+        )
+    if len(joints) == 0:
+        raise ValueError("This motion has no frames to draw; ask for a longer one.")
+    if not np.isfinite(joints).all():
+        raise ValueError("This motion holds NaN or infinite positions and cannot be drawn; generate or load it again.")
+    return joints
+
+
+def as_list(motions: Any) -> list[Any]:
+    """One motion or several -> a list."""
+    many = isinstance(motions, Sequence) or (isinstance(motions, np.ndarray) and motions.ndim == 4)
+    return list(motions) if many else [motions]
+
+
+def build_scene(
+    motions: Any,
+    *,
+    size: int | tuple[int, int] = 480,
+    camera: CameraMode = "follow",
+    azimuth: float = -30.0,
+    elevation: float = 16.0,
+    spacing: float = 1.3,
+    caption_lines: int = 0,
+    fps: float = 20.0,
+) -> Scene:
+    """Place the figures and choose a camera that never cuts one off.
+
+    motions: a Motion or joints [T, 22, 3], or a list of them, put side by side `spacing` metres apart (0: where they
+    are). size: pixels, one number or (width, height). azimuth: degrees round the figure; 0 looks it in the face,
+    -90 sees it walk to the right. elevation: degrees above the horizon.
+    """
+    width, height = (size, size) if isinstance(size, int) else size
+    if not (16 <= width <= 8192 and 16 <= height <= 8192):
+        raise ValueError(f"A picture of {width} x {height} pixels cannot be drawn; choose 16 to 8192 a side.")
+    if camera not in ("follow", "fixed"):
+        raise ValueError(f'There is no camera "{camera}"; choose "follow" or "fixed".')
+    clips = [as_joints(motion) for motion in as_list(motions)]
+    if not clips:
+        raise ValueError("There is no motion to draw; pass at least one.")
+    rotation = _camera_rotation(azimuth, elevation)
+    length = max(map(len, clips))
+    figures = np.stack([np.concatenate([c, np.repeat(c[-1:], length - len(c), axis=0)]) for c in clips])
+    row = (np.arange(len(clips)) - (len(clips) - 1) / 2) * spacing
+    figures += row[:, None, None, None] * rotation[0]  # the camera's right is level, so nobody leaves the floor
+    caption_height = round((0.02 + 0.047 * caption_lines) * min(width, height)) if caption_lines else 0
+
+    low, high = figures.min(axis=(0, 1, 2)), figures.max(axis=(0, 1, 2))
+    target = np.empty((length, 3))
+    target[:] = (low + high) / 2
+    if camera == "follow":
+        target[:, [0, 2]] = gaussian_filter1d(
+            figures[:, :, 0, [0, 2]].mean(axis=0), sigma=SMOOTHING * fps, axis=0, mode="nearest"
+        )
+    target[:, 1] = (max(high[1], 0.6) + min(low[1], 0.0)) / 2
+
+    focal, room = FOCAL * min(height, width), ((width - 8) / 2, (height - caption_height - 8) / 2)
+    seen = (figures - target[:, None]) @ rotation.T
+    floor = figures.copy()
+    floor[..., 1] = 0.0  # shadow and path stay in the picture too
+    seen = np.concatenate([seen, (floor - target[:, None]) @ rotation.T], axis=2)
+    need = seen[..., 2] + focal * np.maximum(
+        (np.abs(seen[..., 0]) + MARGIN) / room[0], (np.abs(seen[..., 1]) + MARGIN) / room[1]
+    )
+    return Scene(
+        figures=figures,
+        target=target,
+        rotation=rotation,
+        distance=float(max(need.max(), 2.5)),
+        width=width,
+        height=height,
+        centre=(width / 2, caption_height + (height - caption_height) / 2),
+        caption_height=caption_height,
+    )
+
+
+def _camera_rotation(azimuth: float, elevation: float) -> Array:
+    a, e = np.radians(azimuth), np.radians(np.clip(elevation, 1.0, 85.0))
+    back = np.array([np.sin(a) * np.cos(e), np.sin(e), np.cos(a) * np.cos(e)])
+    right = np.array([np.cos(a), 0.0, -np.sin(a)])
+    return np.stack([right, np.cross(back, right), back])
+
+
+def palettes(count: int, background: Colour, fade: bool = False) -> list[tuple[Colour, Colour, Colour]]:
+    """Colours (core, left, right) for this many figures; with `fade` one figure's moments, from pale to strong."""
+    names = [SOLO] * count if fade or count == 1 else [CROWD[i % len(CROWD)] for i in range(count)]
+    lift = 0.35 if is_dark(background) else 0.0
+    pale = np.linspace(0.62, 0.0, count) if fade and count > 1 else np.zeros(count)
+    found = []
+    for triple, share in zip(names, pale, strict=True):
+        core, left, right = (mix(mix(rgb(name), (1.0, 1.0, 1.0), lift), background, float(share)) for name in triple)
+        found.append((core, left, right))
+    return found
+
+
+def rgb(colour: Any) -> Colour:
+    """Any colour matplotlib knows -> three floats 0..1."""
+    from matplotlib.colors import to_rgb
+
+    try:
+        return to_rgb(colour)
+    except ValueError:
+        raise ValueError(f'"{colour}" is no colour; use a name such as "white" or a code such as "#f6f5f1".') from None
+
+
+def is_dark(colour: Colour) -> bool:
+    """Whether light ink is needed on this colour."""
+    return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] < 0.5
+
+
+def mix(a: Colour, b: Colour, share: float) -> Colour:
+    """`share` of b over a."""
+    return (a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share, a[2] + (b[2] - a[2]) * share)
+
+
+def strip_scene(
+    motion: Any, poses: int, *, size: tuple[int, int], elevation: float, caption_lines: int
+) -> tuple[Scene, Array | None]:
+    """The scene of a still strip: every pose a figure of its own, and the path [T, 3] they stand on, if they do.
+
+    Poses stand where they happened if each is at least a step from the one before, seen from the side of the way.
+    """
+    joints = as_joints(motion)
+    if not 1 <= poses <= 64:
+        raise ValueError(f"A strip of {poses} poses cannot be drawn; choose 1 to 64.")
+    picked = np.linspace(0, len(joints) - 1, poses).round().astype(int)
+    moments = [joints[i : i + 1] for i in picked]
+    root = joints[:, 0, [0, 2]]
+    way = root[-1] - root[0]
+    steps = np.linalg.norm(np.diff(root[picked], axis=0), axis=1)
+    travels = poses > 1 and bool(steps.min() > 0.35) and float(np.linalg.norm(way)) > 0.6 * steps.sum()
+    if travels:
+        azimuth = float(np.degrees(np.arctan2(way[0], way[1]))) - 90.0 + 12.0  # it walks to the right, slightly to us
+        spacing = 0.0
+        path = joints[:, 0] * [1, 0, 1]
+    else:
+        moments = [moment - moment[:, :1] * [1, 0, 1] for moment in moments]
+        azimuth, path = -30.0, None
+        spacing = 0.85
+    scene = build_scene(
+        moments, size=size, camera="fixed", azimuth=azimuth, elevation=elevation, spacing=spacing,
+        caption_lines=caption_lines,
+    )  # fmt: skip
+    return scene, path

@@ -1,0 +1,207 @@
+"""One encoder for all moving pictures: frames stream through ffmpeg (or Pillow) into a file that appears when whole."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Frame = NDArray[np.uint8]
+
+# The colour space is converted and named: players guess otherwise, and the guess depends on the picture's size.
+_BT709 = (
+    "scale=out_color_matrix=bt709:out_range=tv,pad=ceil(iw/2)*2:ceil(ih/2)*2:color=white,format=yuv420p",
+    ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"],
+)
+_CODECS = {
+    ".mp4": ["-c:v", "libx264", "-preset", "veryfast", "-crf", "21", "-movflags", "+faststart"],
+    ".webm": ["-c:v", "libvpx-vp9", "-crf", "33", "-b:v", "0", "-deadline", "realtime", "-cpu-used", "7"],
+}
+SUFFIXES = (".mp4", ".webm", ".gif", ".webp")
+
+
+def write_video(
+    frames: Iterable[Frame], path: str | os.PathLike[str], fps: float = 20.0, *, metadata: dict[str, Any] | None = None
+) -> Path:
+    """Encode frames uint8 [H, W, 3] as mp4, webm, gif or webp, by the path's suffix, and return the path.
+
+    Frames are taken one at a time. The file is written under another name and renamed when it is whole: a failure of
+    any kind, or an exception from `frames` (a user's Stop), leaves nothing behind and an older file untouched.
+    metadata: kept as JSON in the file's comment. Raises ValueError for another suffix, no frames or an odd one among
+    them, OSError with a remedy when the folder or the disk refuses.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f'A video cannot be written as "{path.name}"; end the name in {", ".join(SUFFIXES)}.')
+    if not fps > 0:
+        raise ValueError(f"A video cannot run at {fps} frames a second; pass a positive number such as 20.")
+    comment = json.dumps(metadata, ensure_ascii=False, default=str) if metadata else ""
+    encode = _encode_ffmpeg if suffix in _CODECS else _encode_pillow
+    with replacing(path) as temporary:
+        encode(_checked(frames), temporary, suffix, fps, comment)
+    return path
+
+
+def write_image(picture: Frame, path: str | os.PathLike[str], *, metadata: dict[str, Any] | None = None) -> Path:
+    """Write one picture uint8 [H, W, 3] as PNG, whole or not at all; metadata goes into its comment as JSON."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ValueError(f'A still picture cannot be written as "{path.name}"; end the name in .png.')
+    text = PngInfo()
+    if metadata:
+        text.add_itxt("Comment", json.dumps(metadata, ensure_ascii=False, default=str))
+    with replacing(path) as temporary:
+        Image.fromarray(next(_checked([picture]))).save(temporary, format="PNG", pnginfo=text)
+    return path
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The metadata that `write_video` or `write_image` kept in a file; {} where there is none."""
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in _CODECS:
+        command = [_ffmpeg(), "-v", "error", "-i", str(path), "-f", "ffmetadata", "-"]
+        text = subprocess.run(command, capture_output=True, check=False).stdout.decode("utf-8", "replace")
+        lines = [line for line in _unescape_lines(text) if line.lower().startswith("comment=")]
+        comment = lines[0].split("=", 1)[1] if lines else ""
+    else:
+        from PIL import Image
+
+        with Image.open(path) as image:
+            found = image.info.get("Comment") or image.info.get("comment") or image.info.get("xmp") or b""
+        comment = found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
+    try:
+        value = json.loads(comment)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _unescape_lines(text: str) -> Iterator[str]:
+    """ffmetadata's lines: a backslash keeps the next character, a bare newline ends the line."""
+    line, escaped = "", False
+    for letter in text:
+        if escaped or letter not in "\\\n":
+            line, escaped = line + letter, False
+        elif letter == "\\":
+            escaped = True
+        else:
+            yield line
+            line = ""
+    yield line
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name in the same folder that becomes `path` when the block ends well and vanishes otherwise.
+
+    The folder is made if need be. OSErrors are said again with what to do about them.
+    """
+    temporary = path.with_name(f".{path.stem[:40]}-{secrets.token_hex(4)}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch(exist_ok=False)  # fails here, before any work, where the folder refuses
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(f'"{path}" could not be written: {reason}. Free disk space or choose another folder.') from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _checked(frames: Iterable[Frame]) -> Iterator[Frame]:
+    shape = None
+    for index, frame in enumerate(frames):
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
+            raise ValueError(f"Frame {index} is {frame.dtype} {list(frame.shape)}; frames must be uint8 [H, W, 3].")
+        if shape not in (None, frame.shape):
+            raise ValueError(f"Frame {index} is {list(frame.shape)}, the first was {list(shape or ())}; keep one size.")
+        shape = frame.shape
+        yield frame
+    if shape is None:
+        raise ValueError("There are no frames to encode; the motion is empty.")
+
+
+def _ffmpeg() -> str:
+    import imageio_ffmpeg
+
+    try:
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError as error:
+        raise OSError("no ffmpeg was found, run `pip install --force-reinstall imageio-ffmpeg`") from error
+
+
+def _encode_ffmpeg(frames: Iterator[Frame], path: Path, suffix: str, fps: float, comment: str) -> None:
+    first = next(frames)
+    height, width = first.shape[:2]
+    filters, colours = _BT709
+    command = [
+        _ffmpeg(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
+        "-r", str(fps), "-i", "-", "-an", "-vf", filters, *colours, *_CODECS[suffix],
+        *(["-metadata", f"comment={comment}"] if comment else []), str(path),
+    ]  # fmt: skip
+    # ffmpeg's words go to a file, not a pipe: a pipe nobody reads while frames are written would lock both up.
+    with tempfile.TemporaryFile() as words:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=words)
+        assert process.stdin is not None
+        try:
+            with contextlib.suppress(BrokenPipeError):  # its reason stands in `words` and in the exit status
+                for frame in chain([first], frames):
+                    process.stdin.write(np.ascontiguousarray(frame).data)
+                process.stdin.close()
+            status = process.wait()
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+        words.seek(0)
+        said = words.read().decode("utf-8", "replace").strip().splitlines()
+    if status != 0:
+        raise OSError(_reason(said))
+
+
+def _reason(said: list[str]) -> str:
+    full = any("No space left" in line or "File too large" in line for line in said)
+    return "the disk is full" if full else f"ffmpeg failed: {said[-1] if said else 'it said nothing'}"
+
+
+def _encode_pillow(frames: Iterator[Frame], path: Path, suffix: str, fps: float, comment: str) -> None:
+    from PIL import Image
+
+    first = Image.fromarray(next(frames))
+    options: dict[str, Any] = {"save_all": True, "duration": round(1000 / fps), "loop": 0}
+    rest: Iterator[Image.Image]
+    if suffix == ".gif":
+        # One palette for the whole clip: colours stay still, and each frame stores only what changed.
+        palette = first.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        to_palette: Callable[[Frame], Image.Image] = lambda frame: Image.fromarray(frame).quantize(  # noqa: E731
+            palette=palette, dither=Image.Dither.NONE
+        )
+        first, rest = palette, map(to_palette, frames)
+        options |= {"format": "GIF", "comment": comment.encode(), "optimize": False, "disposal": 1}
+    else:
+        rest = map(Image.fromarray, frames)
+        options |= {"format": "WEBP", "quality": 80, "method": 2, "xmp": comment.encode()}
+    if not comment:
+        options.pop("comment", None)
+        options.pop("xmp", None)
+    with path.open("wb") as file:
+        first.save(file, append_images=rest, **options)

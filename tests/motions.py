@@ -1,0 +1,85 @@
+"""Motions made up for the tests of pictures, bodies and files: the ones that break kinematics, and a plain walk."""
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from scamo.skeleton import BONE_LENGTHS, PARENTS, RAW_DIRECTIONS
+
+REST = RAW_DIRECTIONS.copy()
+REST[[16, 18, 20]] = [1, 0, 0]  # a T pose
+REST[[17, 19, 21]] = [-1, 0, 0]
+
+
+def pose(local: np.ndarray, root: np.ndarray) -> np.ndarray:
+    """Rotation vectors [T, 22, 3] about the T pose and the root's place [T, 3] -> joints [T, 22, 3]."""
+    turns: list[Rotation] = []
+    joints = np.zeros((len(local), 22, 3))
+    for joint, parent in enumerate(PARENTS):
+        own = Rotation.from_rotvec(local[:, joint])
+        turns.append(own if parent < 0 else turns[parent] * own)
+        joints[:, joint] = root if parent < 0 else (
+            joints[:, parent] + turns[parent].apply(REST[joint] * BONE_LENGTHS[joint])
+        )  # fmt: skip
+    return joints
+
+
+def swing(frames: int) -> np.ndarray:
+    """Arms and legs swinging as in a walk: local rotation vectors [T, 22, 3] about the T pose."""
+    t = np.arange(frames) / 20 * 2 * np.pi
+    local = np.zeros((frames, 22, 3))
+    local[:, 1, 0], local[:, 2, 0] = -0.5 * np.sin(t), 0.5 * np.sin(t)
+    local[:, 4, 0], local[:, 5, 0] = 0.5 + 0.4 * np.cos(t), 0.5 - 0.4 * np.cos(t)
+    local[:, 16, 2], local[:, 17, 2] = -1.2, 1.2
+    local[:, 18, 1], local[:, 19, 1] = -0.6 - 0.2 * np.sin(t), 0.6 + 0.2 * np.sin(t)
+    local[:, 6, 1] = 0.2 * np.sin(t)
+    return local
+
+
+def _on_floor(joints: np.ndarray) -> np.ndarray:
+    joints[..., 1] -= joints[..., 1].min()
+    return joints
+
+
+def walk(frames: int = 40) -> np.ndarray:
+    """Forward at 1 m/s."""
+    root = np.zeros((frames, 3))
+    root[:, 2] = np.arange(frames) / 20
+    return _on_floor(pose(swing(frames), root))
+
+
+def turning(frames: int = 40) -> np.ndarray:
+    """Walking on a circle, one and a half times round, so the heading passes 180 degrees and goes on."""
+    local = swing(frames)
+    heading = np.linspace(0, 3 * np.pi, frames)
+    local[:, 0, 1] = heading
+    root = np.stack([1 - np.cos(heading), np.zeros(frames), np.sin(heading)], axis=-1)
+    return _on_floor(pose(local, root))
+
+
+def backwards(frames: int = 40) -> np.ndarray:
+    """Facing exactly -Z."""
+    local = swing(frames)
+    local[:, 0, 1] = np.pi
+    return _on_floor(pose(local, np.zeros((frames, 3))))
+
+
+def lying(frames: int = 40) -> np.ndarray:
+    """On the back, then rolled onto the side."""
+    local = swing(frames)
+    roll = Rotation.from_rotvec(np.linspace(0, np.pi / 2, frames)[:, None] * [0, 0, 1])
+    local[:, 0] = (roll * Rotation.from_rotvec([-np.pi / 2, 0, 0])).as_rotvec()
+    return _on_floor(pose(local, np.zeros((frames, 3))))
+
+
+def cartwheel(frames: int = 40) -> np.ndarray:
+    """One full turn about the forward axis while moving sideways, arms and legs spread."""
+    local = np.zeros((frames, 22, 3))
+    local[:, 1, 2], local[:, 2, 2] = 0.5, -0.5
+    local[:, 16, 2], local[:, 17, 2] = 0.9, -0.9
+    local[:, 0, 2] = np.linspace(0, 2 * np.pi, frames)
+    root = np.zeros((frames, 3))
+    root[:, 0] = -np.linspace(0, 3, frames)
+    return _on_floor(pose(local, root))
+
+
+ALL = {f.__name__: f for f in (walk, turning, backwards, lying, cartwheel)}

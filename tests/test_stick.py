@@ -1,0 +1,104 @@
+"""Stick figures: the camera keeps everybody in the picture, and bad input is named."""
+
+import numpy as np
+import pytest
+
+from scamo.render import scene as scenes
+from scamo.render.stick import caption_lines, stick_frames, strip
+
+from .motions import ALL, cartwheel, walk
+
+
+def ink(frame: np.ndarray, colour: str) -> int:
+    """Pixels of exactly this colour."""
+    wanted = np.round(255 * np.array(scenes.rgb(colour))).astype(int)
+    return int((np.abs(frame.astype(int) - wanted).max(axis=-1) <= 1).sum())
+
+
+def test_frames_have_size_and_both_sides() -> None:
+    frames = list(stick_frames(walk(5), size=(160, 120)))
+    assert len(frames) == 5
+    for frame in frames:
+        assert frame.shape == (120, 160, 3)
+        assert frame.dtype == np.uint8
+        assert all(ink(frame, colour) > 20 for colour in scenes.SOLO)
+    assert frames[0] is not frames[1]
+    assert (frames[0] != frames[4]).any()
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("camera", ["follow", "fixed"])
+@pytest.mark.parametrize("azimuth", [-120, 0])
+def test_nobody_is_cut_off(name: str, camera: scenes.CameraMode, azimuth: float) -> None:
+    scene = scenes.build_scene([ALL[name]()] * 2, size=(300, 200), camera=camera, azimuth=azimuth, caption_lines=2)
+    for frame in range(len(scene)):
+        pixels, depth = scene.project(scene.figures[:, frame], frame)
+        assert (depth > 0.3).all()
+        assert (pixels[..., 0] > 4).all()
+        assert (pixels[..., 0] < 296).all()
+        assert (pixels[..., 1] > scene.caption_height).all()
+        assert (pixels[..., 1] < 196).all()
+
+
+def test_camera_sees_left_on_the_right_when_facing_us() -> None:
+    scene = scenes.build_scene(walk(2), azimuth=0)
+    (left, right, head, foot), _ = scene.project(scene.figures[0, 0, [16, 17, 15, 10]], 0)
+    assert left[0] > right[0]
+    assert head[1] < foot[1]
+
+
+def test_following_camera_goes_along_and_fixed_one_stays() -> None:
+    assert np.ptp(scenes.build_scene(walk(), camera="follow").target[:, 2]) > 1.0
+    assert not np.ptp(scenes.build_scene(walk(), camera="fixed").target, axis=0).any()
+    fixed = list(stick_frames(walk(3), camera="fixed", size=64))
+    assert len(fixed) == 3
+
+
+def test_several_figures_wait_for_the_longest() -> None:
+    frames = list(stick_frames([walk(3), cartwheel(6)], labels=["one", "two"], size=120))
+    assert len(frames) == 6
+    assert all(ink(frames[-1], colour) for palette in scenes.CROWD[:2] for colour in palette[:2])
+
+
+def test_options_change_the_picture() -> None:
+    plain = next(stick_frames(walk(2), size=96))
+    for options in ({"caption": "a person walks"}, {"background": "black"}, {"grid": False}, {"azimuth": 90.0}):
+        assert (next(stick_frames(walk(2), size=96, **options)) != plain).any(), options
+
+
+def test_caption_wraps_and_any_script_is_drawn(recwarn: pytest.WarningsRecorder) -> None:
+    assert caption_lines(None, 480) == caption_lines("  ", 480) == []
+    lines = caption_lines("word " * 2000, 480)
+    assert len(lines) == 3
+    assert lines[-1].endswith("…")
+    assert caption_lines("x" * 10_000, 480)[0].endswith("…")
+    next(stick_frames(walk(1), caption="走る 🏃 $x$ ünï", size=96))
+    assert not recwarn.list
+
+
+def test_strip_stands_on_the_way_or_in_a_row() -> None:
+    assert strip(walk(60), 4, size=(320, 120)).shape == (120, 320, 3)
+    scene, way = scenes.strip_scene(walk(60), 4, size=(320, 120), elevation=12, caption_lines=0)
+    assert way is not None
+    x = scene.project(scene.figures[:, 0, 0], 0)[0][:, 0]
+    assert (np.diff(x) > 0).all()  # walks to the right
+    assert scenes.strip_scene(walk(4), 4, size=(320, 120), elevation=12, caption_lines=0)[1] is None
+    assert strip(walk(1), 3, size=(320, 120)).shape == (120, 320, 3)
+
+
+@pytest.mark.parametrize(
+    ("motion", "options", "word"),
+    [
+        (np.zeros((0, 22, 3)), {}, "no frames"),
+        (np.zeros((4, 263)), {}, "joints_from_features"),
+        (np.full((4, 22, 3), np.nan), {}, "NaN"),
+        (walk(2), {"camera": "drone"}, "follow"),
+        (walk(2), {"size": 100_000}, "8192"),
+        (walk(2), {"background": "nocolour"}, "no colour"),
+        ([walk(2)], {"labels": ["a", "b"]}, "one for each"),
+        ([], {}, "at least one"),
+    ],
+)
+def test_bad_input_is_named_before_the_first_frame(motion: object, options: dict, word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        stick_frames(motion, **options)

@@ -1,0 +1,144 @@
+"""The encoder: whole files or none, the right colours, the recipe inside."""
+
+import errno
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from scamo.render import render_motion
+from scamo.render import video as videos
+from scamo.render.video import read_metadata, write_image, write_video
+
+from .motions import walk
+
+RECIPE = {"prompt": 'a "person" = walks; # ünï 漢字 \\ $x$\nand on', "seed": 3, "sizes": ["1M"]}
+ORANGE = (226, 120, 60)
+
+
+def plain(count: int = 6, height: int = 48, width: int = 64) -> Iterator[np.ndarray]:
+    for _ in range(count):
+        yield np.broadcast_to(np.array(ORANGE, np.uint8), (height, width, 3)).copy()
+
+
+def decode(path: Path) -> np.ndarray:
+    if path.suffix in (".gif", ".webp"):
+        from PIL import Image, ImageSequence
+
+        with Image.open(path) as image:
+            return np.stack([np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)])
+    reader = imageio_ffmpeg.read_frames(str(path))
+    meta = next(reader)
+    width, height = meta["size"]
+    return np.stack([np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader])
+
+
+def moving() -> Iterator[np.ndarray]:
+    """Frames that differ: encoders may merge equal ones."""
+    for index, frame in enumerate(plain()):
+        frame[:8, : 8 + 4 * index] = 255
+        yield frame
+
+
+@pytest.mark.parametrize("suffix", videos.SUFFIXES)
+def test_every_format_keeps_frames_colours_and_recipe(tmp_path: Path, suffix: str) -> None:
+    path = write_video(moving(), tmp_path / "new folder" / f"clip{suffix}", 20, metadata=RECIPE)
+    frames = decode(path)
+    assert len(frames) == 6
+    assert frames.shape[1:] == (48, 64, 3)
+    np.testing.assert_allclose(frames[3, 24, 32], ORANGE, atol=6)
+    assert read_metadata(path) == RECIPE
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_mp4_plays_everywhere(tmp_path: Path) -> None:
+    path = write_video(plain(height=47, width=63), tmp_path / "odd.mp4", 20)  # odd sizes are padded, yuv420p needs it
+    meta = next(imageio_ffmpeg.read_frames(str(path)))
+    assert meta["size"] == (64, 48)
+    assert meta["pix_fmt"].startswith("yuv420p")
+    assert meta["fps"] == 20
+    assert meta["codec"] == "h264"
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")  # faststart: playing begins before the download ends
+
+
+def test_metadata_is_optional(tmp_path: Path) -> None:
+    for name in ("a.mp4", "a.gif", "a.webp"):
+        assert read_metadata(write_video(plain(2), tmp_path / name)) == {}
+
+
+def test_png_keeps_pixels_and_recipe(tmp_path: Path) -> None:
+    frame = next(plain())
+    path = write_image(frame, tmp_path / "still.png", metadata=RECIPE)
+    from PIL import Image
+
+    assert (np.asarray(Image.open(path)) == frame).all()
+    assert read_metadata(path) == RECIPE
+    with pytest.raises(ValueError, match=r"\.png"):
+        write_image(frame, tmp_path / "still.bmp")
+
+
+def test_render_motion_chooses_by_suffix(tmp_path: Path) -> None:
+    assert decode(render_motion(walk(3), tmp_path / "a.mp4", size=64)).shape == (3, 64, 64, 3)
+    assert render_motion(walk(3), tmp_path / "a.png", poses=2, size=(128, 64)).stat().st_size > 100
+
+
+def broken() -> Iterator[np.ndarray]:
+    yield from plain(3)
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("suffix", videos.SUFFIXES)
+def test_a_stop_leaves_the_older_file_alone(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"clip{suffix}"
+    path.write_bytes(b"older")
+    with pytest.raises(KeyboardInterrupt):
+        write_video(broken(), path)
+    assert path.read_bytes() == b"older"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("frames", "name", "word"),
+    [
+        (list(plain(1)), "clip.avi", r"\.mp4"),
+        ([], "clip.mp4", "no frames"),
+        ([*plain(1), *plain(1, 32)], "clip.mp4", "keep one size"),
+        ([np.zeros((4, 4))], "clip.gif", "uint8"),
+    ],
+)
+def test_wrong_input(tmp_path: Path, frames: list, name: str, word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        write_video(frames, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="frames a second"):
+        write_video(plain(), tmp_path / "clip.mp4", fps=0)
+
+
+def test_unwritable_folder_is_named_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(OSError, match="choose another folder"):
+        write_video(plain(), tmp_path / "file" / "clip.mp4")
+
+
+def test_full_disk_when_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "ffmpeg"
+    fake.write_text("#!/bin/sh\nhead -c 100 >/dev/null\necho 'write: No space left on device' >&2\nexit 1\n")
+    fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(videos, "_ffmpeg", lambda: str(fake))
+    with pytest.raises(OSError, match=r"disk is full.*Free disk space"):
+        write_video(plain(400), tmp_path / "out" / "clip.mp4")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_full_disk_in_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(videos, "_encode_pillow", full)
+    with pytest.raises(OSError, match=r"No space left.*Free disk space"):
+        write_video(plain(), tmp_path / "clip.gif")
+    assert not list(tmp_path.iterdir())
