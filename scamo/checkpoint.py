@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 CARD = "card.json"
-MAX_SHARD_BYTES = 1 << 30
+MAX_SHARD_BYTES = 1 << 29
 
 
 class CheckpointError(ValueError):

@@ -24,7 +24,7 @@ from torch import Tensor
 from scamo.motion import FPS, Motion
 from scamo.text import MAX_WORD_PIECES, TextEncoder, load_text_encoder
 from scamo.tokenizer import MotionTokenizer, TokenizerConfig, codebook_label
-from scamo.transformer import PrefixTransformer, TransformerConfig, size_name
+from scamo.transformer import PrefixTransformer, TransformerConfig, size_label
 
 MAX_CHARACTERS = 1_000
 MAX_SECONDS = 60.0
@@ -117,8 +117,7 @@ class ModelCard:
     @property
     def size(self) -> str:
         """Name of the transformer's size, or layers x width where it has none."""
-        shape = self.transformer
-        return size_name(shape.layers, shape.width) or f"{shape.layers}x{shape.width}"
+        return size_label(self.transformer)
 
 
 @dataclass(frozen=True)

@@ -93,9 +93,11 @@ class TransformerConfig:
         return self.codebook_size + (2 if self.tied else 1)
 
 
-def size_name(layers: int, width: int) -> str | None:
-    """The name of the size with this shape, or None."""
-    return next((name for name, size in SIZES.items() if (size.layers, size.width) == (layers, width)), None)
+def size_label(config: TransformerConfig) -> str:
+    """The name of this shape, or layers x width where it has none."""
+    shape = (config.layers, config.width)
+    names = (name for name, size in SIZES.items() if (size.layers, size.width) == shape)
+    return next(names, f"{config.layers}x{config.width}")
 
 
 class ParameterCounts(NamedTuple):
@@ -314,8 +316,9 @@ class PrefixTransformer(nn.Module):
         tensors = self.state_dict()
         if self.config.tied:
             del tensors["lm_head.weight"]
-        name = size_name(self.config.layers, self.config.width) or f"{self.config.layers}x{self.config.width}"
-        whole = {"kind": "transformer", "name": name, **(card or {}), "config": asdict(self.config)}
+        stored = str(dtype or self.lm_head.weight.dtype).removeprefix("torch.")
+        own = {"kind": "transformer", "name": size_label(self.config), "dtype": stored}
+        whole = {**own, **(card or {}), "config": asdict(self.config)}
         return checkpoint.write(folder, tensors, whole, dtype)
 
     @classmethod
