@@ -12,6 +12,7 @@ import torch
 
 from scamo import text as text_module
 from scamo.text import MAX_WORD_PIECES, EmbeddingCache, PretrainedTextEncoder, load_text_encoder
+from tests.tiny import write_t5
 
 PROMPTS = ["a person walks forward", "an exhausted old man turns left, then waves with both hands", "bow"]
 needs_minilm = pytest.mark.skipif(
@@ -26,23 +27,7 @@ def minilm():
 
 @pytest.fixture(scope="module")
 def t5_folder(tmp_path_factory):
-    """A whole T5 (decoder included, as the hub's files are) with random weights and a word-level tokenizer."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
-
-    words = sorted({word for prompt in PROMPTS for word in prompt.replace(",", "").split()})
-    vocabulary = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", *words])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    folder = tmp_path_factory.mktemp("t5")
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
-    ).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = T5Config(vocab_size=len(vocabulary), d_model=24, d_kv=8, d_ff=32, num_layers=2, num_heads=3)
-    T5ForConditionalGeneration(config).save_pretrained(folder)
-    return folder
+    return write_t5(tmp_path_factory.mktemp("t5"))
 
 
 @needs_minilm

@@ -1,0 +1,54 @@
+"""Checkpoints of a few thousand random weights, for tests that need whole models but no good motions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from scamo.motion import Motion
+from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
+from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig
+from tests.motions import walk
+
+WORDS = "a an person old man walks forward turns left then waves with both hands bow exhausted"
+
+
+def write_t5(folder: Path) -> Path:
+    """A whole T5 (decoder included, as the hub's files are), 24 wide, with a word-level tokenizer."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+
+    vocabulary = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", *WORDS.split()])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    marks = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **marks).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = T5Config(vocab_size=len(vocabulary), d_model=24, d_kv=8, d_ff=32, num_layers=2, num_heads=3)
+    T5ForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+def write_models(
+    folder: Path, codebooks: tuple[int, ...] = (256, 1024), sizes: tuple[str, ...] = ("0.3M", "1M"),
+    text_encoder: str = "minilm", text_width: int = 384,
+) -> Path:  # fmt: skip
+    """Random tokenizers and transformers, laid out as the bundled ones are."""
+    torch.manual_seed(0)
+    rest = Motion.from_joints(walk(41)).features
+    for codebook in codebooks:
+        config = TokenizerConfig(LEVELS[codebook], width=16, code_width=16, depth=1)
+        about = {"licence": "CC0-1.0", "data": "random numbers"}
+        name = f"tokenizer-{codebook}"
+        MotionTokenizer(config, rest.mean(0), rest.std(0) / 2 + 1e-3).save_pretrained(folder / name, about)
+        for size in sizes:
+            shape = SIZES[size]
+            network = PrefixTransformer(
+                TransformerConfig(int(np.prod(config.levels)), shape.layers, shape.heads, shape.width, text_width)
+            )
+            card = {**about, "name": f"{codebook}-{size}", "tokenizer": f"../{name}", "text_encoder": text_encoder}
+            network.save_pretrained(folder / f"{codebook}-{size}", card, torch.float16)
+    return folder
