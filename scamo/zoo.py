@@ -256,7 +256,7 @@ def convert_official(
     model = None if transformer is None else _official_transformer(Path(transformer), heads)
     codes = None if model is None else model.config.codebook_size
     codec = _official_tokenizer(Path(tokenizer), levels, codes, _statistic(mean), _statistic(std))
-    about = {"licence": licence, "data": "see the source of the weights", "attribution": "", "source": Path(tokenizer).name}
+    about = {"licence": licence, "data": "see the source of the weights", "source": Path(tokenizer).name}
     if model is None or transformer is None:
         return codec.save_pretrained(out, about)
     with checkpoint.replacing(out, expected=("tokenizer",)) as staging:
