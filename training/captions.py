@@ -219,7 +219,7 @@ def canonical_style(style: str) -> str:
 
 
 def caption(contents: list[str], style: str, draw: np.random.Generator, times: int = 1) -> str:
-    """One sentence for the actions ``contents`` (labels, in order) done in one ``style``; ``times`` the one is repeated.
+    """One sentence for the actions ``contents`` (labels, in order) in one ``style``; the one action done ``times`` times.
 
     ValueError for a label the grammar has no words for.
     """

@@ -65,7 +65,7 @@ class Dataset:
 
 
 class DatasetWriter:
-    """Write a dataset folder clip by clip; it appears under its name only when the ``with`` block ends without error."""
+    """Write a dataset folder clip by clip; it appears under its name when the ``with`` block ends without error."""
 
     def __init__(self, folder: Path, about: dict[str, Any], width: int = FEATURES) -> None:
         self.folder, self.about, self.width = Path(folder), about, width

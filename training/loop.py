@@ -68,7 +68,7 @@ class Objective(Protocol):
     """What throughput is counted in: "frames" or "tokens"."""
 
     def batch(self, step: int, part: int, parts: int) -> dict[str, Any]:
-        """Part ``part`` of ``parts`` of the batch of a step: tensors; "share", its targets / those of all parts; "units"."""
+        """Part ``part`` of ``parts`` of a step's batch: tensors; "share", its targets / those of all parts; "units"."""
 
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, float]]:
         """Mean loss over the part's targets, and what else to log."""

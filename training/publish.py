@@ -11,15 +11,19 @@ from typing import Any
 
 def training_facts(args: Any, seconds: float, **amounts: int) -> dict[str, Any]:
     """What a card says of how a network was made: settings, seed, commit, cost in seconds and on how many threads."""
-    import torch
-
     settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(args).items() if k not in ("out", "data")}
     return settings | amounts | {
         "seconds": round(seconds),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads",
+        "device": _device(),
         "commit": commit(),
         "date": date.today().isoformat(),
     }  # fmt: skip
+
+
+def _device() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
 
 
 def commit() -> str:

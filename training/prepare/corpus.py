@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ class Args:
 
 
 def join(first: np.ndarray, second: np.ndarray, blend: int = BLEND) -> np.ndarray:
-    """Let ``second`` go on where ``first`` ends: turned to its heading, moved to its place, blended over ``blend`` frames.
+    """Let ``second`` go on where ``first`` ends: turned to its heading, moved there, blended over ``blend`` frames.
 
     joints [T1, 22, 3] and [T2, 22, 3] -> [T1 + T2 - blend, 22, 3].
     """
@@ -119,7 +120,7 @@ def _pieces(joints: np.ndarray) -> list[np.ndarray]:
     """A long clip in pieces of at most MAX_FRAMES + 1 frames; T frames of joints are T - 1 of features."""
     count = -(-(len(joints) - 1) // MAX_FRAMES)
     edges = np.linspace(0, len(joints) - 1, count + 1).astype(int)
-    return [joints[a : b + 1] for a, b in zip(edges, edges[1:], strict=False)]
+    return [joints[a : b + 1] for a, b in pairwise(edges)]
 
 
 def main(args: Args) -> None:

@@ -1,0 +1,110 @@
+"""Embed every caption of a dataset once, so that training never waits for the text encoder.
+
+    python -m training.texts --data data/bandai --encoder minilm --out data/bandai-minilm
+
+Captions of mirrored clips (left and right exchanged) are embedded too. Stored as float16, one row a word piece, mapped
+into memory when read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.captions import mirrored_words
+from training.dataset import Dataset
+
+
+class TextBank:
+    """Embeddings by caption, opened from a folder that ``main`` wrote."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        folder = Path(folder)
+        try:
+            about = json.loads((folder / "index.json").read_text())
+            self._rows: np.ndarray = np.load(folder / "embeddings.npy", mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{folder} holds no embeddings ({error}); make them with training.texts.") from error
+        self.encoder: str = about["encoder"]
+        self.width: int = self._rows.shape[1]
+        self._places: dict[str, tuple[int, int]] = {text: (a, b) for text, a, b in about["places"]}
+
+    def length(self, text: str) -> int:
+        """Word pieces of a caption."""
+        start, end = self._place(text)
+        return end - start
+
+    def batch(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Embeddings float32 [B, L, D] and mask bool [B, L] of captions; ValueError for one that was not embedded."""
+        places = [self._place(text) for text in texts]
+        longest = max(end - start for start, end in places)
+        out = torch.zeros(len(texts), longest, self.width)
+        mask = torch.zeros(len(texts), longest, dtype=torch.bool)
+        for row, (start, end) in enumerate(places):
+            out[row, : end - start] = torch.from_numpy(self._rows[start:end].astype(np.float32))
+            mask[row, : end - start] = True
+        return out, mask
+
+    def _place(self, text: str) -> tuple[int, int]:
+        if text not in self._places:
+            raise ValueError(f"The caption {text!r} has no embedding; run training.texts on this dataset again.")
+        return self._places[text]
+
+
+@dataclass(frozen=True)
+class Args:
+    """Embed a dataset's captions."""
+
+    data: Path
+    """A dataset folder."""
+    out: Path
+    """The folder to write."""
+    encoder: str = "minilm"
+    """"minilm", or a Flan-T5: "google/flan-t5-xl" is the paper's."""
+    device: str = "cpu"
+    threads: int = 0
+    """CPU threads (0: torch's choice)."""
+
+
+def main(args: Args) -> None:
+    """Embed what the dataset says of its clips, and of their mirror images."""
+    from tqdm import tqdm
+
+    from scamo.text import load_text_encoder
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    data = Dataset(args.data)
+    texts = {text for clip in data.clips for text in clip.captions}
+    ordered = sorted(texts | {mirrored_words(text) for text in texts}, key=lambda text: (len(text), text))
+    encoder = load_text_encoder(args.encoder, device=args.device)
+    rows, places, start = [], [], 0
+    for begin in tqdm(range(0, len(ordered), 64), desc="embed", unit="batch", mininterval=5):
+        batch = ordered[begin : begin + 64]
+        embedding, mask = encoder.encode(batch)
+        for text, row, length in zip(batch, embedding, mask.sum(1).tolist(), strict=True):
+            rows.append(row[:length].to(torch.float16).cpu().numpy())
+            places.append((text, start, start + length))
+            start += length
+    partial = args.out.with_name(args.out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    np.save(partial / "embeddings.npy", np.concatenate(rows))
+    (partial / "index.json").write_text(json.dumps({"encoder": args.encoder, "places": places}))
+    shutil.rmtree(args.out, ignore_errors=True)
+    os.replace(partial, args.out)
+    print(json.dumps({"texts": len(ordered), "word_pieces": start, "out": str(args.out)}))
+
+
+if __name__ == "__main__":
+    import tyro
+
+    main(tyro.cli(Args))

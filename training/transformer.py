@@ -1,0 +1,254 @@
+"""Train a text-prefix transformer on the tokens of a tokenizer.
+
+    python -m training.transformer --data data/bandai --texts data/bandai-minilm \
+        --tokenizer runs/tokenizer-1024/model --size 4M --out runs/1024-4M
+
+Every clip and its mirror image, each time with another of its captions; cross-entropy on motion tokens and the end
+token only (eq. 5), no corruption of the input. AdamW, warm-up 0.1, cosine (appendix Tab. 2). Batches hold rows of
+similar length up to a number of targets, so that little is padding. Run it again to resume.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from scamo.metrics import normalised_loss
+from scamo.motion import mirror_features
+from scamo.tokenizer import MotionTokenizer, codebook_label
+from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig
+from training.captions import mirrored_words
+from training.dataset import ClipInfo, Dataset
+from training.loop import Optimisation, Saving, train
+from training.publish import training_facts
+from training.texts import TextBank
+
+RARE = 60  # a content with fewer real clips is shown more often, up to eight times
+
+
+@dataclass(frozen=True)
+class TokenClip:
+    """A clip as a transformer sees it: tokens int64 [n], and the sentences that may stand before them."""
+
+    tokens: np.ndarray
+    captions: tuple[str, ...]
+    repeat: int = 1
+    kind: str = field(default="real")
+
+
+def tokenise(data: Dataset, tokenizer: MotionTokenizer, split: str, mirror: bool) -> list[TokenClip]:
+    """A split's clips, and with ``mirror`` their mirror images, as tokens; those shorter than a token are left out."""
+    from tqdm import tqdm
+
+    clips = [clip for clip in data.split(split) if clip.frames >= tokenizer.frames_per_token]
+    counts: dict[str, int] = {}
+    for clip in clips:
+        counts[_content(clip)] = counts.get(_content(clip), 0) + 1
+    out = []
+    for clip in tqdm(clips, desc=f"tokens, {split}", unit="clip", mininterval=5):
+        repeat = int(np.clip(RARE // counts[_content(clip)], 1, 8)) if split == "train" else 1
+        features, kind = data[clip], clip.labels.get("kind", "real")
+        out.append(TokenClip(tokenizer.encode(features), clip.captions, repeat, kind))
+        if mirror:
+            words = tuple(mirrored_words(text) for text in clip.captions)
+            out.append(TokenClip(tokenizer.encode(mirror_features(features)), words, repeat, kind))
+    return out
+
+
+def _content(clip: ClipInfo) -> str:
+    return "+".join(clip.labels.get("contents", [clip.labels.get("kind", "")]))
+
+
+class NextToken:
+    """The transformer's objective: the tokens of a motion, one after the other, and its end."""
+
+    unit = "tokens"
+
+    def __init__(
+        self,
+        model: PrefixTransformer,
+        clips: dict[str, list[TokenClip]],
+        texts: TextBank,
+        targets: int,
+        seed: int,
+    ) -> None:
+        self.model, self.texts, self.targets, self.seed = model, texts, targets, seed
+        self.clips, config = clips, model.config
+        self.end, self.pad, self.codes = config.end_id, config.pad_id, config.codebook_size
+        self.samples = np.concatenate([[i] * clip.repeat for i, clip in enumerate(clips["train"])])
+        self.lengths = np.array([len(clip.tokens) + 1 for clip in clips["train"]])
+        self._epochs: dict[int, list[np.ndarray]] = {}
+        # Eq. 8's p(m | V): the training corpus' frequencies, one added so that a code never seen is not impossible.
+        seen = np.concatenate([np.append(clip.tokens, self.end) for clip in clips["train"]])
+        counts = np.bincount(seen, minlength=self.codes + 1) + 1
+        self.log_unigram = np.log(counts / counts.sum())
+
+    @property
+    def tokens_per_epoch(self) -> int:
+        """Targets that one pass over the samples predicts."""
+        return int(self.lengths[self.samples].sum())
+
+    def _epoch(self, epoch: int) -> list[np.ndarray]:
+        """The batches of an epoch, each an array of sample numbers of similar length; kept for the newest epoch."""
+        if epoch not in self._epochs:
+            draw = np.random.default_rng([self.seed, 1, epoch])
+            order = draw.permutation(self.samples)
+            by_length = order[np.argsort(self.lengths[order] + draw.random(len(order)), kind="stable")]
+            reach = np.cumsum(self.lengths[by_length]) // self.targets
+            batches = np.split(by_length, np.flatnonzero(np.diff(reach)) + 1)
+            self._epochs = {epoch: [batches[i] for i in draw.permutation(len(batches))]}
+        return self._epochs[epoch]
+
+    def batch(self, step: int, part: int, parts: int) -> dict[str, Any]:
+        """Rows of a batch: tokens int64 [B, n] filled with the padding id, text [B, L, D] and its mask."""
+        epoch = 0
+        while step >= len(self._epoch(epoch)):
+            step -= len(self._epoch(epoch))
+            epoch += 1
+        chosen = self._epoch(epoch)[step]
+        draw = np.random.default_rng([self.seed, 2, epoch, step])
+        words = draw.random(len(chosen))
+        rows = [self.clips["train"][i] for i in chosen]
+        texts = [row.captions[int(word * len(row.captions))] for row, word in zip(rows, words, strict=True)]
+        own = range(part, len(rows), parts)
+        count = sum(len(rows[i].tokens) + 1 for i in own)
+        batch = self.collate([rows[i] for i in own], [texts[i] for i in own])
+        return batch | {"share": count / self.lengths[chosen].sum(), "units": count}
+
+    def collate(self, rows: list[TokenClip], texts: list[str]) -> dict[str, Any]:
+        """Clips and a sentence for each -> tensors; targets have the end id after the last token, then padding."""
+        longest = max(len(row.tokens) for row in rows)
+        tokens = torch.full((len(rows), longest), self.pad)
+        targets = torch.full((len(rows), longest + 1), self.pad)
+        for i, row in enumerate(rows):
+            n = len(row.tokens)
+            tokens[i, :n] = targets[i, :n] = torch.from_numpy(row.tokens)
+            targets[i, n] = self.end
+        text, mask = self.texts.batch(texts)
+        return {"tokens_bn": tokens, "targets_bn": targets, "text_bld": text, "mask_bl": mask}
+
+    def loss(self, model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, float]]:
+        """Mean cross-entropy over tokens and ends."""
+        logits = model(batch["tokens_bn"], batch["text_bld"], batch["mask_bl"])
+        return nn.functional.cross_entropy(
+            logits.flatten(0, 1).float(), batch["targets_bn"].flatten(), ignore_index=self.pad
+        ), {}
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """The metrics of ``measure`` on the validation split."""
+        return self.measure(model, "val")
+
+    @torch.inference_mode()
+    def measure(self, model: nn.Module, split: str) -> dict[str, float]:
+        """Cross-entropy (nats a token) and normalised loss (eq. 8) of a split, every clip with its first caption."""
+        was_training = model.training
+        model.eval()
+        device = next(model.parameters()).device
+        clips = sorted(self.clips[split], key=lambda clip: len(clip.tokens))
+        log_p, log_u = [], []
+        for start in range(0, len(clips), 32):
+            rows = clips[start : start + 32]
+            batch = self.collate(rows, [row.captions[0] for row in rows])
+            inputs = (batch[key].to(device) for key in ("tokens_bn", "text_bld", "mask_bl"))
+            logits = model(*inputs)[..., : self.codes + 1].float().log_softmax(-1).cpu()
+            targets = batch["targets_bn"]
+            real = targets != self.pad
+            log_p.append(logits[real].gather(1, targets[real][:, None])[:, 0].double().numpy())
+            log_u.append(self.log_unigram[targets[real].numpy()])
+        model.train(was_training)
+        all_p, all_u = np.concatenate(log_p), np.concatenate(log_u)
+        return {"nll": float(-all_p.mean()), "normalised_loss": normalised_loss(all_p, all_u)}
+
+
+@dataclass(frozen=True)
+class Args:
+    """Train a text-prefix transformer; run again to resume."""
+
+    data: Path
+    """A dataset folder."""
+    texts: Path
+    """Embeddings of its captions, made by training.texts."""
+    tokenizer: Path
+    """The folder of a trained tokenizer."""
+    out: Path
+    """The run's folder; the finished transformer is OUT/model."""
+    size: str = "4M"
+    """One of scamo.transformer.SIZES: 0.3M, 1M, 4M, 44M ... 3B."""
+    tied: bool = True
+    """Whether head and embedding share one matrix (the paper's do not; it halves the bundled files)."""
+    steps: int = 2000
+    targets: int = 1500
+    """Motion tokens a step."""
+    lr: float = 1e-3
+    weight_decay: float = 1e-6
+    accumulate: int = 1
+    precision: str = "no"
+    seed: int = 0
+    threads: int = 0
+    """CPU threads (0: torch's choice)."""
+    save_every: int = 250
+    validate_every: int = 500
+
+
+def optimisation(args: Args) -> Optimisation:
+    """Appendix Tab. 2's transformer column."""
+    return Optimisation(
+        steps=args.steps,
+        lr=args.lr,
+        schedule="cosine",
+        warmup=0.1,
+        fall=0.02,
+        weight_decay=args.weight_decay,
+        accumulate=args.accumulate,
+        precision=args.precision,
+    )
+
+
+def main(args: Args) -> None:
+    """Train, measure on the test split, and write the model folder."""
+    if args.size not in SIZES:
+        raise ValueError(f"No size {args.size!r}; choose one of {', '.join(SIZES)}.")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    data, texts = Dataset(args.data), TextBank(args.texts)
+    tokenizer = MotionTokenizer.from_pretrained(args.tokenizer)
+    clips = {split: tokenise(data, tokenizer, split, mirror=split == "train") for split in ("train", "val", "test")}
+    torch.manual_seed(args.seed)
+    size = SIZES[args.size]
+    config = TransformerConfig(
+        tokenizer.codebook_size, size.layers, size.heads, size.width, texts.width, tied=args.tied
+    )
+    model = PrefixTransformer(config)
+    objective = NextToken(model, clips, texts, args.targets, args.seed)
+    print({"tokens_per_epoch": objective.tokens_per_epoch, **model.parameter_counts()._asdict()}, flush=True)
+    result = train(objective, optimisation(args), args.out, args.seed, Saving(20, args.save_every, args.validate_every))
+    model.cpu()
+    metrics = objective.measure(model, "test")
+    counts = model.parameter_counts()
+    card = {
+        "name": f"{codebook_label(tokenizer.levels)}-{args.size}",
+        "levels": list(tokenizer.levels),
+        "size": args.size,
+        "tokenizer": os.path.relpath(args.tokenizer, args.out / "model"),
+        "text_encoder": texts.encoder,
+        "metrics": metrics,
+        "parameters": counts._asdict(),
+        "data": data.about.get("source"),
+        "licence": data.about.get("licence"),
+        "attribution": data.about.get("attribution"),
+        "training": training_facts(args, result["seconds"], tokens=args.steps * args.targets),
+    }
+    model.save_pretrained(args.out / "model", card=card)
+    print({"model": str(args.out / "model"), **metrics})
+
+
+if __name__ == "__main__":
+    import tyro
+
+    main(tyro.cli(Args))
