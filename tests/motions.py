@@ -3,24 +3,17 @@
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from scamo.skeleton import BONE_LENGTHS, PARENTS, RAW_DIRECTIONS
+from scamo.skeleton import forward_kinematics
 
-REST = RAW_DIRECTIONS.copy()
-REST[[16, 18, 20]] = [1, 0, 0]  # a T pose
-REST[[17, 19, 21]] = [-1, 0, 0]
+
+def quaternions(local: np.ndarray) -> np.ndarray:
+    """Rotation vectors [T, 22, 3] -> [T, 22, 4] wxyz."""
+    return Rotation.from_rotvec(local.reshape(-1, 3)).as_quat()[:, [3, 0, 1, 2]].reshape(*local.shape[:2], 4)
 
 
 def pose(local: np.ndarray, root: np.ndarray) -> np.ndarray:
-    """Rotation vectors [T, 22, 3] about the T pose and the root's place [T, 3] -> joints [T, 22, 3]."""
-    turns: list[Rotation] = []
-    joints = np.zeros((len(local), 22, 3))
-    for joint, parent in enumerate(PARENTS):
-        own = Rotation.from_rotvec(local[:, joint])
-        turns.append(own if parent < 0 else turns[parent] * own)
-        joints[:, joint] = root if parent < 0 else (
-            joints[:, parent] + turns[parent].apply(REST[joint] * BONE_LENGTHS[joint])
-        )  # fmt: skip
-    return joints
+    """Rotation vectors [T, 22, 3] about the rest pose and the root's place [T, 3] -> joints [T, 22, 3]."""
+    return forward_kinematics(quaternions(local), root)
 
 
 def swing(frames: int) -> np.ndarray:
