@@ -282,7 +282,9 @@ def _bend_leg(joints: Array, leg: tuple[int, int, int, int], reach: Array) -> Ar
     # A leg is never pulled straighter than it was, nor than 0.1 % short of straight: there the knee's plane is lost.
     was = np.linalg.norm(joints[:, ankle] - joints[:, hip], axis=-1, keepdims=True)
     distance = np.clip(distance, np.abs(thigh - shin) + 1e-6, np.maximum(0.999 * (thigh + shin), was))
-    bend = joints[:, knee] - joints[:, hip] + 0.01 * _unit(joints[:, toe] - joints[:, ankle])
+    # The knee bends where it did; where it was straight, towards the toe, the more the further the ankle has to go.
+    far = np.linalg.norm(reach - joints[:, ankle], axis=-1, keepdims=True)
+    bend = joints[:, knee] - joints[:, hip] + 0.3 * far * _unit(joints[:, toe] - joints[:, ankle])
     bend = _unit(bend - (bend * along).sum(-1, keepdims=True) * along)
     forth = (thigh**2 + distance**2 - shin**2) / (2 * distance)
     joints[:, knee] = joints[:, hip] + forth * along + np.sqrt(np.maximum(thigh**2 - forth**2, 0)) * bend
