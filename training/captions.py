@@ -219,7 +219,7 @@ def canonical_style(style: str) -> str:
 
 
 def caption(contents: list[str], style: str, draw: np.random.Generator, times: int = 1) -> str:
-    """One sentence for the actions ``contents`` (labels, in order) in one ``style``; the one action done ``times`` times.
+    """One sentence for the actions ``contents`` (labels, in order) in one ``style``, a single one done ``times`` times.
 
     ValueError for a label the grammar has no words for.
     """
@@ -242,8 +242,7 @@ def caption(contents: list[str], style: str, draw: np.random.Generator, times: i
     if len(phrases) == 1:
         deed = phrases[0]
         if times > 1 and contents[0] not in GOING and draw.random() < 0.6:
-            words = AGAIN + 2 * COUNTED.get(times, ())
-            deed += " " + str(draw.choice(words))
+            deed += " " + str(draw.choice(AGAIN + 2 * COUNTED.get(times, ())))
     else:
         pattern = JOINTS_OF_TWO if len(phrases) == 2 else JOINTS_OF_THREE
         deed = str(draw.choice(pattern)).format(*phrases)

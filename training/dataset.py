@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ class DatasetWriter:
     def __init__(self, folder: Path, about: dict[str, Any], width: int = FEATURES) -> None:
         self.folder, self.about, self.width = Path(folder), about, width
         self.counts: dict[str, int] = {}
-        self._moments = [0, np.zeros(width), np.zeros(width)]
+        self._count, self._sum, self._squares = 0, np.zeros(width), np.zeros(width)
 
     def __enter__(self) -> DatasetWriter:
         self._partial = self.folder.with_name(self.folder.name + ".partial")
@@ -85,16 +85,16 @@ class DatasetWriter:
         """Append a clip: unnormalised features [T, width], its split and captions, and any labels."""
         features = np.ascontiguousarray(features, dtype=np.float32)
         assert features.ndim == 2 and features.shape[1] == self.width, features.shape
-        row = {"name": name, "start": self._frames, "frames": len(features), "split": split}
-        self._lines.write(json.dumps(row | {"captions": list(captions), "labels": labels}) + "\n")
+        row = ClipInfo(name, self._frames, len(features), split, tuple(captions), labels)
+        self._lines.write(json.dumps(asdict(row)) + "\n")
         self._raw.write(features.tobytes())
         self._frames += len(features)
         for key, amount in ((f"{split}_clips", 1), (f"{split}_frames", len(features))):
             self.counts[key] = self.counts.get(key, 0) + amount
         if split == "train":
-            self._moments[0] += len(features)
-            self._moments[1] += features.sum(0, dtype=np.float64)
-            self._moments[2] += np.square(features, dtype=np.float64).sum(0)
+            self._count += len(features)
+            self._sum += features.sum(0, dtype=np.float64)
+            self._squares += np.square(features, dtype=np.float64).sum(0)
 
     def __exit__(self, kind: object, *_: object) -> None:
         self._raw.close()
@@ -102,7 +102,7 @@ class DatasetWriter:
         if kind is not None:
             shutil.rmtree(self._partial, ignore_errors=True)
             return
-        statistics = Statistics.from_moments(*self._moments)
+        statistics = Statistics.from_moments(self._count, self._sum, self._squares)
         header = {"mean": statistics.mean.tolist(), "std": statistics.std.tolist()}
         (self._partial / "about.json").write_text(json.dumps({**self.about, **self.counts, **header}))
         _add_npy_header(self._partial / "features.raw", self._partial / "features.npy", (self._frames, self.width))

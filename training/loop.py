@@ -63,9 +63,13 @@ class Optimisation:
 class Objective(Protocol):
     """What is learned."""
 
-    model: nn.Module
-    unit: str
-    """What throughput is counted in: "frames" or "tokens"."""
+    @property
+    def model(self) -> nn.Module:
+        """The network whose parameters are learned."""
+
+    @property
+    def unit(self) -> str:
+        """What throughput is counted in: "frames" or "tokens"."""
 
     def batch(self, step: int, part: int, parts: int) -> dict[str, Any]:
         """Part ``part`` of ``parts`` of a step's batch: tensors; "share", its targets / those of all parts; "units"."""
@@ -129,7 +133,8 @@ def train(
     for step in bar:
         for group in optimiser.param_groups:
             group["lr"] = optimisation.rate(step)
-        total, extra = torch.zeros((), device=accelerator.device), {}
+        total = torch.zeros((), device=accelerator.device)
+        extra: dict[str, float] = {}
         for part in range(optimisation.accumulate):
             own = accelerator.process_index * optimisation.accumulate + part
             batch = objective.batch(step, own, parts)

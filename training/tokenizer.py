@@ -1,10 +1,11 @@
 """Train a Motion FSQ-VAE.
 
-    python -m training.tokenizer --data data/bandai --codebook 1024 --width 160 --out runs/tokenizer-1024
+    python -m training.tokenizer --data data/bandai --codebook 1024 --width 128 --out runs/tokenizer-1024
 
 Random windows of the training split, half of them mirrored; the only loss is the reconstruction's, on normalised
 features (eq. 4). It is the smooth L1: with plain L1 the codes collapse to a few of a thousand in the first hundred
-steps, since its gradient has the same size however wrong a value is. AdamW, MultiStepLR with its milestone at 0.6, warm-up 0.003 (appendix Tab. 2). Run it again to resume.
+steps, since its gradient has the same size however wrong a value is. AdamW, MultiStepLR with its
+milestone at 0.6, warm-up 0.003 (appendix Tab. 2). Run it again to resume.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Reconstruction:
             start = int(where[i] * (clip.frames - self.window + 1))
             x = self.data[clip][start : start + self.window]
             rows.append(mirror_features(x) if flip[i] else x)
-        x = torch.from_numpy(self.statistics.normalise(np.stack(rows)).astype(np.float32))
-        return {"x_btd": x, "share": len(rows) / self.size, "units": x.shape[0] * x.shape[1]}
+        x_btd = torch.from_numpy(self.statistics.normalise(np.stack(rows)).astype(np.float32))
+        return {"x_btd": x_btd, "share": len(rows) / self.size, "units": len(rows) * self.window}
 
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, float]]:
         """Smooth L1 between windows and their reconstruction; plain L1 is logged beside it."""

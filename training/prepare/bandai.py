@@ -147,11 +147,16 @@ def _bvh_files(source: Path, scratch: Path) -> list[Path]:
     return files
 
 
+def _group(path: Path) -> tuple[str, str, str]:
+    dataset, content, style = path.stem.split("_")[:3]
+    return dataset, content, style
+
+
 def read_clips(files: list[Path]) -> Iterator[Clip]:
     """Every readable file as a Clip; a broken one is named on standard error and skipped."""
     from tqdm import tqdm
 
-    groups = {path: (*path.stem.split("_")[:3],) for path in files}
+    groups = {path: _group(path) for path in files}
     splits = assign_splits(list(groups.values()))
     for path in tqdm(files, desc="retarget", unit="clip"):
         dataset, content, style = groups[path]

@@ -84,8 +84,8 @@ def joined_clips(
     """Joints, action labels and style of joined clips, drawn from clips of one split that share a style."""
     by_style: dict[str, dict[str, list[Clip]]] = {}
     for clip in clips:
-        contents = by_style.setdefault(canonical_style(clip.labels["style"]), {})
-        contents.setdefault(clip.labels["content"], []).append(clip)
+        by_content = by_style.setdefault(canonical_style(clip.labels["style"]), {})
+        by_content.setdefault(clip.labels["content"], []).append(clip)
     styles = [s for s in by_style if len(by_style[s]) > 1]
     share = np.array([sum(len(c) ** 0.5 for c in by_style[s].values()) for s in styles])
     wanted = [2] * args.pairs + [3] * args.triples
