@@ -117,9 +117,15 @@ def replacing(folder: str | os.PathLike[str], expected: Collection[str] = ()) ->
         staging = workshop / "new"
         staging.mkdir()
         yield staging
+        old = workshop / "old"
         if target.exists():
-            target.rename(workshop / "old")
-        staging.rename(target)
+            target.rename(old)
+        try:
+            staging.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
 
@@ -157,9 +163,9 @@ def _stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     tensor = tensor.detach().cpu()
     if dtype and _is_cast(tensor):
         tensor = tensor.to(dtype)
-    # A sum is finite only if every term is, and needs no mask as large as the tensor; overflow is ruled out in float64.
+    # A sum is finite only if every term is; in float64 it cannot overflow, and it needs no mask as large as the tensor.
     if tensor.is_floating_point() and not math.isfinite(tensor.sum(dtype=torch.float64).item()):
-        raise CheckpointError(f"{name} holds values that are not finite as {tensor.dtype}; refuse to save it")
+        raise CheckpointError(f"{name} holds values that are not finite as {tensor.dtype}, so it is not saved")
     return tensor.contiguous()
 
 
@@ -174,14 +180,10 @@ def _check(path: Path, bytes: int, sha256: str) -> None:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
-
-
-def _digest(file: Any) -> str:
     digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
     return digest.hexdigest()
 
 

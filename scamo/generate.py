@@ -120,7 +120,7 @@ class ModelCard:
         return size_label(self.transformer)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no single truth to compare
 class Generation:
     """A motion and everything needed to make it again. tokens: int64 [n]; seconds: the time it took."""
 

@@ -77,6 +77,7 @@ def load(
     else:
         cards = models() if path_or_hub_id is None else _cards(os.fspath(path_or_hub_id))
         card = _chosen(cards, codebook, size)
+    device = _available(device)
     folder = _folder(card)
     transformer = PrefixTransformer.from_pretrained(folder, device, dtype)
     tokenizer = MotionTokenizer.from_pretrained(_tokenizer_folder(folder), device)
@@ -101,7 +102,15 @@ def load_tokenizer(
         folder = _tokenizer_folder(_folder(_chosen(_cards(os.fspath(path_or_hub_id)), codebook, None)))
     else:
         folder = _bundled_tokenizer(codebook)
-    return MotionTokenizer.from_pretrained(folder, device)
+    return MotionTokenizer.from_pretrained(folder, _available(device))
+
+
+def _available(device: str | torch.device) -> torch.device:
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f'there is no device "{device}" on this machine ({reason}); use "cpu"') from error
 
 
 def _bundled_tokenizer(codebook: int | str | None) -> Path:
@@ -119,6 +128,7 @@ def _bundled_tokenizer(codebook: int | str | None) -> Path:
 
 
 def _chosen(cards: list[ModelCard], codebook: int | str | None, size: str | None) -> ModelCard:
+    cards = sorted(cards, key=lambda card: (-card.codebook, -card.transformer.layers * card.transformer.width**2))
     fitting = [
         card
         for card in cards
@@ -127,14 +137,13 @@ def _chosen(cards: list[ModelCard], codebook: int | str | None, size: str | None
     ]
     if not fitting:
         wanted = f"codebook {'any' if codebook is None else codebook}, size {size or 'any'}"
-        have = ", ".join(sorted({f"{card.codebook} {card.size}" for card in cards})) or "none"
+        have = ", ".join(dict.fromkeys(f"{card.codebook} {card.size}" for card in reversed(cards))) or "none"
         raise ValueError(f"there is no model with {wanted}; there are (codebook size): {have}")
-    # max keeps the first of equals: a bundled model before one of the same name elsewhere
-    return max(fitting, key=lambda card: (card.codebook, card.transformer.layers * card.transformer.width**2))
+    return fitting[0]  # of equals the first listed: sorting keeps their order
 
 
 def _cards(place: str) -> list[ModelCard]:
-    path = Path(place).expanduser()
+    path = Path(place).expanduser().absolute()
     if path.is_dir():
         cards = _listed(path, "local")
         if not cards:
@@ -223,7 +232,7 @@ def _download(repository: str, revision: str | None, patterns: list[str]) -> Pat
 
 # The authors' checkpoints: read as they are, since this project's networks have their layout.
 
-_TEXT_ENCODERS = {384: "minilm", 768: "google/flan-t5-base", 2048: "google/flan-t5-xl", 4096: "google/flan-t5-xxl"}
+_TEXT_ENCODERS = {384: "minilm", 2048: "google/flan-t5-xl", 4096: "google/flan-t5-xxl"}  # 512 is CLIP: not here
 _QUANTIZER_CONSTANTS = ("_levels", "_basis", "implicit_codebook")  # follow from the levels
 
 

@@ -100,6 +100,21 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
+def test_a_failed_move_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = checkpoint.write(tmp_path / "m", tensors(), CARD)
+    move = Path.rename
+
+    def rename(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            raise OSError("disk gone")
+        return move(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(OSError, match="disk gone"):
+        checkpoint.write(folder, {"other": torch.zeros(3)}, CARD)
+    assert list(checkpoint.read_tensors(folder)) == sorted(tensors())
+
+
 def test_an_old_checkpoint_is_replaced_whole(tmp_path: Path) -> None:
     folder = checkpoint.write(tmp_path / "m", {f"w{i}": torch.zeros(10) for i in range(7)}, CARD, max_shard_bytes=100)
     checkpoint.write(folder, tensors(), CARD)

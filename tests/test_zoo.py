@@ -119,6 +119,20 @@ def test_folders_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert scamo.load(str(tmp_path / "mine" / "256-0.3M")).card.codebook == 256
 
 
+def test_a_device_that_is_not_there() -> None:
+    for device in ("cuda:99", "abacus"):
+        with pytest.raises(ValueError, match=f'there is no device "{device}" on this machine'):
+            scamo.load(device=device)
+
+
+def test_using_a_model_leaves_its_files_alone(bundled: Path) -> None:
+    generator = scamo.load(codebook=16)  # float32 weights may be the mapped file itself
+    for model in (generator.tokenizer, generator.transformer):
+        for parameter in model.parameters():
+            parameter.zero_()
+    scamo.load(codebook=16)
+
+
 def test_tokenizers_alone(bundled: Path) -> None:
     assert scamo.load_tokenizer(codebook=16).codebook_size == 15
     assert scamo.load_tokenizer(codebook="64").codebook_size == 64
