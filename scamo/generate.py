@@ -99,6 +99,7 @@ class ModelCard:
     licence: str = "not stated"
     data: str = "not stated"
     attribution: str = ""
+    knows: str = ""  # what it was taught and what not, in sentences for the people who use it
     metrics: Mapping[str, Any] = field(default_factory=dict, hash=False)
     training: Mapping[str, Any] = field(default_factory=dict, hash=False)
     sampling: Mapping[str, Any] = field(default_factory=dict, hash=False)

@@ -191,6 +191,7 @@ def _card(folder: Path, source: str, location: str) -> ModelCard:
         licence=card.get("licence") or "not stated",
         data=card.get("data") or "not stated",
         attribution=card.get("attribution") or "",
+        knows=card.get("knows") or "",
         metrics=card.get("metrics", {}),
         training=card.get("training", {}),
         sampling=card.get("sampling", {}),
