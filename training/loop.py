@@ -3,10 +3,15 @@
 What is learned comes as an Objective; the loop knows nothing of motion. A batch is a pure function of the step, so the
 data's position needs no saving: a run that was killed at any moment continues with the identical loss curve, and
 several processes see the slices of the batch that one would see.
+
+More than one process: ``torchrun --nproc-per-node 8 -m training.transformer ...`` (DDP), or ``accelerate launch`` with
+a configuration of your own (FSDP for networks whose optimiser state does not fit one device).
 """
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import math
 import os
@@ -78,7 +83,7 @@ class Objective(Protocol):
         """Mean loss over the part's targets, and what else to log."""
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Held-out metrics; called on the main process only."""
+        """Held-out metrics; called on the main process only, or on all of them where the weights are spread (FSDP)."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,15 @@ class Saving:
     log_every: int = 20
     save_every: int = 500
     validate_every: int = 1000
+    tensorboard: bool = False
+    """Whether curves are also written to RUN/tensorboard."""
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one that writes what a run leaves behind."""
+    from accelerate import PartialState
+
+    return PartialState().is_main_process
 
 
 def latest_state(run: Path) -> tuple[Path, int] | None:
@@ -99,9 +113,11 @@ def latest_state(run: Path) -> tuple[Path, int] | None:
 def train(
     objective: Objective, optimisation: Optimisation, run: Path, seed: int = 0, saving: Saving | None = None
 ) -> dict:
-    """Train to the last step, continuing from the run's newest state; returns {"seconds", "units", metrics ...}.
+    """Train to the last step, continuing from the run's newest state; returns {"seconds", metrics ...}.
 
-    Writes ``run/metrics.jsonl`` and ``run/state-NNNNNNNN/``. ValueError where the run was begun with other settings.
+    Writes ``run/metrics.jsonl`` and ``run/state-NNNNNNNN/``. ``objective.model`` is the trained network afterwards;
+    where its weights were spread over processes (FSDP), whole on the main one only. ValueError where the run was begun
+    with other settings.
     """
     from accelerate import Accelerator
     from accelerate.utils import set_seed
@@ -116,15 +132,18 @@ def train(
         betas=optimisation.betas,
         weight_decay=optimisation.weight_decay,
     )
+    spread = accelerator.distributed_type == "FSDP"
+    blueprint = _without_values(objective.model) if spread else None
     model, optimiser = accelerator.prepare(objective.model, adam)
     run.mkdir(parents=True, exist_ok=True)
-    _check_settings(run, asdict(optimisation) | {"seed": seed})
+    with accelerator.main_process_first():  # the others read what it has written
+        _check_settings(run, asdict(optimisation) | {"seed": seed}, accelerator.is_main_process)
     start, spent = 0, 0.0
     if found := latest_state(run):
         accelerator.load_state(str(found[0]))
         start = found[1]
         spent = json.loads((found[0] / "spent.json").read_text())["seconds"]
-    journal = Journal(run / "metrics.jsonl", start, accelerator.is_main_process)
+    journal = Journal(run / "metrics.jsonl", start, accelerator.is_main_process, saving.tensorboard)
     parts = accelerator.num_processes * optimisation.accumulate
     bar = tqdm(range(start, optimisation.steps), initial=start, total=optimisation.steps, mininterval=5,
                disable=not accelerator.is_main_process, desc=run.name, unit="step")  # fmt: skip
@@ -140,11 +159,13 @@ def train(
             batch = objective.batch(step, own, parts)
             units += batch["units"] * accelerator.num_processes
             batch = {k: v.to(accelerator.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
-            with accelerator.autocast():
-                loss, extra = objective.loss(model, batch)
             # DDP averages over processes; shares make that the mean over the whole batch's targets, however they fall.
             share = batch["share"] * accelerator.num_processes
-            accelerator.backward(loss * share)
+            last_part = part == optimisation.accumulate - 1
+            with contextlib.nullcontext() if last_part else accelerator.no_sync(model):
+                with accelerator.autocast():
+                    loss, extra = objective.loss(model, batch)
+                accelerator.backward(loss * share)
             total = total + loss.detach() * share
         norm = accelerator.clip_grad_norm_(model.parameters(), optimisation.clip)
         optimiser.step()
@@ -161,21 +182,35 @@ def train(
             journal.write(last)
             bar.set_postfix_str(f"loss {value:.4f}, {speed:,.0f} {objective.unit}/s")
         if done % saving.validate_every == 0 or done == optimisation.steps:
-            if accelerator.is_main_process:
-                last = last | objective.validate(accelerator.unwrap_model(model))
+            if accelerator.is_main_process or spread:
+                last = last | objective.validate(model if spread else accelerator.unwrap_model(model))
                 journal.write({"step": done, "validation": last})
             accelerator.wait_for_everyone()
             clock, units = time.perf_counter(), 0
         if done % saving.save_every == 0 or done == optimisation.steps:
             _save(accelerator, run, done, time.perf_counter() - begun)
+    if blueprint is not None:
+        whole = accelerator.get_state_dict(model)  # a collective: every process takes part
+        if accelerator.is_main_process:
+            blueprint.load_state_dict(whole, assign=True)
+        objective.model = blueprint
+    journal.close()
     return last | {"seconds": round(time.perf_counter() - begun, 1)}
 
 
-def _check_settings(run: Path, settings: dict[str, Any]) -> None:
+def _without_values(model: nn.Module) -> nn.Module:
+    """A copy with parameters on the meta device, made without a moment of twice the memory."""
+    empty = {id(p): nn.Parameter(torch.empty_like(p, device="meta"), p.requires_grad) for p in model.parameters()}
+    return copy.deepcopy(model, empty)
+
+
+def _check_settings(run: Path, settings: dict[str, Any], write: bool) -> None:
     path, text = run / "optimisation.json", json.dumps(settings, indent=1)
     if path.exists() and path.read_text() != text:
         raise ValueError(f"{run} was begun with other settings (see {path}); give another --out, or delete the run.")
-    path.write_text(text)
+    if write:
+        path.with_suffix(".partial").write_text(text)
+        os.replace(path.with_suffix(".partial"), path)
 
 
 def _save(accelerator: Any, run: Path, step: int, seconds: float) -> None:
@@ -187,6 +222,9 @@ def _save(accelerator: Any, run: Path, step: int, seconds: float) -> None:
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         (partial / "spent.json").write_text(json.dumps({"seconds": seconds}))
+        for path in partial.rglob("*"):
+            if path.is_file():
+                _to_disk(path)  # a name must not outlive what it names when the power goes
         if not final.exists():
             os.replace(partial, final)
         for older in sorted(run.glob("state-*"))[:-1]:
@@ -194,20 +232,48 @@ def _save(accelerator: Any, run: Path, step: int, seconds: float) -> None:
     accelerator.wait_for_everyone()
 
 
-class Journal:
-    """Metrics as JSON lines; lines of steps that a resumed run does again are dropped first."""
+def _to_disk(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
-    def __init__(self, path: Path, start: int, active: bool = True) -> None:
+
+class Journal:
+    """Metrics as JSON lines, and on request for TensorBoard; steps that a resumed run does again are dropped first."""
+
+    def __init__(self, path: Path, start: int, active: bool = True, tensorboard: bool = False) -> None:
         self.path, self.active = path, active
+        self._board: Any = None
         if active:
             kept = [line for line in _lines(path) if json.loads(line)["step"] <= start]
-            path.write_text("".join(line + "\n" for line in kept))
+            partial = path.with_suffix(".partial")
+            partial.write_text("".join(line + "\n" for line in kept))
+            os.replace(partial, path)
+        if active and tensorboard:
+            self._board = _board(path.parent / "tensorboard", start)
 
     def write(self, row: dict[str, Any]) -> None:
-        """Append one line."""
-        if self.active:
-            with self.path.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+        """Append one line: {"step", numbers} or {"step", "validation": {numbers}}."""
+        if not self.active:
+            return
+        with self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        if self._board is not None:
+            held_out = "validation" in row
+            for name, value in (row["validation"] if held_out else row).items():
+                self._board.add_scalar(f"{'validation' if held_out else 'training'}/{name}", value, row["step"])
+
+    def close(self) -> None:
+        """Write out what TensorBoard still holds back."""
+        if self._board is not None:
+            self._board.close()
+
+
+def _board(folder: Path, start: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ValueError('TensorBoard is not installed; pip install "scamo[train]", or leave --tensorboard.') from error
+    return SummaryWriter(str(folder), purge_step=start + 1)
 
 
 def _lines(path: Path) -> list[str]:

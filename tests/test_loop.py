@@ -1,0 +1,114 @@
+"""The loop: killed and resumed, split over parts and over processes, the curve is the one of an undisturbed run."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("accelerate")
+
+from tests import toy_training
+from training.loop import Journal, Optimisation, latest_state
+
+
+def losses(folder: Path) -> dict[int, float]:
+    """Training loss by step; every step exactly once."""
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rows = [row for row in rows if "loss" in row]
+    assert [row["step"] for row in rows] == list(range(1, len(rows) + 1))
+    return {row["step"]: row["loss"] for row in rows}
+
+
+@pytest.fixture(scope="module")
+def processes() -> multiprocessing.context.ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "accelerate", "tests.toy_training"])
+    return context
+
+
+def test_killed_and_resumed_is_the_uninterrupted_curve(tmp_path: Path, processes) -> None:
+    toy_training.run(tmp_path / "whole", dropout=0.3)
+    whole = losses(tmp_path / "whole")
+    assert len(whole) == 30
+    broken = tmp_path / "broken"
+    child = processes.Process(target=toy_training.run, args=(broken, 0.3, 0.03))
+    child.start()
+    deadline = time.monotonic() + 120
+    while not (broken / "metrics.jsonl").exists() or len((broken / "metrics.jsonl").read_text().splitlines()) < 11:
+        assert time.monotonic() < deadline and child.is_alive()
+        time.sleep(0.01)
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    found = latest_state(broken)
+    assert found is not None and 4 <= found[1] < 30
+    with (broken / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 29, "loss": 1')  # a line that the kill cut
+    # What a kill in the middle of a save leaves: a state under another name, without its files.
+    (broken / "partial-state").mkdir(exist_ok=True)
+    (broken / "partial-state" / "pytorch_model.bin").write_bytes(b"half")
+    result = toy_training.run(broken, dropout=0.3)
+    assert losses(broken) == whole
+    assert result["step"] == 30
+    assert [path.name for path in broken.glob("*state*")] == ["state-00000030"]
+    again = toy_training.run(broken, dropout=0.3)  # a finished run is not trained again
+    assert losses(broken) == whole and "loss" not in again
+
+
+def test_other_settings_are_refused(tmp_path: Path) -> None:
+    toy_training.run(tmp_path)
+    with pytest.raises(ValueError, match="other settings"):
+        toy_training.run(tmp_path, accumulate=2)
+
+
+def test_accumulation_is_one_batch(tmp_path: Path) -> None:
+    toy_training.run(tmp_path / "one", rows=17)
+    toy_training.run(tmp_path / "three", accumulate=3, rows=17)
+    assert losses(tmp_path / "three") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
+
+
+def test_two_processes_are_one(tmp_path: Path, processes) -> None:
+    toy_training.run(tmp_path / "one", rows=17)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    group = [
+        processes.Process(target=toy_training.run_in_group, args=(tmp_path / "two", rank, 2, port, 17))
+        for rank in range(2)
+    ]
+    for process in group:
+        process.start()
+    for process in group:
+        process.join(120)
+        assert process.exitcode == 0
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
+    assert latest_state(tmp_path / "two") == (tmp_path / "two" / "state-00000030", 30)
+
+
+def test_schedules() -> None:
+    paper = Optimisation(steps=1000, lr=1.0, schedule="multistep", warmup=0.003)
+    assert [paper.rate(step) for step in (0, 2, 599, 600, 999)] == pytest.approx([1 / 3, 1, 1, 0.1, 0.1])
+    cosine = Optimisation(steps=110, lr=1.0, warmup=0.1, fall=0.0)
+    assert cosine.rate(10) == pytest.approx(1.0)
+    assert cosine.rate(11) == pytest.approx(1.0)
+    assert cosine.rate(11 + 99 // 3) == pytest.approx(0.75)  # (1 + cos 60 degrees) / 2
+    with pytest.raises(ValueError, match="multistep or cosine"):
+        Optimisation(steps=100, lr=1.0, schedule="step").rate(50)
+
+
+def test_tensorboard(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    journal = Journal(tmp_path / "metrics.jsonl", 0, tensorboard=True)
+    journal.write({"step": 1, "loss": 0.5})
+    journal.write({"step": 1, "validation": {"nll": 2.0}})
+    journal.close()
+    board = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    board.Reload()
+    assert board.Scalars("training/loss")[0].value == pytest.approx(0.5)
+    assert board.Scalars("validation/nll")[0].value == pytest.approx(2.0)

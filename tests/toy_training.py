@@ -1,0 +1,64 @@
+"""A training of a second, for tests that kill it, resume it, or spread it over processes."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from training.loop import Optimisation, Saving, train
+
+
+class Toy:
+    """Learn a fixed random map; the loss draws dropout, so the state of the generator matters."""
+
+    unit = "rows"
+
+    def __init__(self, dropout: float = 0.0, pause: float = 0.0, rows: int = 16) -> None:
+        torch.manual_seed(0)
+        self.model = nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Dropout(dropout), nn.Linear(12, 2))
+        self.pause, self.rows = pause, rows
+
+    def batch(self, step: int, part: int, parts: int) -> dict[str, Any]:
+        draw = np.random.default_rng(step)
+        x = torch.from_numpy(draw.normal(size=(self.rows, 6)).astype(np.float32))
+        y = torch.stack([x[:, 0] * x[:, 1], x[:, 2].abs()], dim=1)
+        # Uneven parts, as batches of whole motions are: the first has a row more than the others.
+        own = np.array_split(np.arange(self.rows), parts)[part]
+        return {"x": x[own], "y": y[own], "share": len(own) / self.rows, "units": len(own)}
+
+    def loss(self, model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, float]]:
+        time.sleep(self.pause)
+        return nn.functional.mse_loss(model(batch["x"]), batch["y"]), {}
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        batch = self.batch(10**6, 0, 1)
+        with torch.no_grad():
+            model.eval()
+            value = nn.functional.mse_loss(model(batch["x"]), batch["y"]).item()
+            model.train()
+        return {"held_out": value}
+
+
+def optimisation(accumulate: int = 1) -> Optimisation:
+    return Optimisation(steps=30, lr=1e-2, warmup=0.1, accumulate=accumulate)
+
+
+def run(folder: Path, dropout: float = 0.0, pause: float = 0.0, accumulate: int = 1, rows: int = 16) -> dict:
+    """Train the toy into a folder."""
+    torch.set_num_threads(1)
+    saving = Saving(log_every=1, save_every=4, validate_every=10)
+    return train(Toy(dropout, pause, rows), optimisation(accumulate), folder, seed=3, saving=saving)
+
+
+def run_in_group(folder: Path, rank: int, world: int, port: int, rows: int) -> None:
+    """The same as one process of a group on this machine."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1",
+                   "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}  # fmt: skip
+    run(folder, rows=rows)
+    torch.distributed.destroy_process_group()
