@@ -1,0 +1,76 @@
+"""The models a page offers. Read-only and shared by all its users; nothing of any one of them is kept here."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from scamo import zoo
+from scamo.generate import Generator, ModelCard
+from scamo.text import TextEncoder, load_text_encoder
+
+KEPT_BYTES = 4 << 30  # of models in memory; the bundled ones have a few MB each
+
+
+class Studio:
+    """Loads each model when it is first asked for, and forgets the longest unused ones when memory gets short."""
+
+    def __init__(self, folders: Sequence[str | Path] = ()) -> None:
+        self.cells: dict[int, dict[str, ModelCard]] = {}  # codebook -> label of a size -> its card
+        for card in sorted(zoo.models(folders), key=lambda card: (card.codebook, _weight(card))):
+            row = self.cells.setdefault(card.codebook, {})
+            row[card.size if card.size not in row else f"{card.size} · {card.name}"] = card
+        self._generators: OrderedDict[ModelCard, Generator] = OrderedDict()
+        self._encoders: dict[str, TextEncoder] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def cards(self) -> list[ModelCard]:
+        """All models, by codebook."""
+        return [card for row in self.cells.values() for card in row.values()]
+
+    def card(self, codebook: int, size: str) -> ModelCard:
+        """The model of one cell. ValueError names what there is instead."""
+        row = self.cells.get(codebook)
+        if row is None:
+            raise ValueError(f"There is no model with a codebook of {codebook}; choose {_list(self.cells)}.")
+        if size not in row:
+            raise ValueError(f"There is no {size} model with a codebook of {codebook}; choose {_list(row)}.")
+        return row[size]
+
+    def generator(self, card: ModelCard) -> Generator:
+        """The model behind a card, loaded if need be. ValueError where its files are missing or damaged."""
+        with self._lock:
+            if card not in self._generators:
+                used = sum(other.memory_bytes for other in self._generators)
+                while self._generators and used + card.memory_bytes > KEPT_BYTES:
+                    used -= self._generators.popitem(last=False)[0].memory_bytes
+                self._generators[card] = zoo.load(card)
+            self._generators.move_to_end(card)
+            return self._generators[card]
+
+    def embed(self, card: ModelCard, text: str) -> Tensor:
+        """What the model reads of a text, float32 [L, D], by an encoder that all models share."""
+        name = card.text_encoder
+        if name is None:
+            raise ValueError(f"The text encoder of {card.name} is not recorded in its card; convert it again.")
+        with self._lock:
+            encoder = self._encoders.setdefault(name, load_text_encoder(name))
+        return encoder.encode([text])[0][0]
+
+    def warm(self) -> None:
+        """Load what the first click would wait for: the first model's text encoder, which imports transformers."""
+        if self.cards:
+            self.embed(self.cards[0], "a person walks")
+
+
+def _weight(card: ModelCard) -> int:
+    return card.transformer.layers * card.transformer.width**2
+
+
+def _list(names: Iterable[object]) -> str:
+    return ", ".join(map(str, names)) or "none"
