@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +54,25 @@ def write_models(
             card = {**about, "name": f"{codebook}-{size}", "tokenizer": f"../{name}", "text_encoder": text_encoder}
             network.save_pretrained(folder / f"{codebook}-{size}", card, torch.float16)
     return folder
+
+
+class FakeEncoder:
+    """Stands for a text encoder: one vector a word, the same for the same word, without any weights."""
+
+    name, revision = "fake", "0"
+
+    def __init__(self, width: int = 384) -> None:
+        self.width = width
+        self.asked: list[str] = []
+
+    def encode(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        self.asked += texts
+        rows = [torch.stack([self._vector(word) for word in text.split()]) for text in texts]
+        mask = torch.nn.utils.rnn.pad_sequence([torch.ones(len(row), dtype=torch.bool) for row in rows], True)
+        return torch.nn.utils.rnn.pad_sequence(rows, True), mask
+
+    def release(self) -> None:
+        pass
+
+    def _vector(self, word: str) -> torch.Tensor:
+        return torch.randn(self.width, generator=torch.Generator().manual_seed(zlib.crc32(word.encode())))

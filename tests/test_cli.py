@@ -1,0 +1,160 @@
+"""The command line, run in-process on tiny models."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from scamo import cli, zoo
+from scamo.motion import Motion
+from tests.motions import walk
+from tests.tiny import FakeEncoder, write_models
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    return write_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def bundled(models, monkeypatch):
+    """The tiny models in the place of the bundled ones, and no text encoder to load."""
+    monkeypatch.setattr(zoo, "BUNDLED", models)
+    monkeypatch.delenv(zoo.MODELS_VARIABLE, raising=False)
+    monkeypatch.setattr("scamo.generate.load_text_encoder", lambda name: FakeEncoder())
+    return models
+
+
+@pytest.fixture
+def walking(tmp_path):
+    path = tmp_path / "in" / "walk.npy"
+    path.parent.mkdir()
+    np.save(path, Motion.from_joints(walk(41)).features)
+    return path
+
+
+def fails(capsys, *argv) -> str:
+    """The one line a user sees."""
+    try:
+        code = cli.main([str(arg) for arg in argv])
+    except SystemExit as stop:
+        code = stop.code
+    err = capsys.readouterr().err
+    assert code == 2
+    assert len(err.strip().splitlines()) == 1
+    return err
+
+
+def works(*argv) -> None:
+    assert cli.main([str(arg) for arg in argv]) == 0
+
+
+def test_generate_writes_features_joints_and_a_video(bundled, tmp_path, capsys):
+    out = tmp_path / "out"
+    args = ("generate", "a person walks forward", "--codebook", 256, "--size", "1M", "--seconds", 1, "--seed", 3)
+    works(*args, "--out", out)
+    features, joints = np.load(out / "features.npy"), np.load(out / "joints.npy")
+    assert features.shape == (20, 263)
+    assert joints.shape == (20, 22, 3)
+    assert (out / "motion.mp4").stat().st_size > 1000
+    told = capsys.readouterr()
+    assert "seed 3" in told.out
+    assert told.err == ""
+    works(*args, "--out", tmp_path / "again")
+    assert np.array_equal(np.load(tmp_path / "again" / "features.npy"), features)
+
+
+def test_compare_makes_every_cell_and_one_video(bundled, tmp_path, capsys):
+    works("compare", "bow", "--codebook", 256, 1024, "--size", "0.3M", "1M", "--seconds", 0.4, "--out", tmp_path)
+    cells = sorted(path.parent.name for path in tmp_path.glob("*/features.npy"))
+    assert cells == ["1024-0.3M", "1024-1M", "256-0.3M", "256-1M"]
+    assert (tmp_path / "compare.mp4").is_file()
+    assert capsys.readouterr().out.count("seed") == 1
+
+
+def test_compare_shares_the_seed_it_drew(bundled, tmp_path, models):
+    works("compare", "bow", "--model", models / "256-1M", models / "256-1M", "--seconds", 0.4, "--out", tmp_path)
+    assert (tmp_path / "256-1M" / "features.npy").is_file()
+
+
+def test_tokenize_and_back(bundled, walking, tmp_path):
+    tokens, features = tmp_path / "tokens.npy", tmp_path / "back.npy"
+    works("tokenize", walking, "--codebook", 1024, "--out", tokens)
+    assert np.load(tokens).shape == (10,)
+    works("tokenize", tokens, "--codebook", 1024, "--out", features)
+    assert np.load(features).shape == (40, 263)
+
+
+def test_models_lists_without_loading(bundled, models, capsys):
+    works("models")
+    assert "256-0.3M" in capsys.readouterr().out
+    works("models", models, "--json")
+    cards = json.loads(capsys.readouterr().out)
+    assert {(card["codebook"], card["size"]) for card in cards} == {
+        (256, "0.3M"), (256, "1M"), (1024, "0.3M"), (1024, "1M"),
+    }  # fmt: skip
+
+
+def test_mistakes_are_one_line(bundled, models, tmp_path, capsys):
+    assert "empty" in fails(capsys, "generate", "  ")
+    assert "256" in fails(capsys, "generate", "bow", "--codebook", 999)
+    assert "1M" in fails(capsys, "generate", "bow", "--size", "9T")
+    assert "seconds" in fails(capsys, "generate", "bow", "--seconds", 0)
+    assert "seconds" in fails(capsys, "generate", "bow", "--seconds", 1_000_000)
+    assert "10,000" in fails(capsys, "generate", "x" * 10_000)
+    assert "nowhere" in fails(capsys, "generate", "bow", "--model", tmp_path / "nowhere")
+    assert "--help" in fails(capsys, "generate")
+    assert "--codebok" in fails(capsys, "generate", "bow", "--codebok", 3)
+    assert "missing.npy" in fails(capsys, "tokenize", tmp_path / "missing.npy", "--out", tmp_path)
+
+
+def test_features_of_the_wrong_width_and_nan_are_refused(bundled, tmp_path, capsys):
+    wrong, nan = tmp_path / "wrong.npy", tmp_path / "nan.npy"
+    np.save(wrong, np.zeros((40, 200), dtype=np.float32))
+    np.save(nan, np.full((40, 263), np.nan, dtype=np.float32))
+    assert "200" in fails(capsys, "tokenize", wrong, "--out", tmp_path / "t.npy")
+    assert "NaN" in fails(capsys, "tokenize", nan, "--out", tmp_path / "t.npy")
+    assert not (tmp_path / "t.npy").exists()
+
+
+def test_a_corrupted_checkpoint_is_named(bundled, tmp_path, capsys):
+    broken = write_models(tmp_path, (256,), ("0.3M",)) / "256-0.3M"
+    weights = next(broken.glob("*.safetensors"))
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    assert weights.name in fails(capsys, "generate", "bow", "--model", broken, "--out", tmp_path / "out")
+
+
+def test_export_and_render_take_a_file_or_a_folder(walking, tmp_path, capsys):
+    pytest.importorskip("scamo.export")
+    works("export", walking, "--to", "bvh", "npy", "--out", tmp_path / "one")
+    assert list((tmp_path / "one").rglob("*.bvh"))
+    works("render", walking, "--out", tmp_path / "walk.gif")
+    assert (tmp_path / "walk.gif").is_file()
+    deep = walking.parent / "deep" / "bad.npy"
+    deep.parent.mkdir()
+    np.save(deep, np.zeros((3, 7)))
+    assert cli.main(["render", str(walking.parent), "--out", str(tmp_path / "all")]) == 2
+    assert (tmp_path / "all" / "walk.mp4").is_file()  # the good one is done all the same
+    assert "bad.npy" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys; from scamo.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: print({'torch', 'numpy', 'gradio', 'transformers'} & set(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.strip().endswith("set()")
+
+
+def test_python_m_scamo_is_the_same_command():
+    result = subprocess.run([sys.executable, "-m", "scamo", "fly"], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert "generate" in result.stderr
