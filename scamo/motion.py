@@ -165,7 +165,8 @@ def features_from_joints(joints: Array) -> NDArray[np.float32]:
 def root_from_features(features: Array) -> tuple[Array, Array]:
     """Heading and path of the root: (rotation world -> facing [T, 4] wxyz, position [T, 3] metres), float64."""
     features = np.asarray(features, dtype=np.float64)
-    angle = np.concatenate([[0.0], np.cumsum(features[:-1, 0])])
+    # Rounded as the reference rounds it: a figure that spins for many turns ends where the authors' code puts it.
+    angle = np.concatenate([[0.0], np.cumsum(features[:-1, 0])]).astype(np.float32).astype(np.float64)
     zero = np.zeros_like(angle)
     facing = np.stack([np.cos(angle), zero, np.sin(angle), zero], axis=-1)
     step = np.zeros((len(features), 3))

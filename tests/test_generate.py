@@ -365,7 +365,6 @@ def test_official_features_of_a_text(shared: Path, n: int) -> None:
         np.testing.assert_allclose(generation.motion.features, e2e[f"pose_{n}"][0], rtol=0, atol=2e-4)
 
 
-@pytest.mark.xfail(strict=True, reason="the reference rounds the root's angle to float32, and motion.py does not")
 @pytest.mark.parametrize("n", [1, 4, 7])
 def test_official_joints_of_a_text(shared: Path, n: int) -> None:
     with np.load(shared / "golden" / "e2e.npz") as e2e:
