@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from scamo.render import scene as scenes
-from scamo.render.stick import caption_lines, stick_frames, strip
+from scamo.render.stage import caption_lines
+from scamo.render.stick import stick_frames, strip
 
 from .motions import ALL, cartwheel, walk
 

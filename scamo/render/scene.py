@@ -53,6 +53,7 @@ class Scene:
     height: int
     centre: tuple[float, float]
     caption_height: int
+    floor: float
 
     @property
     def focal(self) -> float:
@@ -90,7 +91,7 @@ class Scene:
         rays = rays @ self.rotation
         lens = self.distance * self.rotation[2]
         down = -rays[..., 1]
-        reach = np.where(down > 1e-6, (lens[1] + self.target[0, 1]) / np.maximum(down, 1e-6), np.inf)
+        reach = np.where(down > 1e-6, (lens[1] + self.target[0, 1] - self.floor) / np.maximum(down, 1e-6), np.inf)
         with np.errstate(invalid="ignore"):
             hit = lens[[0, 2]] + rays[..., [0, 2]] * reach[..., None]
         return np.where(np.isfinite(reach), np.hypot(hit[..., 0], hit[..., 1]), np.inf)
@@ -132,6 +133,7 @@ def build_scene(
     spacing: float = 1.3,
     caption_lines: int = 0,
     fps: float = 20.0,
+    floor: float = 0.0,
 ) -> Scene:
     """Place the figures and choose a camera that never cuts one off.
 
@@ -161,13 +163,13 @@ def build_scene(
         target[:, [0, 2]] = gaussian_filter1d(
             figures[:, :, 0, [0, 2]].mean(axis=0), sigma=SMOOTHING * fps, axis=0, mode="nearest"
         )
-    target[:, 1] = (max(high[1], 0.6) + min(low[1], 0.0)) / 2
+    target[:, 1] = (max(high[1], 0.6) + min(low[1], floor)) / 2
 
     focal, room = FOCAL * min(height, width), ((width - 8) / 2, (height - caption_height - 8) / 2)
     seen = (figures - target[:, None]) @ rotation.T
-    floor = figures.copy()
-    floor[..., 1] = 0.0  # shadow and path stay in the picture too
-    seen = np.concatenate([seen, (floor - target[:, None]) @ rotation.T], axis=2)
+    feet = figures.copy()
+    feet[..., 1] = floor  # shadow and path stay in the picture too
+    seen = np.concatenate([seen, (feet - target[:, None]) @ rotation.T], axis=2)
     need = seen[..., 2] + focal * np.maximum(
         (np.abs(seen[..., 0]) + MARGIN) / room[0], (np.abs(seen[..., 1]) + MARGIN) / room[1]
     )
@@ -180,6 +182,7 @@ def build_scene(
         height=height,
         centre=(width / 2, caption_height + (height - caption_height) / 2),
         caption_height=caption_height,
+        floor=floor,
     )
 
 
@@ -223,7 +226,7 @@ def mix(a: Colour, b: Colour, share: float) -> Colour:
 
 
 def strip_scene(
-    motion: Any, poses: int, *, size: tuple[int, int], elevation: float, caption_lines: int
+    motion: Any, poses: int, *, size: tuple[int, int], elevation: float, caption_lines: int, floor: float = 0.0
 ) -> tuple[Scene, Array | None]:
     """The scene of a still strip: every pose a figure of its own, and the path [T, 3] they stand on, if they do.
 
@@ -241,13 +244,13 @@ def strip_scene(
     if travels:
         azimuth = float(np.degrees(np.arctan2(way[0], way[1]))) - 90.0 + 12.0  # it walks to the right, slightly to us
         spacing = 0.0
-        path = joints[:, 0] * [1, 0, 1]
+        path = joints[:, 0]
     else:
         moments = [moment - moment[:, :1] * [1, 0, 1] for moment in moments]
         azimuth, path = -30.0, None
         spacing = 0.85
     scene = build_scene(
         moments, size=size, camera="fixed", azimuth=azimuth, elevation=elevation, spacing=spacing,
-        caption_lines=caption_lines,
+        caption_lines=caption_lines, floor=floor,
     )  # fmt: skip
     return scene, path
