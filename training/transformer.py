@@ -5,13 +5,14 @@
 
 Every clip and its mirror image, each time with another of its captions; cross-entropy on motion tokens and the end
 token only (eq. 5), no corruption of the input. AdamW, warm-up 0.1, cosine (appendix Tab. 2). Batches hold rows of
-similar length up to a number of targets, so that little is padding. Run it again to resume.
+similar length up to a number of targets, so that little is padding. ``--dry-run`` says what it would cost. Run it again
+to resume.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,51 +20,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from scamo import flops
 from scamo.metrics import normalised_loss
-from scamo.motion import mirror_features
 from scamo.tokenizer import MotionTokenizer, codebook_label
 from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig
-from training.captions import mirrored_words
-from training.dataset import ClipInfo, Dataset
-from training.loop import Optimisation, Saving, train
+from training.dataset import Dataset
+from training.estimate import estimate
+from training.loop import Optimisation, Saving, is_main_process, train
 from training.publish import training_facts
 from training.texts import TextBank
-
-RARE = 60  # a content with fewer real clips is shown more often, up to eight times
-
-
-@dataclass(frozen=True)
-class TokenClip:
-    """A clip as a transformer sees it: tokens int64 [n], and the sentences that may stand before them."""
-
-    tokens: np.ndarray
-    captions: tuple[str, ...]
-    repeat: int = 1
-    kind: str = field(default="real")
-
-
-def tokenise(data: Dataset, tokenizer: MotionTokenizer, split: str, mirror: bool) -> list[TokenClip]:
-    """A split's clips, and with ``mirror`` their mirror images, as tokens; those shorter than a token are left out."""
-    from tqdm import tqdm
-
-    clips = [clip for clip in data.split(split) if clip.frames >= tokenizer.frames_per_token]
-    counts: dict[str, int] = {}
-    for clip in clips:
-        counts[_content(clip)] = counts.get(_content(clip), 0) + 1
-    out = []
-    for clip in tqdm(clips, desc=f"tokens, {split}", unit="clip", mininterval=5):
-        repeat = int(np.clip(RARE // counts[_content(clip)], 1, 8)) if split == "train" else 1
-        features, kind = data[clip], clip.labels.get("kind", "real")
-        out.append(TokenClip(tokenizer.encode(features), clip.captions, repeat, kind))
-        if mirror:
-            words = tuple(mirrored_words(text) for text in clip.captions)
-            out.append(TokenClip(tokenizer.encode(mirror_features(features)), words, repeat, kind))
-    return out
-
-
-def _content(clip: ClipInfo) -> str:
-    return "+".join(clip.labels.get("contents", [clip.labels.get("kind", "")]))
-
+from training.tokens import TokenClip, load_tokens
 
 class NextToken:
     """The transformer's objective: the tokens of a motion, one after the other, and its end."""
@@ -118,7 +84,8 @@ class NextToken:
         texts = [row.captions[int(word * len(row.captions))] for row, word in zip(rows, words, strict=True)]
         own = range(part, len(rows), parts)
         count = sum(len(rows[i].tokens) + 1 for i in own)
-        batch = self.collate([rows[i] for i in own], [texts[i] for i in own])
+        computed = own or [0]  # a process without a row of its own computes one that does not count
+        batch = self.collate([rows[i] for i in computed], [texts[i] for i in computed])
         return batch | {"share": count / self.lengths[chosen].sum(), "units": count}
 
     def collate(self, rows: list[TokenClip], texts: list[str]) -> dict[str, Any]:
@@ -176,6 +143,8 @@ class Args:
     """Embeddings of its captions, made by training.texts."""
     tokenizer: Path
     """The folder of a trained tokenizer."""
+    tokens: Path | None = None
+    """What training.tokens made of the two; without it that is done first."""
     out: Path
     """The run's folder; the finished transformer is OUT/model."""
     size: str = "4M"
@@ -194,6 +163,10 @@ class Args:
     """CPU threads (0: torch's choice)."""
     save_every: int = 250
     validate_every: int = 500
+    tensorboard: bool = False
+    """Write curves to OUT/tensorboard too."""
+    dry_run: bool = False
+    """Print parameters, operations, memory and the expected duration, and train nothing."""
 
 
 def optimisation(args: Args) -> Optimisation:
@@ -210,6 +183,32 @@ def optimisation(args: Args) -> Optimisation:
     )
 
 
+def dry_run(args: Args, config: TransformerConfig, processes: int) -> None:
+    """Print what the training would cost, with batches of motions of 50 tokens behind 20 word pieces."""
+    length, words = 50, 20
+    rows = max(1, round(args.targets / args.accumulate / processes / (length + 1)))
+
+    def loss(model: nn.Module, device: torch.device) -> Tensor:
+        tokens_bn = torch.randint(config.codebook_size, (rows, length), device=device)
+        text_bld = torch.randn(rows, words, config.text_width, device=device)
+        logits = model(tokens_bn, text_bld, torch.ones(rows, words, dtype=torch.bool, device=device))
+        targets = torch.zeros(rows * (length + 1), dtype=torch.long, device=device)
+        return nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets)
+
+    with torch.device("meta"):
+        counts = PrefixTransformer(config).parameter_counts()
+    tokens = args.steps * args.targets
+    paper = flops.paper_vocabulary_parameters(config.codebook_size, config.width)
+    forward = flops.forward_flops_per_token(
+        config.layers, config.heads, config.width, words + length, config.codebook_size
+    )
+    print(estimate(lambda: PrefixTransformer(config), loss, optimisation(args), processes))
+    print(f"of which     {counts.non_vocabulary:,} non-vocabulary, {counts.vocabulary:,} vocabulary parameters")
+    print(f"tokens       {tokens:,}")
+    print(f"6 (Nnv+Vd) D {flops.training_flops(counts.non_vocabulary, paper, tokens):.3g} FLOPs (eq. 7)")
+    print(f"appendix A   {3 * forward * tokens:.3g} FLOPs (three forward passes of Code 1 a token)")
+
+
 def main(args: Args) -> None:
     """Train, measure on the test split, and write the model folder."""
     if args.size not in SIZES:
@@ -218,17 +217,22 @@ def main(args: Args) -> None:
         torch.set_num_threads(args.threads)
     data, texts = Dataset(args.data), TextBank(args.texts)
     tokenizer = MotionTokenizer.from_pretrained(args.tokenizer)
-    clips = {split: tokenise(data, tokenizer, split, mirror=split == "train") for split in ("train", "val", "test")}
-    torch.manual_seed(args.seed)
     size = SIZES[args.size]
     config = TransformerConfig(
         tokenizer.codebook_size, size.layers, size.heads, size.width, texts.width, tied=args.tied
     )
+    if args.dry_run:
+        return dry_run(args, config, int(os.environ.get("WORLD_SIZE", "1")))
+    clips = load_tokens(args.tokens, data, args.tokenizer)
+    torch.manual_seed(args.seed)
     model = PrefixTransformer(config)
     objective = NextToken(model, clips, texts, args.targets, args.seed)
     print({"tokens_per_epoch": objective.tokens_per_epoch, **model.parameter_counts()._asdict()}, flush=True)
-    result = train(objective, optimisation(args), args.out, args.seed, Saving(20, args.save_every, args.validate_every))
-    model.cpu()
+    saving = Saving(20, args.save_every, args.validate_every, args.tensorboard)
+    result = train(objective, optimisation(args), args.out, args.seed, saving)
+    if not is_main_process():
+        return
+    model = objective.model.cpu()
     metrics = objective.measure(model, "test")
     counts = model.parameter_counts()
     card = {

@@ -53,6 +53,14 @@ LIMBS = {
     20: ("LowerArm_L", "Hand_L"),
     21: ("LowerArm_R", "Hand_R"),
 }
+# What models trained on this data may be asked for, in words for the people who ask.
+KNOWS = (
+    "Learned from 3.8 hours of motion capture: walking, running and dashing forward, walking backward and to the side, "
+    "turning left and right, raising and waving the left, the right or both hands, bowing, saying goodbye, showing the "
+    "way, calling out, and a little kicking, punching, sword slashing and dancing; in styles such as old, tired, "
+    "energetic, feminine, masculine, youthful, childish, happy, sad, angry, proud, shy. Two or three actions may follow "
+    "one another. Not learned: sitting, lying, crouching, jumping, climbing, objects, other people."
+)
 FOOT_PITCH = np.radians(14)  # the rig's foot bone points steeper down than SMPL's when the foot is flat
 
 
@@ -181,6 +189,7 @@ def main(args: Args) -> None:
             "source": "Bandai-Namco Research Motiondataset 1 and 2",
             "licence": "CC BY-NC 4.0",
             "attribution": "Kobayashi et al. 2023, arXiv:2306.08861, (c) Bandai Namco Research Inc.",
+            "knows": KNOWS,
         }
     print(json.dumps({"pack": str(args.out), "megabytes": round(args.out.stat().st_size / 1e6, 1), **pack.counts}))
 
