@@ -58,8 +58,8 @@ KNOWS = (
     "Learned from 3.8 hours of motion capture: walking, running and dashing forward, walking backward and to the side, "
     "turning left and right, raising and waving the left, the right or both hands, bowing, saying goodbye, showing the "
     "way, calling out, and a little kicking, punching, sword slashing and dancing; in styles such as old, tired, "
-    "energetic, feminine, masculine, youthful, childish, happy, sad, angry, proud, shy. Two or three actions may follow "
-    "one another. Not learned: sitting, lying, crouching, jumping, climbing, objects, other people."
+    "energetic, feminine, masculine, youthful, childish, happy, sad, angry, proud or shy. Two or three actions may "
+    "follow one another. Not learned: sitting, lying, crouching, jumping, climbing, objects, other people."
 )
 FOOT_PITCH = np.radians(14)  # the rig's foot bone points steeper down than SMPL's when the foot is flat
 
