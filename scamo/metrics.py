@@ -186,10 +186,10 @@ def repeated(measure: Callable[[int], Mapping[str, float]], times: int = 20) -> 
 
 
 def _checked_embeddings(embeddings: Array) -> NDArray[np.float64]:
-    embeddings = np.asarray(embeddings, dtype=np.float64)
-    if embeddings.ndim != 2 or len(embeddings) == 0 or not np.isfinite(embeddings).all():
-        raise ValueError(f"Embeddings have shape {embeddings.shape}; give finite numbers [n, d], one row a motion.")
-    return embeddings
+    checked: NDArray[np.float64] = np.asarray(embeddings, dtype=np.float64)
+    if checked.ndim != 2 or len(checked) == 0 or not np.isfinite(checked).all():
+        raise ValueError(f"Embeddings have shape {checked.shape}; give finite numbers [n, d], one row a motion.")
+    return checked
 
 
 def _checked_pairs(texts: Array, motions: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

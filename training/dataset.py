@@ -58,6 +58,11 @@ class Dataset:
         return self.features[clip.start : clip.start + clip.frames]
 
     @property
+    def mirrors(self) -> bool:
+        """Whether mirror images may be made of it: not of features that cannot be, nor where copies are in already."""
+        return self.features.shape[1] == FEATURES and not self.about.get("mirrored", False)
+
+    @property
     def statistics(self) -> Statistics:
         """Mean and standard deviation of the training split."""
         mean, std = (np.array(self.about[key], dtype=np.float32) for key in ("mean", "std"))

@@ -68,9 +68,8 @@ class Optimisation:
 class Objective(Protocol):
     """What is learned."""
 
-    @property
-    def model(self) -> nn.Module:
-        """The network whose parameters are learned."""
+    model: Any
+    """The nn.Module whose parameters are learned."""
 
     @property
     def unit(self) -> str:

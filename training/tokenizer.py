@@ -4,15 +4,16 @@
 
 Random windows of the training split, half of them mirrored; the only loss is the reconstruction's, on normalised
 features (eq. 4). It is the smooth L1: with plain L1 the codes collapse to a few of a thousand in the first hundred
-steps, since its gradient has the same size however wrong a value is. AdamW, MultiStepLR with its
-milestone at 0.6, warm-up 0.003 (appendix Tab. 2). Run it again to resume.
+steps, since its gradient has the same size however wrong a value is. AdamW, MultiStepLR with its milestone at 0.6,
+warm-up 0.003 (appendix Tab. 2). ``--quantiser vq`` trains the baseline. ``--dry-run`` says what it would cost. Run it
+again to resume.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,8 +23,10 @@ from scamo.metrics import codebook_use, mpjpe
 from scamo.motion import Statistics, joints_from_features, mirror_features
 from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
 from training.dataset import Dataset
-from training.loop import Optimisation, Saving, train
+from training.estimate import estimate
+from training.loop import Optimisation, Saving, is_main_process, train
 from training.publish import training_facts
+from training.vq import VQTokenizer
 
 
 class Reconstruction:
@@ -32,7 +35,7 @@ class Reconstruction:
     unit = "frames"
 
     def __init__(
-        self, model: nn.Module, data: Dataset, window: int, batch_size: int, seed: int, statistics: Statistics
+        self, model: MotionTokenizer, data: Dataset, window: int, batch_size: int, seed: int, statistics: Statistics
     ) -> None:
         self.model, self.data, self.window, self.size, self.seed = model, data, window, batch_size, seed
         self.statistics = statistics
@@ -46,15 +49,16 @@ class Reconstruction:
         """Windows float32 [B / parts, window, 263], normalised."""
         draw = np.random.default_rng([self.seed, step])
         chosen = draw.choice(len(self.clips), size=self.size, p=self._odds)
-        where, flip = draw.random(self.size), draw.random(self.size) < 0.5
+        where, flip = draw.random(self.size), (draw.random(self.size) < 0.5) & self.data.mirrors
         rows = []
-        for i in range(part, self.size, parts):
+        own = range(part, self.size, parts)
+        for i in own or [0]:  # a process without a row of its own computes one that does not count
             clip = self.clips[chosen[i]]
             start = int(where[i] * (clip.frames - self.window + 1))
             x = self.data[clip][start : start + self.window]
             rows.append(mirror_features(x) if flip[i] else x)
         x_btd = torch.from_numpy(self.statistics.normalise(np.stack(rows)).astype(np.float32))
-        return {"x_btd": x_btd, "share": len(rows) / self.size, "units": len(rows) * self.window}
+        return {"x_btd": x_btd, "share": len(own) / self.size, "units": len(own) * self.window}
 
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, float]]:
         """Smooth L1 between windows and their reconstruction; plain L1 is logged beside it."""
@@ -64,13 +68,24 @@ class Reconstruction:
             "l1": float(nn.functional.l1_loss(recon_btd.detach(), batch["x_btd"]))
         }
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: Any) -> dict[str, float]:
         """The metrics of ``measure`` on the validation split."""
         return measure(model, self.data, "val")
 
 
+class VQReconstruction(Reconstruction):
+    """The baseline's objective: the same, and the latents are drawn to their codes."""
+
+    def loss(self, model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, float]]:
+        """Smooth L1 and commitment loss; plain L1 is logged beside it."""
+        recon_btd, commitment = model(batch["x_btd"])
+        recon_btd = recon_btd.float()
+        l1 = float(nn.functional.l1_loss(recon_btd.detach(), batch["x_btd"]))
+        return nn.functional.smooth_l1_loss(recon_btd, batch["x_btd"]) + commitment, {"l1": l1}
+
+
 @torch.inference_mode()
-def measure(model: Any, data: Dataset, split: str, kind: str = "real") -> dict[str, float]:
+def measure(model: MotionTokenizer, data: Dataset, split: str, kind: str = "real") -> dict[str, float]:
     """Appendix Tab. 3's columns on whole clips of a split: L1 (normalised), MPJPE in mm, share of codes used, entropy.
 
     MPJPE is pelvis-aligned; ``global_mpjpe`` leaves the root's drift in.
@@ -115,6 +130,8 @@ class Args:
     """The run's folder; the finished tokenizer is OUT/model."""
     codebook: int = 1024
     """Nominal codebook size, one of 16, 64, 256 ... 65536 (appendix Tab. 6)."""
+    quantiser: Literal["fsq", "vq"] = "fsq"
+    """fsq, or vq: the baseline, a learned codebook of exactly that size."""
     width: int = 512
     """Channels of the convolutions and of the latent (the paper's: 512)."""
     steps: int = 6000
@@ -129,6 +146,10 @@ class Args:
     """CPU threads (0: torch's choice)."""
     save_every: int = 500
     validate_every: int = 2000
+    tensorboard: bool = False
+    """Write curves to OUT/tensorboard too."""
+    dry_run: bool = False
+    """Print parameters, operations, memory and the expected duration, and train nothing."""
 
 
 def optimisation(args: Args) -> Optimisation:
@@ -138,22 +159,48 @@ def optimisation(args: Args) -> Optimisation:
     )
 
 
+def config_of(args: Args, features: int) -> TokenizerConfig:
+    """The network's shape; ValueError for a codebook that is none."""
+    if args.quantiser == "fsq" and args.codebook not in LEVELS:
+        raise ValueError(f"No codebook {args.codebook}; choose one of {', '.join(map(str, LEVELS))}.")
+    levels = LEVELS[args.codebook] if args.quantiser == "fsq" else (args.codebook,)
+    return TokenizerConfig(levels, width=args.width, code_width=args.width, features=features)
+
+
+def dry_run(args: Args, features: int) -> None:
+    """Print what the training would cost. The baseline costs what its FSQ counterpart does, but for the look-up."""
+    config = config_of(args, features)
+
+    def loss(model: nn.Module, device: torch.device) -> Tensor:
+        x_btd = torch.randn(args.batch, args.window, features, device=device)
+        return nn.functional.smooth_l1_loss(model(x_btd)[0], x_btd)
+
+    print(estimate(lambda: MotionTokenizer(config), loss, optimisation(args)))
+
+
 def main(args: Args) -> None:
     """Train, measure on the test split, and write the model folder."""
-    if args.codebook not in LEVELS:
-        raise ValueError(f"No codebook {args.codebook}; choose one of {', '.join(map(str, LEVELS))}.")
     if args.threads:
         torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
     data = Dataset(args.data)
+    config = config_of(args, data.features.shape[1])
+    if args.dry_run:
+        return dry_run(args, config.features)
+    torch.manual_seed(args.seed)
     statistics = data.statistics
-    config = TokenizerConfig(
-        LEVELS[args.codebook], width=args.width, code_width=args.width, features=data.features.shape[1]
+    vq = args.quantiser == "vq"
+    model = (
+        VQTokenizer(config, statistics.mean, statistics.std, args.batch * args.window // 4)
+        if vq
+        else MotionTokenizer(config, statistics.mean, statistics.std)
     )
-    model = MotionTokenizer(config, statistics.mean, statistics.std)
-    objective = Reconstruction(model, data, args.window, args.batch, args.seed, statistics)
-    result = train(objective, optimisation(args), args.out, args.seed, Saving(20, args.save_every, args.validate_every))
-    model.cpu()
+    task = VQReconstruction if vq else Reconstruction
+    objective = task(model, data, args.window, args.batch, args.seed, statistics)
+    saving = Saving(20, args.save_every, args.validate_every, args.tensorboard)
+    result = train(objective, optimisation(args), args.out, args.seed, saving)
+    if not is_main_process():
+        return
+    model = objective.model.cpu().eval()
     metrics = measure(model, data, "test")
     card = {
         "metrics": metrics,

@@ -31,6 +31,7 @@ from training.publish import training_facts
 from training.texts import TextBank
 from training.tokens import TokenClip, load_tokens
 
+
 class NextToken:
     """The transformer's objective: the tokens of a motion, one after the other, and its end."""
 
@@ -143,12 +144,12 @@ class Args:
     """Embeddings of its captions, made by training.texts."""
     tokenizer: Path
     """The folder of a trained tokenizer."""
-    tokens: Path | None = None
-    """What training.tokens made of the two; without it that is done first."""
     out: Path
     """The run's folder; the finished transformer is OUT/model."""
     size: str = "4M"
     """One of scamo.transformer.SIZES: 0.3M, 1M, 4M, 44M ... 3B."""
+    tokens: Path | None = None
+    """What training.tokens made of the two; without it that is done first."""
     tied: bool = True
     """Whether head and embedding share one matrix (the paper's do not; it halves the bundled files)."""
     steps: int = 2000

@@ -1,0 +1,166 @@
+"""What a training will cost, before any of it is spent: parameters, operations, memory, time (``--dry-run``)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from training.loop import Optimisation
+
+SUSTAINED = 0.4
+"""Share of a large matrix product's speed that whole networks usually reach."""
+TIMED_SECONDS = 20.0
+"""Real steps are timed where two of them are expected to stay below this."""
+
+Loss = Callable[[nn.Module, torch.device], Tensor]
+"""The loss of one made-up part of a batch (what one process computes at a time) on a device."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of a whole training. Memory in bytes on every device without FSDP; operations count forward and backward."""
+
+    parameters: int
+    flops_per_step: float
+    flops: float
+    weights_bytes: int
+    gradients_bytes: int
+    optimiser_bytes: int
+    activations_bytes: int
+    seconds: float
+    basis: str
+
+    @property
+    def memory_bytes(self) -> int:
+        """All four together."""
+        return self.weights_bytes + self.gradients_bytes + self.optimiser_bytes + self.activations_bytes
+
+    def __str__(self) -> str:
+        gib = 1 << 30
+        return "\n".join(
+            [
+                f"parameters   {self.parameters:,}",
+                f"operations   {self.flops_per_step:.3g} FLOPs a step, {self.flops:.3g} in all",
+                f"memory       {self.memory_bytes / gib:.2f} GiB: weights {self.weights_bytes / gib:.2f}, gradients "
+                f"{self.gradients_bytes / gib:.2f}, AdamW {self.optimiser_bytes / gib:.2f}, activations "
+                f"{self.activations_bytes / gib:.2f}",
+                f"duration     {duration(self.seconds)} ({self.basis})",
+            ]
+        )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def estimate(build: Callable[[], nn.Module], loss: Loss, optimisation: Optimisation, processes: int = 1) -> Estimate:
+    """Count on the meta device, where the largest network needs no memory, then time steps or, if it is too large, a
+    matrix product here.
+
+    ``build`` makes the network, ``loss`` its loss on one part of a batch, of which a step has
+    ``optimisation.accumulate`` on each of ``processes`` devices like this one.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    meta = torch.device("meta")
+    with meta:
+        model = build().to(meta)
+    parameters = list(model.parameters())
+    count, bytes_ = sum(p.numel() for p in parameters), sum(p.numel() * p.element_size() for p in parameters)
+    with FlopCounterMode(display=False) as counter, _SavedBytes(parameters) as saved:
+        loss(model, meta).backward()
+    flops_part = counter.get_total_flops()
+    flops_step = flops_part * optimisation.accumulate * processes
+    activations = saved.bytes // (2 if optimisation.precision == "bf16" else 1)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    rate = _matrix_rate(device, torch.bfloat16 if optimisation.precision == "bf16" else torch.float32)
+    part_seconds, basis = flops_part / (SUSTAINED * rate), f"{SUSTAINED:.0%} of {rate:.2g} FLOP/s measured on {device}"
+    if 4 * bytes_ + activations < _free_bytes(device) / 2 and 3 * part_seconds < TIMED_SECONDS:
+        part_seconds, basis = _timed(build().to(device), loss, device, optimisation), f"2 steps timed on {device}"
+    return Estimate(
+        parameters=count,
+        flops_per_step=flops_step,
+        flops=flops_step * optimisation.steps,
+        weights_bytes=bytes_,
+        gradients_bytes=bytes_,
+        optimiser_bytes=2 * bytes_,
+        activations_bytes=activations,
+        seconds=part_seconds * optimisation.accumulate * optimisation.steps,
+        basis=basis + ("" if processes == 1 else f", {processes} such devices, their talk not counted"),
+    )
+
+
+class _SavedBytes:
+    """Sums what autograd keeps for the backward pass, every storage once and the parameters not at all."""
+
+    def __init__(self, parameters: list[nn.Parameter]) -> None:
+        self._seen = {self._key(p) for p in parameters}
+        self._alive: list[Tensor] = []  # so that no storage's key is given out again
+        self.bytes = 0
+
+    @staticmethod
+    def _key(tensor: Tensor) -> int:
+        return tensor.untyped_storage()._cdata
+
+    def _pack(self, tensor: Tensor) -> Tensor:
+        if self._key(tensor) not in self._seen:
+            self._seen.add(self._key(tensor))
+            self._alive.append(tensor)
+            self.bytes += tensor.untyped_storage().nbytes()
+        return tensor
+
+    def __enter__(self) -> _SavedBytes:
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor)
+        self._hooks.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hooks.__exit__()
+
+
+def _matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    size = 4096 if device.type == "cuda" else 768
+    a = torch.randn(size, size, device=device, dtype=dtype)
+    for _ in range(2):
+        a @ a
+    start, done = _clock(device), 0
+    while _clock(device) - start < 0.3:
+        a @ a
+        done += 1
+    return 2 * size**3 * done / (_clock(device) - start)
+
+
+def _timed(model: nn.Module, loss: Loss, device: torch.device, optimisation: Optimisation) -> float:
+    bf16 = optimisation.precision == "bf16"
+    adam = torch.optim.AdamW(model.parameters(), lr=1e-5)
+    start = 0.0
+    for number in range(3):
+        if number == 1:
+            start = _clock(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            value = loss(model, device)
+        value.backward()
+        adam.step()
+        adam.zero_grad()
+    return (_clock(device) - start) / 2
+
+
+def _clock(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info()[0]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
