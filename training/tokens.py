@@ -64,8 +64,8 @@ def token_clips(data: Dataset, tokens: list[np.ndarray], split: str, mirror: boo
     for number, ids in enumerate(tokens):
         clip = clips[number // 2 if mirror else number]
         words = tuple(map(mirrored_words, clip.captions)) if mirror and number % 2 else clip.captions
-        # Only labelled contents can be rare; a clip without labels is shown once.
-        rare = split == "train" and "contents" in clip.labels
+        # Of joined clips every combination is rare, and a clip without labels has no content: those are shown once.
+        rare = split == "train" and "contents" in clip.labels and clip.labels.get("kind") == "real"
         repeat = int(np.clip(RARE // counts[_content(clip)], 1, 8)) if rare else 1
         out.append(TokenClip(ids, words, repeat, clip.labels.get("kind", "real")))
     return out
