@@ -63,21 +63,20 @@ def duration(seconds: float) -> str:
 
 
 def estimate(build: Callable[[], nn.Module], loss: Loss, optimisation: Optimisation, processes: int = 1) -> Estimate:
-    """Count on the meta device, where the largest network needs no memory, then time steps or, if it is too large, a
-    matrix product here.
+    """Count with tensors that have shapes but no memory, then time steps or, if it is too large, a matrix product here.
 
     ``build`` makes the network, ``loss`` its loss on one part of a batch, of which a step has
     ``optimisation.accumulate`` on each of ``processes`` devices like this one.
     """
+    from torch._subclasses.fake_tensor import FakeTensorMode  # the meta device knows no autocast
     from torch.utils.flop_counter import FlopCounterMode
 
-    meta = torch.device("meta")
-    with meta:
-        model = build().to(meta)
-    parameters = list(model.parameters())
-    count, bytes_ = sum(p.numel() for p in parameters), sum(p.numel() * p.element_size() for p in parameters)
-    with FlopCounterMode(display=False) as counter, _SavedBytes(parameters) as saved:
-        loss(model, meta).backward()
+    with FakeTensorMode():
+        model = build()
+        parameters = list(model.parameters())
+        count, bytes_ = sum(p.numel() for p in parameters), sum(p.numel() * p.element_size() for p in parameters)
+        with FlopCounterMode(display=False) as counter, _SavedBytes(parameters) as saved:
+            loss(model, torch.device("cpu")).backward()
     flops_part = counter.get_total_flops()
     flops_step = flops_part * optimisation.accumulate * processes
     activations = saved.bytes // (2 if optimisation.precision == "bf16" else 1)

@@ -1,0 +1,45 @@
+"""A dataset folder of made-up motions and the embeddings of its captions, for tests of what trains on them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from scamo.motion import canonical_joints, features_from_joints
+from tests.motions import backwards, turning, walk
+from training.captions import mirrored_words
+from training.dataset import DatasetWriter
+
+MOTIONS = {"walks forward": walk, "turns left": turning, "steps back": backwards}
+PEOPLE = ("a person", "someone", "a man")
+WIDTH = 8  # of the made-up text embeddings
+
+
+def write_corpus(folder: Path, clips: int = 18) -> Path:
+    """``clips`` motions of 30 to 64 frames, two thirds for training, each with two captions."""
+    draw = np.random.default_rng(0)
+    with DatasetWriter(folder, {"source": "made up", "licence": "CC0-1.0"}) as dataset:
+        for number in range(clips):
+            deed = list(MOTIONS)[number % 3]
+            joints = canonical_joints(MOTIONS[deed](int(draw.integers(31, 66))))
+            joints = joints + 0.002 * draw.normal(size=joints.shape)
+            split = ("train", "train", "train", "train", "val", "test")[number // 3 % 6]
+            captions = [f"{PEOPLE[number % 3]} {deed}", f"{PEOPLE[number % 2]} {deed}"]
+            dataset.add(f"clip-{number:03d}", features_from_joints(joints), split, captions, kind="real")
+    return folder
+
+
+def write_texts(folder: Path) -> Path:
+    """Random embeddings, of all captions and their mirrored ones, as training.texts lays them out."""
+    draw = np.random.default_rng(1)
+    texts = [f"{who} {deed}" for who in PEOPLE for deed in MOTIONS]
+    texts = sorted({*texts, *map(mirrored_words, texts)})
+    folder.mkdir(parents=True)
+    lengths = [len(text.split()) for text in texts]
+    ends = np.cumsum(lengths).tolist()
+    places = [(text, end - n, end) for text, n, end in zip(texts, lengths, ends, strict=True)]
+    np.save(folder / "embeddings.npy", draw.normal(size=(ends[-1], WIDTH)).astype(np.float16))
+    (folder / "index.json").write_text(json.dumps({"encoder": "made up", "places": places}))
+    return folder

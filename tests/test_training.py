@@ -1,0 +1,151 @@
+"""Objectives, the VQ baseline, tokens on disk, and what a training is said to cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+pytest.importorskip("accelerate")
+
+from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
+from scamo.transformer import PrefixTransformer, TransformerConfig
+from tests.corpus import WIDTH, write_corpus, write_texts
+from training import tokenizer as tokenizer_step
+from training import tokens as tokens_step
+from training import transformer as transformer_step
+from training.dataset import Dataset
+from training.estimate import duration, estimate
+from training.loop import Optimisation
+from training.texts import TextBank
+from training.vq import VQTokenizer, load_any_tokenizer
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "data")
+
+
+@pytest.fixture(scope="module")
+def codec(corpus: Path) -> Path:
+    statistics = Dataset(corpus).statistics
+    torch.manual_seed(0)
+    config = TokenizerConfig(LEVELS[16], width=8, code_width=8, depth=1)
+    return MotionTokenizer(config, statistics.mean, statistics.std).save_pretrained(corpus.parent / "codec")
+
+
+def test_reconstruction_parts_make_the_whole_batch(corpus: Path) -> None:
+    data = Dataset(corpus)
+    model = MotionTokenizer(TokenizerConfig(LEVELS[16], width=8, code_width=8, depth=1))
+    task = tokenizer_step.Reconstruction(model, data, 16, 5, 0, data.statistics)
+    whole = task.batch(7, 0, 1)["x_btd"]
+    parts = [task.batch(7, part, 2) for part in range(2)]
+    assert torch.equal(whole[0::2], parts[0]["x_btd"]) and torch.equal(whole[1::2], parts[1]["x_btd"])
+    assert [part["share"] for part in parts] == pytest.approx([0.6, 0.4])
+    idle = task.batch(7, 6, 7)
+    assert idle["share"] == 0 and idle["units"] == 0 and len(idle["x_btd"]) == 1
+
+
+def test_next_token_parts_make_the_whole_batch(corpus: Path, codec: Path, tmp_path: Path) -> None:
+    data, texts = Dataset(corpus), TextBank(write_texts(tmp_path / "texts"))
+    clips = tokens_step.load_tokens(None, data, codec)
+    assert len(clips["train"]) == 2 * len(data.split("train")) and len(clips["test"]) == len(data.split("test"))
+    mirrored = [clip for clip in clips["train"] if "turns right" in clip.captions[0]]
+    assert len(mirrored) == len([clip for clip in data.split("train") if "turns left" in clip.captions[0]])
+    model = PrefixTransformer(TransformerConfig(15, 1, 2, 8, WIDTH))
+    task = transformer_step.NextToken(model, clips, texts, targets=60, seed=0)
+    whole = task.loss(model, task.batch(3, 0, 1))[0]
+    parts = [task.batch(3, part, 3) for part in range(3)]
+    split = sum(task.loss(model, part)[0] * part["share"] for part in parts)
+    assert sum(part["share"] for part in parts) == pytest.approx(1)
+    assert split.item() == pytest.approx(whole.item(), abs=1e-5)
+    idle = task.batch(3, 999, 1000)
+    assert idle["share"] == 0 and torch.isfinite(task.loss(model, idle)[0])
+
+
+def test_tokens_on_disk_are_those_in_memory(corpus: Path, codec: Path, tmp_path: Path) -> None:
+    data = Dataset(corpus)
+    tokens_step.main(tokens_step.Args(corpus, codec, tmp_path / "tokens"))
+    made = tokens_step.load_tokens(None, data, codec)
+    read = tokens_step.load_tokens(tmp_path / "tokens.npz", data, codec)
+    for split, clips in made.items():
+        for one, other in zip(clips, read[split], strict=True):
+            assert np.array_equal(one.tokens, other.tokens) and one.captions == other.captions
+    stamp = (tmp_path / "tokens.npz").stat().st_mtime_ns
+    tokens_step.main(tokens_step.Args(corpus, codec, tmp_path / "tokens"))
+    assert (tmp_path / "tokens.npz").stat().st_mtime_ns == stamp
+    other = MotionTokenizer(TokenizerConfig(LEVELS[16], width=8, code_width=8, depth=1)).save_pretrained(tmp_path / "b")
+    with pytest.raises(ValueError, match="another dataset or tokenizer"):
+        tokens_step.load_tokens(tmp_path / "tokens.npz", data, other)
+
+
+def test_the_vq_baseline_trains_saves_and_loads(corpus: Path, tmp_path: Path) -> None:
+    args = tokenizer_step.Args(corpus, tmp_path / "run", codebook=16, quantiser="vq", width=8, steps=12, batch=8,
+                               window=16, lr=3e-3, validate_every=100)  # fmt: skip
+    tokenizer_step.main(args)
+    model = load_any_tokenizer(tmp_path / "run" / "model")
+    assert isinstance(model, VQTokenizer) and model.codebook_size == 16
+    metrics = tokenizer_step.measure(model, Dataset(corpus), "test")
+    assert 0 < metrics["usage"] <= 1 and np.isfinite(metrics["mpjpe_mm"])
+    data = Dataset(corpus)
+    features = data[data.split("test")[0]]
+    tokens = model.encode(features)
+    assert np.array_equal(model.encode(features), tokens)  # measuring changes no codebook
+    # A token is the nearest code of the latent, and is decoded from that code.
+    with torch.no_grad():
+        x = (torch.from_numpy(features.copy())[None] - model.mean) / model.std
+        latent = model.vqvae.encoder(x.transpose(1, 2))[0].T
+        codes = model.vqvae.quantizer.codes_from_indices(torch.arange(16))
+        assert torch.cdist(latent, codes).argmin(1).tolist() == tokens.tolist()
+        again = model.vqvae.decoder(codes[tokens].T[None])[0].T * model.std + model.mean
+    assert torch.from_numpy(model.decode(tokens)).allclose(again, atol=1e-5)
+
+
+def test_the_vq_baseline_has_a_straight_gradient_and_resets_codes() -> None:
+    torch.manual_seed(0)
+    model = VQTokenizer(TokenizerConfig((32,), width=4, code_width=4, depth=1), batch_tokens=64)
+    z = torch.randn(1, 64, 4, requires_grad=True)
+    quantised, _, commitment = model.vqvae.quantizer.vq(z)
+    (gradient,) = torch.autograd.grad(quantised.sum(), z)
+    assert gradient.allclose(torch.ones_like(z))
+    assert commitment.item() == pytest.approx(0.02 * (z - quantised).square().mean().item(), rel=1e-4)
+    far = torch.full((1, 64, 4), 5.0) + 0.1 * torch.randn(1, 64, 4)
+    for _ in range(400):
+        model.vqvae.quantizer.vq(far)
+    codes = model.vqvae.quantizer.codes_from_indices(torch.arange(32))
+    assert (codes > 3).all()  # codes nobody used were put where the latents are
+
+
+def test_estimate_counts_what_can_be_counted_by_hand() -> None:
+    def loss(model: nn.Module, device: torch.device) -> torch.Tensor:
+        return model(torch.zeros(10, 64, device=device)).sum()
+
+    def build() -> nn.Module:
+        return nn.Sequential(nn.Linear(64, 32, bias=False), nn.ReLU(), nn.Linear(32, 16, bias=False))
+
+    found = estimate(build, loss, Optimisation(steps=7, lr=1e-3, accumulate=2), processes=3)
+    assert found.parameters == 64 * 32 + 32 * 16
+    forward = 2 * 10 * (64 * 32 + 32 * 16)
+    backward = forward + 2 * 10 * 32 * 16  # weights of both, input of the second only
+    assert found.flops_per_step == (forward + backward) * 2 * 3
+    assert found.flops == 7 * found.flops_per_step
+    assert found.weights_bytes == 4 * found.parameters and found.optimiser_bytes == 8 * found.parameters
+    assert found.activations_bytes == 4 * 10 * (64 + 32)  # the inputs of both products, the ReLU's output among them
+    assert found.seconds > 0 and "GiB" in str(found)
+    assert [duration(s) for s in (5, 90, 7200, 200_000)] == ["5 seconds", "1.5 minutes", "2.0 hours", "2.3 days"]
+
+
+def test_a_dry_run_leaves_nothing_behind(corpus: Path, codec: Path, tmp_path: Path, capsys) -> None:
+    tokenizer_step.main(tokenizer_step.Args(corpus, tmp_path / "a", width=8, batch=2, steps=10, dry_run=True))
+    args = transformer_step.Args(corpus, write_texts(tmp_path / "texts"), codec, tmp_path / "b", size="0.3M",
+                                 dry_run=True, steps=10)  # fmt: skip
+    transformer_step.main(args)
+    said = capsys.readouterr().out
+    assert "duration" in said and "eq. 7" in said and "Code 1" in said
+    assert not (tmp_path / "a").exists() and not (tmp_path / "b").exists()
+    with pytest.raises(ValueError, match="No codebook 300"):
+        tokenizer_step.main(tokenizer_step.Args(corpus, tmp_path / "a", codebook=300, dry_run=True))
