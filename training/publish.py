@@ -11,8 +11,9 @@ from typing import Any
 
 def training_facts(args: Any, seconds: float, **amounts: int) -> dict[str, Any]:
     """What a card says of how a network was made: settings, seed, commit, cost in seconds and on how many threads."""
-    no_matter = ("out", "data", "tokens", "tensorboard", "dry_run")
-    settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(args).items() if k not in no_matter}
+    no_matter = ("tokens", "tensorboard", "dry_run")
+    # Paths say where things were on the machine that trained, which is nobody's business.
+    settings = {k: v for k, v in asdict(args).items() if not isinstance(v, Path) and k not in no_matter}
     return settings | amounts | {
         "seconds": round(seconds),
         "device": _device(),
