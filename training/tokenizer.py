@@ -37,7 +37,7 @@ def channel_emphasis(features: int) -> Tensor:
     """
     joints = joint_count(features)
     weights = torch.full((features,), 0.5)
-    weights[:4] = 10.0
+    weights[:4] = 4.0
     weights[4 : 4 + 3 * (joints - 1)] = 2.0
     return weights / weights.mean()
 
@@ -83,8 +83,9 @@ class Reconstruction:
 
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, float]]:
         """Smooth L1 between windows and their reconstruction; plain L1 is logged beside it."""
-        recon_btd, _ = model(batch["x_btd"])
-        return self.reconstruction_loss(recon_btd.float(), batch["x_btd"])
+        recon_btd, indices_bn = model(batch["x_btd"])
+        loss, extra = self.reconstruction_loss(recon_btd.float(), batch["x_btd"])
+        return loss, extra | {"codes_in_batch": len(indices_bn.unique())}  # a collapse shows here first
 
     def reconstruction_loss(self, recon_btd: Tensor, x_btd: Tensor) -> tuple[Tensor, dict[str, float]]:
         """The loss and, to log, the plain L1."""
