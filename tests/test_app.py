@@ -319,7 +319,7 @@ def test_a_browser_types_a_prompt_and_sees_the_motions(server, tmp_path):
         assert tab.input_value("#composer textarea") == "x" * 10_000
 
         tab.set_viewport_size({"width": 390, "height": 844})
-        assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+        tab.wait_for_function("document.documentElement.scrollWidth <= 390")
         browser.close()
     assert not foreign
 

@@ -64,6 +64,16 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What stands beside the settings: the motions so far of one click, and for how many there has to be room."""
+
+    prompt: str
+    seed: int
+    places: int
+    results: tuple[Result, ...]
+
+
+@dataclass(frozen=True)
 class Cell:
     """One model's part of a run. state: waiting, tokens, drawing, done or failed."""
 
@@ -196,7 +206,7 @@ def draw(generation: Generation, folder: Path) -> Result:
 def _reason(error: Exception) -> str:
     """What a user may read: the library's own words for a mistake, no inner details for a defect."""
     if isinstance(error, ValueError):
-        return str(error)
+        return _sentence(error)
     logger.error("a motion failed", exc_info=error)
     return "Something went wrong here; the log of the server has the details."
 
@@ -210,7 +220,7 @@ def summary(cells: Sequence[Cell], took: float) -> str:
     """What is left to say when a run is over: the time, and what failed."""
     done = sum(cell.state == "done" for cell in cells)
     failed = progress([cell for cell in cells if cell.state == "failed"])
-    return failed + _note(f"{done} {'motion' if done == 1 else 'motions'} in {took:.1f} s, videos included.")
+    return failed + (_note(f"{done} motion{'s'[: done > 1]} in {took:.1f} s, videos included.") if done else "")
 
 
 def _row(cell: Cell) -> str:
@@ -236,7 +246,7 @@ def tab(studio: Studio) -> None:
     codebooks = list(studio.cells)
     first = 1024 if 1024 in studio.cells else max(codebooks, default=None)
 
-    results = gr.State([])
+    shown = gr.State(None)
     with gr.Row(elem_id="composer", equal_height=True):
         prompt = gr.Textbox(label="What happens?", placeholder=EXAMPLES[0], lines=2, max_lines=4, scale=1)
         with gr.Column(scale=0, min_width=200, elem_id="actions"):
@@ -258,23 +268,24 @@ def tab(studio: Studio) -> None:
         with gr.Column(scale=1, min_width=320, elem_id="results"):
             status = gr.HTML(elem_id="status")
 
-            @gr.render(inputs=results, show_progress="hidden")
-            def show(results: list[Result]) -> None:
-                _show(results)
+            gr.render(inputs=shown, show_progress="hidden")(_show)
 
     def begin(
         prompt: str, codebook: int, chosen: list[str], seconds: float, free: bool, seed: float | None, fresh: bool,
         temperature: float,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
-        length, start = None if free else seconds, None if fresh else seed
-        order = _ordered(studio, prompt, codebook, chosen, length, start, temperature)
-        yield "", gr.skip(), order.sampling.seed, gr.Button(interactive=True)
+        length, wanted = None if free else seconds, None if fresh else seed
+        order = _ordered(studio, prompt, codebook, chosen, length, wanted, temperature)
+        used = order.sampling.seed
+        assert used is not None
+        yield "", gr.skip(), used, gr.Button(interactive=True)
         drawn, before, began = 0, 0.0, time.monotonic()
         for cells in run(studio, order, _workspace()):
-            done = [cell.result for cell in cells if cell.result]
+            done = tuple(cell.result for cell in cells if cell.result)
             if len(done) > drawn or time.monotonic() - before > REFRESH:
                 # What was there before stays until the first new motion takes its place.
-                yield progress(cells), done if len(done) > drawn else gr.skip(), gr.skip(), gr.skip()
+                new = Shown(prompt, used, len(cells), done) if len(done) > drawn else gr.skip()
+                yield progress(cells), new, gr.skip(), gr.skip()
                 drawn, before = len(done), time.monotonic()
         yield summary(cells, time.monotonic() - began), gr.skip(), gr.skip(), gr.Button(interactive=False)
 
@@ -282,7 +293,7 @@ def tab(studio: Studio) -> None:
         [start.click, prompt.submit],
         begin,
         [prompt, codebook, chosen, seconds, free, seed, fresh, temperature],
-        [status, results, seed, stop],
+        [status, shown, seed, stop],
         concurrency_id="motion",
         show_progress="hidden",
         api_visibility="private",
@@ -315,19 +326,18 @@ def _sizes(studio: Studio, codebook: int | None, chosen: Sequence[str]) -> gr.Ch
     return gr.CheckboxGroup(list(row), value=ticked, label="Model sizes", info="Each makes its own motion")
 
 
-def _show(results: Sequence[Result]) -> None:
-    if not results:
+def _show(shown: Shown | None) -> None:
+    if shown is None:
         gr.HTML('<div class="empty"><p>Motions appear here, side by side,<br>each as soon as it is ready.</p></div>')
         return
     with gr.Row(elem_id="shown"):
-        asked = results[0].recipe
-        gr.HTML(f'<p>“{html.escape(asked["prompt"])}”<br><small>seed {asked["seed"]}</small></p>')
-        if len(results) > 1:
+        gr.HTML(f"<p>“{html.escape(shown.prompt)}”<br><small>seed {shown.seed}</small></p>")
+        if shown.places > 1:
             again = gr.Button("Play all from the start", size="sm", scale=0, min_width=190)
             again.click(None, js=_PLAY_ALL, api_visibility="private")
-    with gr.Row(elem_classes="cards"):
-        for result in results:
-            with gr.Column(min_width=230, elem_classes="card", key=("card", result.video)):
+    with gr.Row(elem_classes=["cards", f"of-{shown.places}"]):
+        for result in shown.results:
+            with gr.Column(min_width=0, elem_classes="card", key=("card", result.video)):
                 gr.HTML(result.title, key=("title", result.video))
                 gr.Video(
                     result.video, autoplay=True, loop=True, show_label=False, buttons=[], key=("video", result.video)
@@ -398,7 +408,12 @@ def _ordered(studio: Studio, *choices: Any) -> Order:
     try:
         return read_order(studio, *choices)
     except (ValueError, OverflowError) as error:
-        raise gr.Error(str(error), title="This cannot be made", print_exception=False) from error
+        raise gr.Error(_sentence(error), print_exception=False) from error
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error).removesuffix(".") + "."
+    return text[:1].upper() + text[1:] if text.split()[0].isalpha() else text  # a file's name stays as it is
 
 
 def _note(text: str) -> str:
