@@ -19,7 +19,7 @@ Colour = tuple[float, float, float]
 CameraMode = Literal["follow", "fixed"]
 
 FOCAL = 1.9  # focal length in picture heights: a long lens, so that limbs near the camera are not blown up
-MARGIN = 0.17  # metres kept free round all joints: the head above joint 15, hands and feet beyond the last joints
+MARGIN = 0.23  # metres kept free round all joints: the head above joint 15, hands and feet beyond the last joints
 SMOOTHING = 0.3  # seconds over which the following camera averages the figure's path
 CELL = 0.5  # metres between the floor's lines
 
@@ -82,19 +82,16 @@ class Scene:
         y = self.centre[1] - seen[..., 1] * scale
         return np.stack([x, y], axis=-1), depth
 
-    def floor_distance(self) -> Array:
-        """Metres on the floor from below the target to what each pixel sees, [H, W]; infinite above the horizon."""
+    def floor_points(self) -> Array:
+        """Where on the floor each pixel looks, x and z relative to the target, [H, W, 2]; NaN above the horizon."""
         y, x = np.mgrid[0 : self.height, 0 : self.width] + 0.5
         rays = np.stack(
             [(x - self.centre[0]) / self.focal, (self.centre[1] - y) / self.focal, -np.ones_like(x)], axis=-1
         )
         rays = rays @ self.rotation
         lens = self.distance * self.rotation[2]
-        down = -rays[..., 1]
-        reach = np.where(down > 1e-6, (lens[1] + self.target[0, 1] - self.floor) / np.maximum(down, 1e-6), np.inf)
-        with np.errstate(invalid="ignore"):
-            hit = lens[[0, 2]] + rays[..., [0, 2]] * reach[..., None]
-        return np.where(np.isfinite(reach), np.hypot(hit[..., 0], hit[..., 1]), np.inf)
+        down = np.where(rays[..., 1] < -1e-6, -rays[..., 1], np.nan)
+        return lens[[0, 2]] + rays[..., [0, 2]] * ((lens[1] + self.target[0, 1] - self.floor) / down)[..., None]
 
     @property
     def stage(self) -> float:
@@ -131,7 +128,7 @@ def build_scene(
     azimuth: float = -30.0,
     elevation: float = 16.0,
     spacing: float = 1.3,
-    caption_lines: int = 0,
+    caption_lines: int = 0,  # lines of text to keep free at the top
     fps: float = 20.0,
     floor: float = 0.0,
 ) -> Scene:

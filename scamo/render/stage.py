@@ -63,12 +63,11 @@ def set_stage(
     floor: float = 0.0,
 ) -> Stage:
     """Check everything that was asked for and lay the clip out. ValueError says what to change."""
-    lines = caption_lines(caption, size)
+    lines, names = caption_lines(caption, size), list(labels or [])
     scene = build_scene(
         motions, size=size, camera=camera, azimuth=azimuth, elevation=elevation, spacing=spacing,
-        caption_lines=len(lines), fps=fps, floor=floor,
+        caption_lines=len(lines) + bool(names), fps=fps, floor=floor,
     )  # fmt: skip
-    names = list(labels or [])
     if names and len(names) != len(scene.figures):
         raise ValueError(f"{len(names)} labels for {len(scene.figures)} figures; pass one for each.")
     ways = scene.figures[:, :, 0] if path else None
@@ -119,6 +118,7 @@ class Stage:
         self.ground = scenes.mix(background, (1.0, 1.0, 1.0), 0.10 if dark else 0.75)
         self.ink = scenes.mix(background, (1.0, 1.0, 1.0) if dark else (0.25, 0.27, 0.32), 0.28 if dark else 0.30)
         self.shade: Colour = (0.0, 0.0, 0.0) if dark else (0.20, 0.20, 0.24)
+        self.fade = fade
         self.colours = scenes.palettes(len(scene.figures), background, fade)
         self.canvas = Canvas(scene.width, scene.height)
         self.bare = np.empty_like(self.canvas.pixels)
@@ -288,7 +288,8 @@ def _grid(scene: Scene, frame: int) -> Array:
 
 def _veil(scene: Scene, background: Colour) -> Frame:
     """What turns the floor into the background with distance: RGBA, its alpha rising to 1 at the stage's edge."""
-    away = np.clip((scene.floor_distance() / scene.stage - 0.35) / 0.65, 0.0, 1.0)
+    distance = np.nan_to_num(np.linalg.norm(scene.floor_points(), axis=-1), nan=np.inf)
+    away = np.clip((distance / scene.stage - 0.35) / 0.65, 0.0, 1.0)
     veil = np.empty((scene.height, scene.width, 4), dtype=np.uint8)
     veil[..., :3] = [round(255 * c) for c in background]
     veil[..., 3] = np.round(255 * away * away * (3 - 2 * away))

@@ -30,7 +30,7 @@ _BONES = (
 _ENDS = np.array([bone[:2] for bone in _BONES])
 _RADII = np.array([bone[2:4] for bone in _BONES])
 _SIDES = [bone[4] for bone in _BONES]
-_ARC = np.linspace(-np.pi / 2, np.pi / 2, 9)
+_ARC = np.linspace(-np.pi / 2, np.pi / 2, 12)
 
 
 def stick_frames(motions: Any, **options: Unpack[Options]) -> Iterator[Frame]:
@@ -83,13 +83,13 @@ class _Painter:
         fallen = ends - light * (np.maximum(ends[..., 1:2] - scene.floor, 0.0) / light[1])
         fallen[..., 1] = scene.floor
         for grown, alpha in ((0.045, 0.07), (0.012, 0.10)):
-            flat = capsules(fallen[..., [0, 2]], _RADII + grown).reshape(-1, 18, 2)
+            flat = capsules(fallen[..., [0, 2]], _RADII + grown).reshape(-1, 2 * len(_ARC), 2)
             outline = np.stack([flat[..., 0], np.full(flat.shape[:2], scene.floor), flat[..., 1]], axis=-1)
             self.stage.canvas.fill(scene.project(outline, frame)[0], self.stage.shade, alpha)
 
 
 def capsules(ends: Array, radii: Array) -> Array:
-    """Outlines of lines with round, tapering ends. ends [..., 2, 2], radii [..., 2] -> [..., 18, 2], one winding."""
+    """Outlines of lines with round, tapering ends. ends [..., 2, 2], radii [..., 2] -> [..., 24, 2], one winding."""
     along = ends[..., 1, :] - ends[..., 0, :]
     heading = np.arctan2(along[..., 1], along[..., 0])[..., None]
     angles = np.concatenate([heading + np.pi + _ARC, heading + _ARC], axis=-1)
