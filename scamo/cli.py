@@ -11,10 +11,12 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from scamo.body import Body
     from scamo.generate import Generation, Generator
     from scamo.motion import Motion
 
@@ -99,17 +101,24 @@ def _tokenize(args: argparse.Namespace) -> None:
 def _export(args: argparse.Namespace) -> None:
     from scamo import export
 
+    formats = [name for names in args.to for name in names.split(",") if name]
+
     def convert(source: Path, target: Path) -> None:
-        export.export(export.load_motion(source), args.to, target.parent, target.name)
+        export.export(export.load_motion(source), formats, target.parent, target.name)
 
     _each(args.input, args.out, lambda source: source.stem, convert, ())
 
 
 def _render(args: argparse.Namespace) -> None:
     from scamo import export
+    from scamo.body import WHERE, load_body
+
+    if args.body == "smpl" and args.body_model is None:
+        raise ValueError(f"give your licensed file with --body-model; {WHERE}")
+    body = None if args.body == "stick" else load_body(args.body_model if args.body == "smpl" else None)
 
     def draw(source: Path, target: Path) -> None:
-        _video([export.load_motion(source)], target, caption=args.caption, body=args.body, model=args.body_model)
+        _video([export.load_motion(source)], target, body, caption=args.caption)
 
     _each(args.input, args.out, lambda source: f"{source.stem}.mp4", draw, VIDEO_SUFFIXES)
 
@@ -194,13 +203,13 @@ def _facts(generation: Generation) -> str:
     return f"{len(generation.tokens)} tokens, {generation.motion.seconds:.1f} s of motion in {generation.seconds:.1f} s"
 
 
-def _video(
-    motions: list[Motion], path: Path, body: str = "stick", model: Path | None = None, **options: Any
-) -> None:
-    from scamo.render import stick, video
+def _video(motions: list[Motion], path: Path, body: Body | None = None, **options: Any) -> None:
+    """Write a video of stick figures, or of `body`."""
+    from scamo.render import mesh, stick, video
 
-    frames = stick.stick_frames(motions, **options)
-    video.write_video(frames, path, fps=motions[0].fps)
+    fps = motions[0].fps
+    draw = stick.stick_frames if body is None else partial(mesh.mesh_frames, body=body)
+    video.write_video(draw(motions, fps=fps, **options), path, fps)
 
 
 def _write_npy(path: Path, array: Any) -> None:
@@ -285,9 +294,10 @@ def _parser() -> argparse.ArgumentParser:
     _sampling(one)
 
     one = command("compare", _compare, "One prompt, several models: every cell's files, and one video of all.")
-    one.add_argument("--codebook", type=int, nargs="+", default=[], help="one or more codebooks")
-    one.add_argument("--size", nargs="+", default=[], help="one or more sizes; every codebook is made at every size")
-    one.add_argument("--model", nargs="+", default=[], help="models of your own: folders, or owner/name on the hub")
+    several: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
+    one.add_argument("--codebook", type=int, **several, help="one or more codebooks")
+    one.add_argument("--size", **several, help="one or more sizes; every codebook is made at every size")
+    one.add_argument("--model", **several, help="models of your own: folders, or owner/name on the hub")
     _sampling(one)
 
     one = command("tokenize", _tokenize, "Features become tokens, and tokens become features; a file or a folder.")
@@ -299,13 +309,13 @@ def _parser() -> argparse.ArgumentParser:
 
     one = command("export", _export, "Write motions in other formats; a file or a folder of any size.")
     one.add_argument("input", type=Path, help="features or joints (.npy), .npz, .bvh, or a folder")
-    one.add_argument("--to", nargs="+", required=True, metavar="FORMAT", help="bvh, glb, npz, json ...")
+    one.add_argument("--to", nargs="+", action="extend", required=True, metavar="FORMAT", help="bvh, glb, npz ...")
     one.add_argument("--out", type=Path, required=True, help="a folder")
 
     one = command("render", _render, "Draw motions as videos; a file or a folder of any size.")
     one.add_argument("input", type=Path, help="features or joints (.npy), .npz, .bvh, or a folder")
     one.add_argument("--body", choices=("stick", "mannequin", "smpl"), default="stick")
-    one.add_argument("--body-model", type=Path, help="your licensed SMPL file, for --body smpl")
+    one.add_argument("--body-model", type=Path, help="your licensed SMPL file or folder, for --body smpl")
     one.add_argument("--caption")
     one.add_argument("--out", type=Path, required=True, help="a file (.mp4, .webm, .gif, .webp), or a folder")
 

@@ -69,7 +69,9 @@ def test_generate_writes_features_joints_and_a_video(bundled, tmp_path, capsys):
 
 
 def test_compare_makes_every_cell_and_one_video(bundled, tmp_path, capsys):
-    works("compare", "bow", "--codebook", 256, 1024, "--size", "0.3M", "1M", "--seconds", 0.4, "--out", tmp_path)
+    works(
+        "compare", "bow", "--codebook", 256, 1024, "--size", "0.3M", "--size", "1M", "--seconds", 0.4, "--out", tmp_path
+    )
     cells = sorted(path.parent.name for path in tmp_path.glob("*/features.npy"))
     assert cells == ["1024-0.3M", "1024-1M", "256-0.3M", "256-1M"]
     assert (tmp_path / "compare.mp4").is_file()
@@ -132,10 +134,11 @@ def test_a_corrupted_checkpoint_is_named(bundled, tmp_path, capsys):
 
 def test_export_and_render_take_a_file_or_a_folder(walking, tmp_path, capsys):
     pytest.importorskip("scamo.export")
-    works("export", walking, "--to", "bvh", "npy", "--out", tmp_path / "one")
+    works("export", walking, "--to", "bvh,npy", "--out", tmp_path / "one")
     assert list((tmp_path / "one").rglob("*.bvh"))
     works("render", walking, "--out", tmp_path / "walk.gif")
     assert (tmp_path / "walk.gif").is_file()
+    assert "smpl.is.tue.mpg.de" in fails(capsys, "render", walking, "--body", "smpl", "--out", tmp_path / "b.mp4")
     deep = walking.parent / "deep" / "bad.npy"
     deep.parent.mkdir()
     np.save(deep, np.zeros((3, 7)))

@@ -180,7 +180,7 @@ def draw(generation: Generation, folder: Path) -> Result:
     features, joints = stem.with_name(f"{stem.name}-features.npy"), stem.with_name(f"{stem.name}-joints.npy")
     np.save(features, generation.motion.features)
     np.save(joints, generation.motion.joints)
-    frames = stick.stick_frames(generation.motion)
+    frames = stick.stick_frames(generation.motion, fps=generation.motion.fps)
     picture = video.write_video(frames, stem.with_name(f"{stem.name}.mp4"), generation.motion.fps)
     speed = len(generation.tokens) / max(generation.seconds, 1e-6)
     return Result(

@@ -14,9 +14,7 @@ from scamo.ui.guard import Guard
 from scamo.ui.studio import Studio
 
 STATIC = Path(__file__).parent / "static"
-HEADER = (
-    "<header><h1>ScaMo</h1><p>Words become human motion: see what codebook and model size change.</p></header>"
-)
+HEADER = "<header><h1>ScaMo</h1><p>Words become human motion: see what codebook and model size change.</p></header>"
 
 
 def build(folders: Sequence[str | Path] = ()) -> gr.Blocks:
