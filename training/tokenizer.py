@@ -56,30 +56,36 @@ class Reconstruction:
         seed: int,
         statistics: Statistics,
         emphasis: bool = False,
+        lengths: tuple[int, ...] = (),
     ) -> None:
         self.model, self.data, self.window, self.size, self.seed = model, data, window, batch_size, seed
         self.statistics = statistics
         self.emphasis_d = channel_emphasis(data.features.shape[1]) if emphasis else None
-        self.clips = [clip for clip in data.split("train") if clip.frames >= window]
-        if not self.clips:
-            raise ValueError(f"No training clip has {window} frames; lower --window.")
-        places = np.array([clip.frames - window + 1 for clip in self.clips], dtype=np.float64)
-        self._odds = places / places.sum()
+        self.lengths = lengths or (window,)
+        clips = data.split("train")
+        self._fitting = {length: [clip for clip in clips if clip.frames >= length] for length in self.lengths}
+        for length, fitting in self._fitting.items():
+            if not fitting:
+                raise ValueError(f"No training clip has {length} frames; lower --window or --lengths.")
 
     def batch(self, step: int, part: int, parts: int) -> dict[str, Any]:
-        """Windows float32 [B / parts, window, 263], normalised."""
+        """Windows float32 [B / parts, window, 263], normalised; all of a step have one length."""
         draw = np.random.default_rng([self.seed, step])
-        chosen = draw.choice(len(self.clips), size=self.size, p=self._odds)
-        where, flip = draw.random(self.size), (draw.random(self.size) < 0.5) & self.data.mirrors
+        window = int(draw.choice(self.lengths))
+        size = max(1, self.size * self.window // window)
+        clips = self._fitting[window]
+        places = np.array([clip.frames - window + 1 for clip in clips], dtype=np.float64)
+        chosen = draw.choice(len(clips), size=size, p=places / places.sum())
+        where, flip = draw.random(size), (draw.random(size) < 0.5) & self.data.mirrors
         rows = []
-        own = range(part, self.size, parts)
+        own = range(part, size, parts)
         for i in own or [0]:  # a process without a row of its own computes one that does not count
-            clip = self.clips[chosen[i]]
-            start = int(where[i] * (clip.frames - self.window + 1))
-            x = self.data[clip][start : start + self.window]
+            clip = clips[chosen[i]]
+            start = int(where[i] * (clip.frames - window + 1))
+            x = self.data[clip][start : start + window]
             rows.append(mirror_features(x) if flip[i] else x)
         x_btd = torch.from_numpy(self.statistics.normalise(np.stack(rows)).astype(np.float32))
-        return {"x_btd": x_btd, "share": len(own) / self.size, "units": len(own) * self.window}
+        return {"x_btd": x_btd, "share": len(own) / size, "units": len(own) * window}
 
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, float]]:
         """Smooth L1 between windows and their reconstruction; plain L1 is logged beside it."""
@@ -164,6 +170,9 @@ class Args:
     """Windows a step."""
     window: int = 64
     """Frames a window; shorter clips are not learned from."""
+    lengths: tuple[int, ...] = ()
+    """Draw every step's window from these instead, with as many frames in all. A network that has seen one length alone
+    leans on where the window ends, and reconstructs whole clips worse than windows."""
     emphasis: bool = False
     """Weigh the channels that become joints more (see channel_emphasis); the paper weighs all alike."""
     lr: float = 8e-4
@@ -222,7 +231,7 @@ def main(args: Args) -> None:
         else MotionTokenizer(config, statistics.mean, statistics.std)
     )
     task = VQReconstruction if vq else Reconstruction
-    objective = task(model, data, args.window, args.batch, args.seed, statistics, args.emphasis)
+    objective = task(model, data, args.window, args.batch, args.seed, statistics, args.emphasis, args.lengths)
     saving = Saving(20, args.save_every, args.validate_every, args.tensorboard)
     result = train(objective, optimisation(args), args.out, args.seed, saving)
     if not is_main_process():
