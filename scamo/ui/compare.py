@@ -270,52 +270,56 @@ def tab(studio: Studio) -> None:
 
             gr.render(inputs=shown, show_progress="hidden")(_show)
 
-    def begin(
-        prompt: str, codebook: int, chosen: list[str], seconds: float, free: bool, seed: float | None, fresh: bool,
-        temperature: float,
-    ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
-        length, wanted = None if free else seconds, None if fresh else seed
-        order = _ordered(studio, prompt, codebook, chosen, length, wanted, temperature)
-        used = order.sampling.seed
-        assert used is not None
-        yield "", gr.skip(), used, gr.Button(interactive=True)
+    def accept(seed: float | None, fresh: bool, *choices: Any) -> tuple[str, int | None, gr.Button]:
+        """Before a place is free: refuse what cannot be made, settle the seed."""
+        order = _ordered(studio, *_request(None if fresh else seed, *choices))
+        if not re.search("[a-zA-Z]", order.prompt.text or ""):
+            gr.Warning("The models read English; this prompt will mean little to them.")
+        return _note("Waiting for a free place."), order.sampling.seed, gr.Button(interactive=True)
+
+    def make(*choices: Any) -> Iterator[tuple[Any, ...]]:
+        order = _ordered(studio, *_request(*choices))
+        text, seed = order.prompt.text or "", order.sampling.seed or 0
         drawn, before, began = 0, 0.0, time.monotonic()
         for cells in run(studio, order, _workspace()):
             done = tuple(cell.result for cell in cells if cell.result)
             if len(done) > drawn or time.monotonic() - before > REFRESH:
                 # What was there before stays until the first new motion takes its place.
-                new = Shown(prompt, used, len(cells), done) if len(done) > drawn else gr.skip()
-                yield progress(cells), new, gr.skip(), gr.skip()
+                yield (
+                    progress(cells),
+                    Shown(text, seed, len(cells), done) if len(done) > drawn else gr.skip(),
+                    gr.skip(),
+                )
                 drawn, before = len(done), time.monotonic()
-        yield summary(cells, time.monotonic() - began), gr.skip(), gr.skip(), gr.Button(interactive=False)
+        yield summary(cells, time.monotonic() - began), gr.skip(), gr.Button(interactive=False)
 
-    event = gr.on(
-        [start.click, prompt.submit],
-        begin,
-        [prompt, codebook, chosen, seconds, free, seed, fresh, temperature],
-        [status, shown, seed, stop],
-        concurrency_id="motion",
-        show_progress="hidden",
-        api_visibility="private",
+    choices = [seed, prompt, codebook, chosen, seconds, free, temperature]
+    quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    accepted = gr.on(  # queued, though it never waits: Gradio shows the refusals of queued events only
+        [start.click, prompt.submit], accept, [seed, fresh, *choices[1:]], [status, seed, stop],
+        concurrency_limit=None, show_progress="hidden", api_visibility="private",
+    )  # fmt: skip
+    event = accepted.success(
+        make, choices, [status, shown, stop], concurrency_id="motion", show_progress="hidden", api_visibility="private"
     )
     stop.click(
         lambda: (_note("Stopped. What was finished stays."), gr.Button(interactive=False)),
         None,
         [status, stop],
         cancels=[event],
-        queue=False,
-        api_visibility="private",
+        **quick,
     )
-    seed.input(lambda: False, None, fresh, queue=False, api_visibility="private")  # whoever types a seed wants it
-    free.change(lambda free: gr.Slider(interactive=not free), free, seconds, queue=False, api_visibility="private")
-    codebook.change(
-        lambda codebook, chosen: _sizes(studio, codebook, chosen),
-        [codebook, chosen],
-        chosen,
-        queue=False,
-        api_visibility="private",
-    )
+    seed.input(lambda: False, None, fresh, **quick)  # whoever types a seed wants it
+    free.change(lambda free: gr.Slider(interactive=not free), free, seconds, **quick)
+    codebook.change(lambda codebook, chosen: _sizes(studio, codebook, chosen), [codebook, chosen], chosen, **quick)
     _endpoints(studio)
+
+
+def _request(
+    seed: float | None, prompt: str, codebook: int, sizes: list[str], seconds: float, free: bool, temperature: float
+) -> tuple[Any, ...]:
+    """The page's fields in the order of `read_order`."""
+    return prompt, codebook, sizes, None if free else seconds, seed, temperature
 
 
 def _sizes(studio: Studio, codebook: int | None, chosen: Sequence[str]) -> gr.CheckboxGroup:
