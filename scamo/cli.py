@@ -11,17 +11,14 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from scamo.body import Body
     from scamo.generate import Generation, Generator
-    from scamo.motion import Motion
 
 MOTION_SUFFIXES = (".npy", ".npz", ".bvh")
-VIDEO_SUFFIXES = (".mp4", ".webm", ".gif", ".webp")
+PICTURE_SUFFIXES = (".mp4", ".webm", ".gif", ".webp", ".png")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,15 +38,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _generate(args: argparse.Namespace) -> None:
+    from scamo.render import render_motion
+
     generator = _load(args, args.model, args.codebook, args.size)
     generation = _run(generator, args, generator.card.name)
     _save(generation, args.out)
-    _video([generation.motion], args.out / "motion.mp4", caption=generation.prompt.text)
+    render_motion(generation.motion, args.out / "motion.mp4", fps=generation.motion.fps, caption=args.prompt)
     _told(args.out / "motion.mp4")
     print(f"{_facts(generation)}; seed {generation.sampling.seed}")
 
 
 def _compare(args: argparse.Namespace) -> None:
+    from scamo.render import render_motion
+
     cells: list[tuple[str | None, int | None, str | None]] = [(model, None, None) for model in args.model]
     if args.codebook or args.size or not cells:
         cells += [(None, codebook, size) for codebook in args.codebook or [None] for size in args.size or [None]]
@@ -65,7 +66,9 @@ def _compare(args: argparse.Namespace) -> None:
     labels = [f"{one.card.codebook} · {one.card.size}" for one in generations]
     size_px = (max(480, min(1920, 320 * len(generations))), 480)
     motions = [one.motion for one in generations]
-    _video(motions, args.out / "compare.mp4", caption=args.prompt, labels=labels, size=size_px)
+    render_motion(
+        motions, args.out / "compare.mp4", fps=motions[0].fps, caption=args.prompt, labels=labels, size=size_px
+    )
     _told(args.out / "compare.mp4")
     print(f"seed {seed}")
 
@@ -111,16 +114,17 @@ def _export(args: argparse.Namespace) -> None:
 
 def _render(args: argparse.Namespace) -> None:
     from scamo import export
-    from scamo.body import WHERE, load_body
+    from scamo.body import load_body
+    from scamo.render import render_motion
 
-    if args.body == "smpl" and args.body_model is None:
-        raise ValueError(f"give your licensed file with --body-model; {WHERE}")
-    body = None if args.body == "stick" else load_body(args.body_model if args.body == "smpl" else None)
+    # A licensed body is read once for all files.
+    body = load_body(args.body_model) if args.body == "smpl" and args.body_model else args.body
 
     def draw(source: Path, target: Path) -> None:
-        _video([export.load_motion(source)], target, body, caption=args.caption)
+        motion = export.load_motion(source)
+        render_motion(motion, target, body=body, fps=motion.fps, caption=args.caption)
 
-    _each(args.input, args.out, lambda source: f"{source.stem}.mp4", draw, VIDEO_SUFFIXES)
+    _each(args.input, args.out, lambda source: f"{source.stem}.mp4", draw, PICTURE_SUFFIXES)
 
 
 def _convert(args: argparse.Namespace) -> None:
@@ -201,15 +205,6 @@ def _save(generation: Generation, folder: Path) -> None:
 
 def _facts(generation: Generation) -> str:
     return f"{len(generation.tokens)} tokens, {generation.motion.seconds:.1f} s of motion in {generation.seconds:.1f} s"
-
-
-def _video(motions: list[Motion], path: Path, body: Body | None = None, **options: Any) -> None:
-    """Write a video of stick figures, or of `body`."""
-    from scamo.render import mesh, stick, video
-
-    fps = motions[0].fps
-    draw = stick.stick_frames if body is None else partial(mesh.mesh_frames, body=body)
-    video.write_video(draw(motions, fps=fps, **options), path, fps)
 
 
 def _write_npy(path: Path, array: Any) -> None:
@@ -317,7 +312,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--body", choices=("stick", "mannequin", "smpl"), default="stick")
     one.add_argument("--body-model", type=Path, help="your licensed SMPL file or folder, for --body smpl")
     one.add_argument("--caption")
-    one.add_argument("--out", type=Path, required=True, help="a file (.mp4, .webm, .gif, .webp), or a folder")
+    one.add_argument("--out", type=Path, required=True, help="a .mp4, .webm, .gif, .webp or .png, or a folder")
 
     one = command("convert", _convert, "Bring released .pth files into a folder that scamo loads.")
     one.add_argument("--tokenizer", type=Path, required=True, help="e.g. 65536_FSQ.pth")

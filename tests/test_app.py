@@ -21,7 +21,7 @@ import pytest
 gr = pytest.importorskip("gradio")
 
 from scamo import zoo  # noqa: E402
-from scamo.render import video  # noqa: E402
+from scamo.render.video import read_metadata  # noqa: E402
 from scamo.ui import compare, page  # noqa: E402
 from scamo.ui.guard import Guard  # noqa: E402
 from scamo.ui.studio import Studio  # noqa: E402
@@ -52,7 +52,7 @@ def studio(models, encoder, monkeypatch):
 @pytest.fixture
 def undrawn(monkeypatch):
     """No time for videos."""
-    monkeypatch.setattr(video, "write_video", lambda frames, path, fps: path)
+    monkeypatch.setattr(compare, "render_motion", lambda motion, path, **_: path)
 
 
 def order(studio, prompt="a person bows", codebook=1024, sizes=("0.3M", "1M"), seconds=1.0, seed=7, temperature=1.0):
@@ -85,6 +85,7 @@ def test_every_model_finishes_with_its_files_and_the_text_is_read_once(studio, e
         assert np.load(cell.result.joints).shape == (20, 22, 3)
         assert Path(cell.result.video).stat().st_size > 1000
         assert cell.result.recipe["seed"] == 7
+        assert read_metadata(cell.result.video) == cell.result.recipe
 
 
 def test_side_by_side_gives_what_each_gives_alone(studio, undrawn, tmp_path):

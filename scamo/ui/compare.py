@@ -24,7 +24,7 @@ import numpy as np
 from torch import Tensor
 
 from scamo.generate import Generation, ModelCard, Prompt, Sampling
-from scamo.render import stick, video
+from scamo.render import render_motion
 from scamo.ui.studio import Studio
 
 logger = logging.getLogger(__name__)
@@ -180,26 +180,27 @@ def draw(generation: Generation, folder: Path) -> Result:
     features, joints = stem.with_name(f"{stem.name}-features.npy"), stem.with_name(f"{stem.name}-joints.npy")
     np.save(features, generation.motion.features)
     np.save(joints, generation.motion.joints)
-    frames = stick.stick_frames(generation.motion, fps=generation.motion.fps)
-    picture = video.write_video(frames, stem.with_name(f"{stem.name}.mp4"), generation.motion.fps)
+    recipe = {
+        "prompt": prompt.text,
+        "seconds": prompt.seconds,
+        "seed": seed,
+        "temperature": generation.sampling.temperature,
+        "model": card.name,
+        "codebook": card.codebook,
+        "size": card.size,
+        "tokens": generation.tokens.tolist(),
+    }
+    path = stem.with_name(f"{stem.name}.mp4")
+    render_motion(generation.motion, path, fps=generation.motion.fps, metadata=recipe)
     speed = len(generation.tokens) / max(generation.seconds, 1e-6)
     return Result(
         title=f"<h3>{html.escape(card.size)} <small>codebook {card.codebook}</small></h3>",
         facts=f"<p>{generation.motion.seconds:.1f} s of motion, {len(generation.tokens)} tokens<br>"
         f"<small>made in {generation.seconds:.2f} s, {speed:.0f} tokens/s</small></p>",
-        video=str(picture),
+        video=str(path),
         features=str(features),
         joints=str(joints),
-        recipe={
-            "prompt": prompt.text,
-            "seconds": prompt.seconds,
-            "seed": seed,
-            "temperature": generation.sampling.temperature,
-            "model": card.name,
-            "codebook": card.codebook,
-            "size": card.size,
-            "tokens": generation.tokens.tolist(),
-        },
+        recipe=recipe,
     )
 
 
