@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scamo.generate import Generation, Generator, ModelCard, Prompt, Sampling
+    from scamo.generate import Generation, Generator, ModelCard, Prompt, Sampling, Timeline, Trace
     from scamo.motion import (
         Motion,
         Statistics,
@@ -35,6 +35,8 @@ __all__ = [
     "Prompt",
     "Sampling",
     "Statistics",
+    "Timeline",
+    "Trace",
     "__version__",
     "features_from_joints",
     "joints_from_features",
@@ -46,7 +48,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "generate": ("Generation", "Generator", "ModelCard", "Prompt", "Sampling"),
+    "generate": ("Generation", "Generator", "ModelCard", "Prompt", "Sampling", "Timeline", "Trace"),
     "motion": (
         "Motion",
         "Statistics",

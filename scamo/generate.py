@@ -1,7 +1,7 @@
 """From a prompt to a motion: the text prefix, the token loop, the decoder.
 
-Sampling is the only random step, and every row draws from a generator of its own seed: the same seed gives the same
-tokens alone, in a batch, or beside other models.
+Sampling is the only random step. Token i of a motion is drawn with the i-th random number of the motion's seed, so the
+same seed gives the same tokens alone, in a batch, beside other models, and after a start of tokens that were kept.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +29,8 @@ from scamo.transformer import PrefixTransformer, TransformerConfig, size_label
 MAX_CHARACTERS = 1_000
 MAX_SECONDS = 60.0
 DEFAULT_MAX_TOKENS = 50  # the reference's
+DEFAULT_CONTEXT = 2.0  # seconds
+ALTERNATIVES = 8
 KIT_FEATURES, KIT_FPS = 251, 12.5
 
 _T = TypeVar("_T")
@@ -121,6 +123,19 @@ class ModelCard:
         return size_label(self.transformer)
 
 
+class Trace(NamedTuple):
+    """What the model thought of each of n tokens: its own distribution, given the text and the tokens before.
+
+    It is the one over the codes, without the end, before temperature, top_k and top_p; so it can be compared between
+    runs, and every alternative can take the token's place.
+    """
+
+    probability: NDArray[np.float32]  # [n], of the token itself
+    entropy: NDArray[np.float32]  # [n], in nats
+    top: NDArray[np.int64]  # [n, 8], or as many as there are codes: the likeliest, in falling order
+    top_probability: NDArray[np.float32]  # [n, 8]
+
+
 @dataclass(frozen=True, eq=False)  # arrays have no single truth to compare
 class Generation:
     """A motion and everything needed to make it again. tokens: int64 [n]; seconds: the time it took."""
@@ -131,6 +146,21 @@ class Generation:
     motion: Motion
     card: ModelCard
     seconds: float
+    trace: Trace
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """One motion of several prompts in turn. lengths: tokens of each; the rest as of a Generation."""
+
+    prompts: tuple[Prompt, ...]
+    lengths: tuple[int, ...]
+    sampling: Sampling
+    tokens: NDArray[np.int64]
+    motion: Motion
+    card: ModelCard
+    seconds: float
+    trace: Trace
 
 
 class Generator:
@@ -190,13 +220,17 @@ class Generator:
         top_p: float | None = None,
         max_tokens: int = DEFAULT_MAX_TOKENS,
         embedding: ArrayLike | Tensor | None = None,
+        start: ArrayLike | Tensor | None = None,
         on_token: Callable[[int], None] | None = None,
     ) -> Generation:
         """One motion for one prompt, or for a ready text embedding float [L, D] in its place.
 
         seconds: exactly this length, to a fifth of a second; None: until the model ends it, at most `max_tokens`.
-        temperature, top_k, top_p: None takes the model's own (see Sampling). on_token(count) is called after every
-        token and may raise to stop. ValueError for input that cannot be meant.
+        temperature, top_k, top_p: None takes the model's own (see Sampling). start: tokens int [k] that the motion
+        begins with; they count in its length. With another prompt's tokens it is a continuation, with the first k of
+        its own and the same seed it becomes the same motion again, with one of them replaced a branch of it.
+        on_token(count) is called after every new token and may raise to stop. ValueError for input that cannot be
+        meant.
         """
         stream = self.stream(
             prompt,
@@ -207,6 +241,7 @@ class Generator:
             top_p=top_p,
             max_tokens=max_tokens,
             embedding=embedding,
+            start=start,
         )
         return _run(stream, on_token)
 
@@ -220,11 +255,12 @@ class Generator:
         top_k: int | None = None,
         top_p: float | None = None,
         max_tokens: int = DEFAULT_MAX_TOKENS,
+        start: ArrayLike | Tensor | None = None,
         on_token: Callable[[int], None] | None = None,
     ) -> list[Generation]:
         """One motion per prompt, in one pass. `seed` is one for all rows, or one per row for samples that differ.
 
-        Every row is what it would be alone with its seed; the time of each is that of the batch.
+        Every row, begun with the one `start`, is what it would be alone; the time of each is that of the batch.
         """
         sampling = self._sampling(None, temperature, top_k, top_p)
         rows = [_as_prompt(prompt, seconds) for prompt in prompts]
@@ -232,7 +268,7 @@ class Generator:
         if not rows or len(seeds) != len(rows):
             raise ValueError(f"{len(rows)} prompts and {len(seeds)} seeds; give a prompt or more and one seed each")
         samplings = [replace(sampling, seed=one).resolved() for one in seeds]
-        return _run(self._stream(rows, samplings, max_tokens, None), on_token)
+        return _run(self._stream(rows, samplings, max_tokens, None, start), on_token)
 
     def stream(
         self,
@@ -245,6 +281,7 @@ class Generator:
         top_p: float | None = None,
         max_tokens: int = DEFAULT_MAX_TOKENS,
         embedding: ArrayLike | Tensor | None = None,
+        start: ArrayLike | Tensor | None = None,
     ) -> collections.abc.Generator[int, None, Generation]:
         """`generate` token by token: yields the number of tokens so far, and returns the Generation (`yield from`).
 
@@ -255,7 +292,71 @@ class Generator:
             raise ValueError('there is no prompt; say what should happen, e.g. "a person walks forward"')
         rows = [_as_prompt(prompt, seconds)]
         ready = None if embedding is None else self._checked_embedding(embedding)
-        return _single(self._stream(rows, [sampling], max_tokens, ready))
+        return _single(self._stream(rows, [sampling], max_tokens, ready, start))
+
+    def timeline(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        seed: int | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        context: float = DEFAULT_CONTEXT,
+        on_token: Callable[[int], None] | None = None,
+    ) -> Timeline:
+        """One motion in which prompts follow each other, each for its seconds (which it must have).
+
+        Every prompt starts from the last `context` seconds of the motion so far, or from what of them fits into the
+        positions the model knows; the more, the smoother it goes on, and the longer the old action lingers. All tokens
+        are decoded at once, so that no join shows a seam. Token i of the whole has the seed's i-th random number: a
+        change to one prompt leaves all before it as they are. Options and errors as of `generate`.
+        """
+        options = {"seed": seed, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+        return _run(self.stream_timeline(prompts, context=context, **options), on_token)  # type: ignore[arg-type]
+
+    def stream_timeline(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        seed: int | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        context: float = DEFAULT_CONTEXT,
+    ) -> collections.abc.Generator[int, None, Timeline]:
+        """`timeline` token by token, as `stream` is to `generate`."""
+        sampling = self._sampling(seed, temperature, top_k, top_p).resolved()
+        if not prompts:
+            raise ValueError("the timeline is empty; give a prompt or more, each with its seconds")
+        for prompt in prompts:
+            if prompt.text is None or prompt.seconds is None:
+                raise ValueError(f"{prompt} lacks its words or its length; in a timeline every prompt needs both")
+        if not (_is_number(context) and context >= 0):
+            raise ValueError(f"context {context} makes no sense; give 0 seconds or more")
+        return self._timeline(tuple(prompts), sampling, self._tokens_in(context))
+
+    def _timeline(
+        self, prompts: tuple[Prompt, ...], sampling: Sampling, context: int
+    ) -> collections.abc.Generator[int, None, Timeline]:
+        begun = time.perf_counter()
+        text_bld, mask_bl = self._prefix(list(prompts), None)
+        tokens: list[int] = []
+        lengths = tuple(max(1, self._tokens_in(prompt.seconds or 0)) for prompt in prompts)
+        traces = []
+        for length, text_ld, mask_l in zip(lengths, text_bld, mask_bl, strict=True):
+            text_bld, mask_bl = text_ld[mask_l][None], mask_l[mask_l][None]
+            free = max(0, self.transformer.config.max_positions - mask_bl.shape[1] - length)
+            before = max(0, len(tokens) - min(context, free))
+            row = _Row(sampling, True, len(tokens) - before + length, tokens[before:], before)
+            trace_bn = yield from self._predict([row], text_bld, mask_bl)
+            traces.append(_of_row(trace_bn, 0, slice(len(tokens) - before, None)))
+            tokens = tokens[:before] + row.tokens
+        ids = np.array(tokens, dtype=np.int64)
+        motion = Motion(self.tokenizer.decode(ids), self.fps)
+        trace = Trace(*map(np.concatenate, zip(*traces, strict=True)))
+        took = time.perf_counter() - begun
+        return Timeline(prompts, lengths, sampling, ids, motion, self.card, took, trace)
 
     def _sampling(
         self, seed: int | None, temperature: float | None, top_k: int | None, top_p: float | None
@@ -265,31 +366,46 @@ class Generator:
         return Sampling(seed=seed, **{**self.card.sampling, **chosen})
 
     def _stream(
-        self, prompts: list[Prompt], samplings: list[Sampling], max_tokens: int, embedding: Tensor | None
+        self,
+        prompts: list[Prompt],
+        samplings: list[Sampling],
+        max_tokens: int,
+        embedding: Tensor | None,
+        start: ArrayLike | Tensor | None,
     ) -> collections.abc.Generator[int, None, list[Generation]]:
         max_tokens = _checked_integer("max_tokens", max_tokens, 1)
-        rows = [
-            _Row(sampling, None if prompt.seconds is None else self._token_count(prompt.seconds), max_tokens)
-            for prompt, sampling in zip(prompts, samplings, strict=True)
-        ]
+        begin = self._checked_start(start)
+        rows = []
+        for prompt, sampling in zip(prompts, samplings, strict=True):
+            exact = prompt.seconds is not None
+            limit = max_tokens if prompt.seconds is None else max(1, self._tokens_in(prompt.seconds))
+            if len(begin) > limit:
+                raise ValueError(
+                    f"the start has {len(begin)} tokens and the motion shall have {limit} at most; keep fewer of them, "
+                    "or ask for more seconds"
+                )
+            rows.append(_Row(sampling, exact, limit, begin))
         return self._steps(prompts, rows, embedding)
 
     def _steps(
         self, prompts: list[Prompt], rows: list[_Row], embedding: Tensor | None
     ) -> collections.abc.Generator[int, None, list[Generation]]:
-        start = time.perf_counter()
-        yield from self._predict(rows, *self._prefix(prompts, embedding))
-        tokens = [np.array(row.tokens or [1], dtype=np.int64) for row in rows]  # as the reference for an end at once
+        begun = time.perf_counter()
+        trace_bn = yield from self._predict(rows, *self._prefix(prompts, embedding))
+        tokens = [np.array(row.tokens, dtype=np.int64) for row in rows]
         motions = [Motion(self.tokenizer.decode(ids), self.fps) for ids in tokens]
-        took = time.perf_counter() - start
+        traces = [_of_row(trace_bn, b, slice(len(ids))) for b, ids in enumerate(tokens)]
+        took = time.perf_counter() - begun
         return [
-            Generation(prompt, row.sampling, ids, motion, self.card, took)
-            for prompt, row, ids, motion in zip(prompts, rows, tokens, motions, strict=True)
+            Generation(prompt, row.sampling, ids, motion, self.card, took, trace)
+            for prompt, row, ids, motion, trace in zip(prompts, rows, tokens, motions, traces, strict=True)
         ]
 
-    def _predict(self, rows: list[_Row], text_bld: Tensor, mask_bl: Tensor) -> collections.abc.Iterator[int]:
-        limit = max(row.limit for row in rows)
-        config = self.transformer.config
+    def _predict(
+        self, rows: list[_Row], text_bld: Tensor, mask_bl: Tensor
+    ) -> collections.abc.Generator[int, None, list[Tensor]]:
+        """Fill the rows, whose starts are equally long. Returns the parts of their Trace, each [b, n, ...]."""
+        limit, config = max(row.limit for row in rows), self.transformer.config
         positions = mask_bl.shape[1] + limit
         if positions > config.max_positions:
             warnings.warn(
@@ -297,14 +413,21 @@ class Generator:
                 f"{config.max_positions}: what comes late may look odd",
                 stacklevel=2,
             )
-        logits, cache = self.transformer.prefill(text_bld, mask_bl, limit)
-        for count in range(1, limit + 1):
-            logits_bv = logits.double().cpu().numpy()
-            chosen = [row.choose(logits_v, config.end_id) for row, logits_v in zip(rows, logits_bv, strict=True)]
-            yield count
-            if all(row.done for row in rows):
-                return
-            logits = self.transformer.step(torch.tensor(chosen, device=self.device), cache)
+        start_bn = torch.tensor([row.tokens for row in rows], dtype=torch.long, device=self.device)
+        logits_bnv, cache = self.transformer.prefill(text_bld, mask_bl, limit, start_bn)
+        traces = [_trace(logits_bnv[:, :-1, : config.end_id], start_bn)]
+        logits_bv = logits_bnv[:, -1]
+        count = start_bn.shape[1]
+        while not all(row.done for row in rows):
+            values = logits_bv.double().cpu().numpy()
+            chosen = [row.choose(logits_v, config.end_id) for row, logits_v in zip(rows, values, strict=True)]
+            chosen_b = torch.tensor(chosen, device=self.device)
+            traces.append(_trace(logits_bv[:, None, : config.end_id], chosen_b[:, None]))
+            count += 1
+            yield rows[0].before + count
+            if not all(row.done for row in rows):
+                logits_bv = self.transformer.step(chosen_b, cache)
+        return [torch.cat(parts, dim=1) for parts in zip(*traces, strict=True)]
 
     def _prefix(self, prompts: list[Prompt], embedding: Tensor | None) -> tuple[Tensor, Tensor]:
         if embedding is not None:
@@ -329,6 +452,16 @@ class Generator:
             warnings.warn(f"of {len(ready)} embedding vectors only {MAX_WORD_PIECES} are read", stacklevel=2)
         return ready[:MAX_WORD_PIECES]
 
+    def _checked_start(self, start: ArrayLike | Tensor | None) -> list[int]:
+        ids = np.asarray([] if start is None else start.cpu() if isinstance(start, Tensor) else start)
+        if ids.ndim != 1 or (len(ids) and not np.issubdtype(ids.dtype, np.integer)):
+            raise ValueError(f"the start has shape {list(ids.shape)} and type {ids.dtype}; give integers [k]")
+        codes = self.tokenizer.codebook_size
+        strange = ids[(ids < 0) | (ids >= codes)]
+        if len(strange):
+            raise ValueError(f"token {strange[0]} of the start is no code; this model's are 0 to {codes - 1}")
+        return [int(token) for token in ids]
+
     def _check_width(self, width: int) -> None:
         wanted = self.transformer.config.text_width
         if width != wanted:
@@ -337,21 +470,26 @@ class Generator:
                 f"use its own text encoder ({self.card.text_encoder or 'not recorded'})"
             )
 
-    def _token_count(self, seconds: float) -> int:
-        return max(1, round(seconds * self.fps / self.tokenizer.frames_per_token))
+    def _tokens_in(self, seconds: float) -> int:
+        return round(seconds * self.fps / self.tokenizer.frames_per_token)
 
 
 class _Row:
-    """One motion in the making: its tokens, its random numbers and when it is over."""
+    """One motion in the making: its tokens, its random numbers and when it is over.
 
-    def __init__(self, sampling: Sampling, exact: int | None, max_tokens: int) -> None:
+    It begins with `start`, in front of which a longer motion may have `before` tokens; `limit` counts from the start.
+    """
+
+    def __init__(self, sampling: Sampling, exact: bool, limit: int, start: Sequence[int] = (), before: int = 0) -> None:
         assert sampling.seed is not None
         self.sampling = sampling
-        self.exact = exact is not None
-        self.limit = max_tokens if exact is None else exact
-        self.tokens: list[int] = []
-        self.done = False
-        self._random = np.random.default_rng(sampling.seed)
+        self.exact = exact
+        self.limit = limit
+        self.before = before
+        self.tokens = list(start)
+        self.done = len(self.tokens) == limit
+        numbers = np.random.PCG64(sampling.seed)  # one of its numbers makes one uniform float
+        self._random = np.random.Generator(numbers.advance(before + len(self.tokens)))
 
     def choose(self, logits_v: NDArray[np.float64], end_id: int) -> int:
         """Draw the next token from logits float64 [v] and keep it; a row that is over only fills its place."""
@@ -361,10 +499,24 @@ class _Row:
         token = draw(logits_v[: end_id + (0 if self.exact else 1)], self.sampling, self._random.random())
         if token == end_id:
             self.done = True
-            return 0
+            if self.tokens:
+                return 0
+            token = 1  # the reference's answer to an end at once
         self.tokens.append(token)
-        self.done = len(self.tokens) == self.limit
+        self.done = self.done or len(self.tokens) == self.limit
         return token
+
+
+def _trace(logits_bnv: Tensor, tokens_bn: Tensor) -> tuple[Tensor, ...]:
+    """The parts of a Trace [b, n, ...] of tokens that were drawn from logits over the codes; on their device."""
+    share_bnv = logits_bnv.softmax(-1)
+    top = share_bnv.topk(min(ALTERNATIVES, share_bnv.shape[-1]), -1)
+    entropy_bn = torch.special.entr(share_bnv).sum(-1)
+    return share_bnv.gather(-1, tokens_bn[..., None])[..., 0], entropy_bn, top.indices, top.values
+
+
+def _of_row(trace_bn: list[Tensor], b: int, tokens: slice) -> Trace:
+    return Trace(*(part[b, tokens].cpu().numpy() for part in trace_bn))
 
 
 def draw(logits_v: NDArray[np.float64], sampling: Sampling, uniform: float) -> int:

@@ -233,11 +233,7 @@ class PrefixTransformer(nn.Module):
         Row i predicts token i given the text and the tokens before it. tokens: int [b, n], n may be 0; shorter rows are
         filled with `config.pad_id` (their later logits mean nothing). text: float [b, l, d]; text_mask: bool [b, l].
         """
-        x_bsc = self.hidden_states(tokens_bn, text_bld, text_mask_bl)
-        slots = text_bld.shape[1]
-        last_text = (text_mask_bl.long().sum(1) - 1).view(-1, 1, 1).expand(-1, 1, x_bsc.shape[-1])
-        x = torch.cat([x_bsc[:, :slots].gather(1, last_text), x_bsc[:, slots:]], dim=1)
-        return self.lm_head(self.transformer.ln_f(x))
+        return self._predictions(self.hidden_states(tokens_bn, text_bld, text_mask_bl), text_mask_bl)
 
     def hidden_states(self, tokens_bn: Tensor, text_bld: Tensor, text_mask_bl: Tensor) -> Tensor:
         """The stream [b, l + n, c] after the last block, before the final norm; arguments as of `forward`."""
@@ -249,11 +245,15 @@ class PrefixTransformer(nn.Module):
         return x
 
     @torch.inference_mode()
-    def prefill(self, text_bld: Tensor, text_mask_bl: Tensor, max_tokens: int) -> tuple[Tensor, Cache]:
-        """Read the text: logits float32 [b, v] of the first motion token, and a cache with room for `max_tokens`."""
+    def prefill(
+        self, text_bld: Tensor, text_mask_bl: Tensor, max_tokens: int, tokens_bn: Tensor | None = None
+    ) -> tuple[Tensor, Cache]:
+        """Read the text, and the motion tokens int [b, n] that are there already, in one pass.
+
+        Returns logits float32 [b, n + 1, v] as `forward` does, and a cache with room for `max_tokens` tokens in all.
+        """
         mask = text_mask_bl.bool()
-        lengths = mask.sum(1)
-        assert bool((lengths > 0).all()), "every row needs at least one text slot"
+        assert bool((mask.sum(1) > 0).all()), "every row needs at least one text slot"
         b, slots, _ = text_bld.shape
         config = self.config
         x = self._project(text_bld)
@@ -266,8 +266,12 @@ class PrefixTransformer(nn.Module):
             seen_bs=F.pad(mask, (0, max_tokens), value=True) if padded else None,
             length=0,
         )
-        x = self._advance(x, cache, _prefix_mask(mask, 0) if padded else None)
-        return self._logits(x[torch.arange(b, device=x.device), lengths - 1]), cache
+        count = 0 if tokens_bn is None else tokens_bn.shape[1]
+        assert count <= max_tokens, "there is no room for the tokens to start from"
+        if tokens_bn is not None:
+            x = torch.cat([x, self.transformer.wte(tokens_bn)], dim=1)
+        x = self._advance(x, cache, _prefix_mask(mask, count) if padded or count else None)
+        return self._predictions(x, mask).float(), cache
 
     @torch.inference_mode()
     def step(self, tokens_b: Tensor, cache: Cache) -> Tensor:
@@ -275,7 +279,7 @@ class PrefixTransformer(nn.Module):
         assert cache.room > 0, "the cache is full; prefill with a larger max_tokens"
         mask = None if cache.seen_bs is None else cache.seen_bs[:, None, None, : cache.length + 1]
         x = self._advance(self.transformer.wte(tokens_b[:, None]), cache, mask)
-        return self._logits(x[:, 0])
+        return self.lm_head(self.transformer.ln_f(x[:, 0])).float()
 
     def _advance(self, x: Tensor, cache: Cache, mask: Tensor | None) -> Tensor:
         filled = slice(cache.length, cache.length + x.shape[1])
@@ -286,8 +290,12 @@ class PrefixTransformer(nn.Module):
         cache.length += x.shape[1]
         return x
 
-    def _logits(self, x_bc: Tensor) -> Tensor:
-        return self.lm_head(self.transformer.ln_f(x_bc)).float()
+    def _predictions(self, x_bsc: Tensor, text_mask_bl: Tensor) -> Tensor:
+        """Logits [b, n + 1, v] at each row's last text slot and at its n motion slots."""
+        slots = text_mask_bl.shape[1]
+        last_text = (text_mask_bl.long().sum(1) - 1).view(-1, 1, 1).expand(-1, 1, x_bsc.shape[-1])
+        x = torch.cat([x_bsc[:, :slots].gather(1, last_text), x_bsc[:, slots:]], dim=1)
+        return self.lm_head(self.transformer.ln_f(x))
 
     def _project(self, text_bld: Tensor) -> Tensor:
         return self.llama_proj(text_bld.to(self.llama_proj.weight.dtype))

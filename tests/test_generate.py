@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor
 
-from scamo.generate import Generation, Generator, ModelCard, Prompt, Sampling, draw
+from scamo.generate import Generation, Generator, ModelCard, Prompt, Sampling, Trace, _Row, draw
 from scamo.tokenizer import MotionTokenizer, TokenizerConfig
 from scamo.transformer import PrefixTransformer, TransformerConfig
 from tests import golden
@@ -238,6 +238,144 @@ def test_any_script_is_a_prompt(generator: Generator, text: str) -> None:
     assert generator.generate(text, seconds=0.2).prompt.text == text.strip()
 
 
+# What the model thought
+
+
+def near(actual: Trace, expected: Trace) -> None:
+    for one, other in zip(actual, expected, strict=True):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_trace_holds_the_models_own_distribution(tied: bool) -> None:
+    generator = small(tied)
+    one = generator.generate(WALK, seconds=2, seed=3, temperature=0.5, top_k=3)
+    text, mask = generator.text_encoder.encode([WALK])
+    with torch.inference_mode():
+        logits = generator.transformer(torch.from_numpy(one.tokens)[None], text, mask)[0, :-1, :15]
+    p = logits.double().softmax(-1).numpy()
+    assert [part.dtype for part in one.trace] == [np.float32, np.float32, np.int64, np.float32]
+    np.testing.assert_allclose(one.trace.probability, p[np.arange(10), one.tokens], atol=1e-5)
+    np.testing.assert_allclose(one.trace.entropy, -(p * np.log(p)).sum(-1), atol=1e-5)
+    np.testing.assert_array_equal(one.trace.top, np.argsort(-p, axis=-1)[:, :8])
+    np.testing.assert_allclose(one.trace.top_probability, -np.sort(-p, axis=-1)[:, :8], atol=1e-5)
+
+
+def test_a_trace_is_the_same_alone_and_in_a_batch() -> None:
+    generator = small(end=1.5)
+    prompts = [WALK, Prompt(WALK, 3.0), "run", Prompt("wave", 0.4)]
+    for prompt, row in zip(prompts, generator.generate_batch(prompts, seed=1), strict=True):
+        assert len(row.trace.entropy) == len(row.tokens)
+        near(row.trace, generator.generate(prompt, seed=1).trace)
+
+
+def test_an_end_at_once_is_traced_too() -> None:
+    one = small(end=30).generate(WALK, seed=0)
+    assert one.trace.probability.shape == (1,) and 0 < one.trace.probability[0] < 1
+
+
+# Starting from tokens
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**40), st.integers(0, 10), st.booleans())
+def test_regenerated_from_any_token_with_its_seed_it_is_the_same(seed: int, kept: int, exact: bool) -> None:
+    generator = small()
+    length: dict[str, Any] = {"seconds": 2} if exact else {"max_tokens": 10}
+    whole = generator.generate(WALK, seed=seed, **length)
+    again = generator.generate(WALK, seed=seed, start=whole.tokens[:kept], **length)
+    np.testing.assert_array_equal(again.tokens, whole.tokens)
+    near(again.trace, whole.trace)
+
+
+def test_a_replaced_token_branches(generator: Generator) -> None:
+    whole = generator.generate(WALK, seconds=4, seed=5)
+    start = whole.tokens[:6].copy()
+    start[5] = next(token for token in whole.trace.top[5] if token != whole.tokens[5])
+    branch = generator.generate(WALK, seconds=4, seed=5, start=start)
+    np.testing.assert_array_equal(branch.tokens[:6], start)
+    assert len(branch.tokens) == 20
+    assert branch.tokens[6:].tolist() != whole.tokens[6:].tolist()
+    several = generator.generate_batch([WALK, "run"], seconds=4, seed=[5, 6], start=torch.from_numpy(start))
+    np.testing.assert_array_equal(several[0].tokens, branch.tokens)
+    alone = generator.generate("run", seconds=4, seed=6, start=start.tolist())
+    np.testing.assert_array_equal(several[1].tokens, alone.tokens)
+
+
+def test_a_start_that_is_the_whole_is_only_traced(generator: Generator) -> None:
+    whole = generator.generate(WALK, seconds=2, seed=5)
+    counts: list[int] = []
+    same = generator.generate(WALK, seconds=2, start=whole.tokens, on_token=counts.append)
+    np.testing.assert_array_equal(same.tokens, whole.tokens)
+    near(same.trace, whole.trace)
+    assert counts == []
+    generator.generate(WALK, seconds=2, start=whole.tokens[:7], on_token=counts.append)
+    assert counts == [8, 9, 10]
+
+
+def test_numbers_of_a_seed_stay_what_they_are() -> None:
+    """Recipes are kept for years: token i is drawn with the i-th number of numpy's default generator."""
+    numbers = np.random.default_rng(12).random(20)
+    row = _Row(Sampling(12), True, 20)
+    uniform = np.full(1001, -np.inf)
+    uniform[:1000] = 0
+    assert [row.choose(uniform, 1000) for _ in range(20)] == (numbers * 1000).astype(int).tolist()
+
+
+# Timelines
+
+
+PARTS = [Prompt(WALK, 2.0), Prompt("run", 1.0), Prompt("an old man waves his left hand", 1.4)]
+
+
+def test_a_timeline_is_one_motion(generator: Generator) -> None:
+    counts: list[int] = []
+    whole = generator.timeline(PARTS, seed=4, on_token=counts.append)
+    assert whole.prompts == tuple(PARTS)
+    assert whole.lengths == (10, 5, 7)
+    assert counts == list(range(1, 23))
+    assert len(whole.tokens) == len(whole.trace.entropy) == 22
+    np.testing.assert_array_equal(whole.motion.features, generator.tokenizer.decode(whole.tokens))
+    first = generator.generate(PARTS[0], seed=4)
+    np.testing.assert_array_equal(whole.tokens[:10], first.tokens)
+    near(Trace(*(part[:10] for part in whole.trace)), first.trace)
+    np.testing.assert_array_equal(whole.tokens, generator.timeline(PARTS, seed=4).tokens)
+
+
+def test_a_part_follows_the_last_seconds_before_it(generator: Generator) -> None:
+    whole = generator.timeline(PARTS, temperature=0, context=0.8)
+    second = generator.generate("run", temperature=0, seconds=1.8, start=whole.tokens[6:10])
+    np.testing.assert_array_equal(whole.tokens[6:15], second.tokens)
+    unaware = generator.timeline(PARTS, temperature=0, context=0)
+    np.testing.assert_array_equal(unaware.tokens[10:15], generator.generate(PARTS[1], temperature=0).tokens)
+
+
+def test_a_later_prompt_leaves_what_was_before_it(generator: Generator) -> None:
+    whole = generator.timeline(PARTS, seed=4)
+    other = generator.timeline([*PARTS[:2], Prompt("jump", 2.0)], seed=4)
+    np.testing.assert_array_equal(other.tokens[:15], whole.tokens[:15])
+
+
+def test_a_timelines_context_stays_within_the_positions(generator: Generator) -> None:
+    config = replace(generator.transformer.config, max_positions=16)
+    generator.transformer.config = config
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        whole = generator.timeline([Prompt("run", 2.0), Prompt("run", 2.0)], temperature=0)
+    following = generator.generate("run", seconds=3, start=whole.tokens[5:10], temperature=0)
+    np.testing.assert_array_equal(whole.tokens[5:], following.tokens)
+
+
+def test_mistakes_of_a_timeline(generator: Generator) -> None:
+    with pytest.raises(ValueError, match="timeline is empty"):
+        generator.timeline([])
+    with pytest.raises(ValueError, match="lacks its words or its length"):
+        generator.stream_timeline([Prompt(WALK)])
+    with pytest.raises(ValueError, match="context -1 makes no sense"):
+        generator.timeline(PARTS, context=-1)
+
+
 # What cannot be meant
 
 
@@ -265,6 +403,11 @@ def test_any_script_is_a_prompt(generator: Generator, text: str) -> None:
         (WALK, {"top_p": 0.0}, "top_p 0.0"),
         (WALK, {"top_p": 1.5}, "top_p 1.5"),
         (WALK, {"max_tokens": 0}, "max_tokens 0"),
+        (WALK, {"start": [3, 15]}, "token 15 of the start is no code; this model's are 0 to 14"),
+        (WALK, {"start": [-1]}, "token -1 of the start"),
+        (WALK, {"start": [0.5]}, "give integers"),
+        (WALK, {"start": [[1, 2]]}, r"the start has shape \[1, 2\]"),
+        (WALK, {"start": [1] * 6, "seconds": 1}, "the start has 6 tokens and the motion shall have 5 at most"),
         (None, {"embedding": np.zeros((3, 7))}, "7 wide and this model reads 6"),
         (None, {"embedding": np.zeros(6)}, r"shape \[6\]"),
         (None, {"embedding": np.zeros((0, 6))}, r"shape \[0, 6\]"),
