@@ -114,11 +114,12 @@ def _export(args: argparse.Namespace) -> None:
 
 def _render(args: argparse.Namespace) -> None:
     from scamo import export
-    from scamo.body import load_body
+    from scamo.body import WHERE, load_body
     from scamo.render import render_motion
 
-    # A licensed body is read once for all files.
-    body = load_body(args.body_model) if args.body == "smpl" and args.body_model else args.body
+    if args.body == "smpl" and args.body_model is None:
+        raise ValueError(f"the smpl body needs your licensed file; give it with --body-model. {WHERE}")
+    body = load_body(args.body_model) if args.body == "smpl" else args.body  # read once for all files
 
     def draw(source: Path, target: Path) -> None:
         motion = export.load_motion(source)
@@ -239,9 +240,14 @@ def _each(
     if not files:
         raise ValueError(f"{source} holds no motion; give a folder with {', '.join(MOTION_SUFFIXES)} files")
     bad = 0
+    taken: set[Path] = set()
     for file in tqdm(files, unit="file", disable=None):
+        target = out / file.relative_to(source).parent / name(file)
+        if target in taken:  # walk.npy and walk.bvh must not end in the same walk.mp4
+            target = target.with_name(f"{target.stem}-{file.suffix[1:]}{target.suffix}")
+        taken.add(target)
         try:
-            work(file, out / file.relative_to(source).parent / name(file))
+            work(file, target)
         except (ValueError, OSError) as error:
             bad += 1
             tqdm.write(f"{file}: {_one_line(error)}", file=sys.stderr)

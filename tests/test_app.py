@@ -176,6 +176,7 @@ def test_progress_names_models_tokens_and_faults():
 
 def test_the_page_tells_licences_and_is_built_without_models(studio, monkeypatch, tmp_path):
     assert "CC0-1.0" in page.about(studio)
+    assert page.about(studio).count("These models know nothing.") == 1  # said by every card, told once
     monkeypatch.setattr(zoo, "BUNDLED", tmp_path)
     assert "--models" in page.about(Studio())
     page.build()

@@ -142,8 +142,9 @@ def test_export_and_render_take_a_file_or_a_folder(walking, tmp_path, capsys):
     deep = walking.parent / "deep" / "bad.npy"
     deep.parent.mkdir()
     np.save(deep, np.zeros((3, 7)))
+    (walking.parent / "walk.bvh").write_bytes((tmp_path / "one" / "walk.bvh").read_bytes())
     assert cli.main(["render", str(walking.parent), "--out", str(tmp_path / "all")]) == 2
-    assert (tmp_path / "all" / "walk.mp4").is_file()  # the good one is done all the same
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["walk-npy.mp4", "walk.mp4"]  # the good ones
     assert "bad.npy" in capsys.readouterr().err
 
 

@@ -43,7 +43,7 @@ def write_models(
     rest = Motion.from_joints(walk(41)).features
     for codebook in codebooks:
         config = TokenizerConfig(LEVELS[codebook], width=16, code_width=16, depth=1)
-        about = {"licence": "CC0-1.0", "data": "random numbers"}
+        about = {"licence": "CC0-1.0", "data": "random numbers", "knows": "These models know nothing."}
         name = f"tokenizer-{codebook}"
         MotionTokenizer(config, rest.mean(0), rest.std(0) / 2 + 1e-3).save_pretrained(folder / name, about)
         for size in sizes:
