@@ -21,6 +21,7 @@ from torch import Tensor
 
 from training.captions import mirrored_words
 from training.dataset import Dataset
+from training.prepare.sources import HEADER, npy_header
 
 
 class TextBank:
@@ -86,18 +87,22 @@ def main(args: Args) -> None:
     texts = {text for clip in data.clips for text in clip.captions}
     ordered = sorted(texts | {mirrored_words(text) for text in texts}, key=lambda text: (len(text), text))
     encoder = load_text_encoder(args.encoder, device=args.device)
-    rows, places, start = [], [], 0
+    partial = args.out.with_name(args.out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    places, start = [], 0
+    file = (partial / "embeddings.npy").open("wb")
+    file.write(bytes(HEADER))
     for begin in tqdm(range(0, len(ordered), 64), desc="embed", unit="batch", mininterval=5):
         batch = ordered[begin : begin + 64]
         embedding, mask = encoder.encode(batch)
         for text, row, length in zip(batch, embedding, mask.sum(1).tolist(), strict=True):
-            rows.append(row[:length].to(torch.float16).cpu().numpy())
+            file.write(row[:length].to(torch.float16).cpu().numpy().tobytes())
             places.append((text, start, start + length))
             start += length
-    partial = args.out.with_name(args.out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    np.save(partial / "embeddings.npy", np.concatenate(rows))
+    with file:
+        file.seek(0)
+        file.write(npy_header((start, encoder.width), "<f2"))
     (partial / "index.json").write_text(json.dumps({"encoder": args.encoder, "places": places}))
     shutil.rmtree(args.out, ignore_errors=True)
     os.replace(partial, args.out)

@@ -2,9 +2,9 @@
 
     python -m training.prepare.bvh --source 100STYLE --out data/100style
 
-The rigs of CMU (BVH conversion), 100STYLE, LAFAN1 and Mixamo are known by their joints' names; for another give
-``--joints map.json``, our names to the rig's: {"left_hip": "LThigh", ...}. The frame rate is the file's, the up axis
-follows from head and feet; both can be given. Units need not be known: bodies are scaled to HumanML3D's leg.
+The rigs of CMU (BVH conversion), 100STYLE, LAFAN1, Mixamo and what scamo exports are known by their joints' names; for
+another give ``--joints map.json``, our names to the rig's: {"left_hip": "LThigh", ...}. The frame rate is the file's,
+the up axis follows from head and feet; both can be given. Units need not be known: bodies get HumanML3D's legs.
 
 Sentences come from NAME.txt beside each file or in ``--texts``, one a line, as HumanML3D writes them or plain.
 """
@@ -21,7 +21,7 @@ import numpy as np
 
 from scamo.bvh import BvhMotion, read_bvh
 from scamo.motion import FPS, canonical_joints, features_from_joints, resample_joints
-from scamo.skeleton import BONE_LENGTHS, PARENTS
+from scamo.skeleton import BONE_LENGTHS, JOINTS, PARENTS
 from training.prepare.bandai import TRUNK
 from training.prepare.humanml3d import cut, read_captions
 from training.prepare.sources import Piece, pieces_of, prepare
@@ -153,8 +153,12 @@ class Args:
 def read_clips(path: Path, args: Args, given: dict[str, str] | None) -> Iterator[Piece]:
     """The clips of a file."""
     bvh: BvhMotion = read_bvh(path)
-    rig = find_rig(bvh.names, given)
-    joints = retarget(upright(bvh.positions, rig, args.up), rig, args.fps or bvh.fps)
+    fps = args.fps or bvh.fps
+    if given is None and set(JOINTS) <= set(bvh.names):  # ours already, as scamo exports it
+        joints = canonical_joints(resample_joints(bvh.positions[:, [bvh.joint(name) for name in JOINTS]], fps))
+    else:
+        rig = find_rig(bvh.names, given)
+        joints = retarget(upright(bvh.positions, rig, args.up), rig, fps)
     texts = (args.texts or path.parent) / f"{path.stem}.txt"
     yield from clips_of(path.stem, joints, texts, args.longest, args.shortest)
 

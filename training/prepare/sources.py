@@ -228,8 +228,8 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
-def npy_header(shape: tuple[int, int]) -> bytes:
+def npy_header(shape: tuple[int, int], kind: str = "<f4") -> bytes:
     """A version 1.0 header of exactly HEADER bytes."""
-    words = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"
+    words = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}"
     body = words.ljust(HEADER - 11) + "\n"
     return b"\x93NUMPY\x01\x00" + (HEADER - 10).to_bytes(2, "little") + body.encode()
