@@ -68,8 +68,8 @@ def test_studio_lays_models_out_by_codebook_and_size(studio, models):
 
 
 def test_a_model_of_ones_own_stands_beside_the_bundled_one(studio, models, tmp_path):
-    own = write_models(tmp_path, (256,), ("1M",))
-    assert list(Studio([own]).cells[256]) == ["0.3M", "1M", "1M · 256-1M"]
+    own = [write_models(tmp_path / name, (256,), ("1M",)) for name in ("first", "second")]
+    assert list(Studio(own).cells[256]) == ["0.3M", "1M", "1M · 256-1M", "1M · 256-1M (3)"]
 
 
 def test_every_model_finishes_with_its_files_and_the_text_is_read_once(studio, encoder, tmp_path):

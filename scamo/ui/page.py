@@ -69,8 +69,14 @@ def theme() -> gr.Theme:
         input_background_fill_dark="#2d2926",
         checkbox_label_background_fill="*neutral_100",
         checkbox_label_background_fill_dark="#2d2926",
-        button_secondary_background_fill="*neutral_100",
-        button_secondary_background_fill_dark="#38332f",
+        button_border_width="1px",
+        button_primary_border_color="*primary_500",
+        button_secondary_border_color="*neutral_300",
+        button_secondary_border_color_dark="#4a443f",
+        button_secondary_background_fill="white",
+        button_secondary_background_fill_hover="*neutral_100",
+        button_secondary_background_fill_dark="#2d2926",
+        button_secondary_background_fill_hover_dark="#38332f",
         border_color_primary_dark="#38332f",
     )
 

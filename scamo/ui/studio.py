@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scamo import zoo
 from scamo.generate import Generator, ModelCard
-from scamo.text import TextEncoder, load_text_encoder
+from scamo.text import MINILM, TextEncoder, load_text_encoder
 
 KEPT_BYTES = 4 << 30  # of models in memory; the bundled ones have a few MB each
 
@@ -23,7 +23,8 @@ class Studio:
         self.cells: dict[int, dict[str, ModelCard]] = {}  # codebook -> label of a size -> its card
         for card in sorted(zoo.models(folders), key=lambda card: (card.codebook, _weight(card))):
             row = self.cells.setdefault(card.codebook, {})
-            row[card.size if card.size not in row else f"{card.size} · {card.name}"] = card
+            names = (card.size, f"{card.size} · {card.name}", f"{card.size} · {card.name} ({len(row)})")
+            row[next(name for name in names if name not in row)] = card
         self._generators: OrderedDict[ModelCard, Generator] = OrderedDict()
         self._encoders: dict[str, TextEncoder] = {}
         self._lock = threading.Lock()
@@ -63,9 +64,11 @@ class Studio:
         return encoder.encode([text])[0][0]
 
     def warm(self) -> None:
-        """Load what the first click would wait for: the first model's text encoder, which imports transformers."""
-        if self.cards:
-            self.embed(self.cards[0], "a person walks")
+        """Load what the first click would wait for: MiniLM, which imports transformers. Others may take gigabytes."""
+        for card in self.cards:
+            if card.text_encoder == MINILM:
+                self.embed(card, "a person walks")
+                return
 
 
 def _weight(card: ModelCard) -> int:
