@@ -78,7 +78,10 @@ def fit_line(name: str, x: Sequence[float], y: Sequence[float], paper: tuple[flo
     if len(xs) >= 4:
         draw = np.random.default_rng(0)
         rows = draw.integers(len(xs), size=(draws, len(xs)))
-        found = np.array([line(xs[row], ys[row])[:2] for row in rows if np.ptp(xs[row]) > 1e-9])
+        rows = rows[np.ptp(xs[rows], axis=1) > 1e-9]
+        x_rows, y_rows = xs[rows] - xs[rows].mean(1, keepdims=True), ys[rows]
+        slopes = (x_rows * y_rows).sum(1) / (x_rows**2).sum(1)
+        found = np.stack([slopes, y_rows.mean(1) - slopes * xs[rows].mean(1)], axis=1)
         low, high = np.percentile(found, [2.5, 97.5], axis=0)
         intervals = ((float(low[0]), float(high[0])), (float(low[1]), float(high[1])))
     return Fit(name, slope, intercept, r2, len(xs), *intervals, paper)
@@ -168,11 +171,13 @@ def markdown(runs: Sequence[Run], best: Sequence[Run], found: Sequence[Fit]) -> 
 
     lines = ["| law | slope | intercept | R² | points | paper: slope, intercept |", "|---|---|---|---|---|---|"]
     for fit in found:
-        lines.append(
-            f"| {fit.name} | {fit.slope:.3f}{interval(fit.slope_interval)} | "
-            f"{fit.intercept:.3f}{interval(fit.intercept_interval)} | {'–' if fit.r2 is None else f'{fit.r2:.3f}'} | {fit.points} | "
-            f"{fit.paper[0]:.3f}, {fit.paper[1]:.3f} |"
-        )
+        r2 = "–" if fit.r2 is None else f"{fit.r2:.3f}"
+        ours = [
+            f"{fit.slope:.3f}{interval(fit.slope_interval)}",
+            f"{fit.intercept:.3f}{interval(fit.intercept_interval)}",
+        ]
+        paper = f"{fit.paper[0]:.3f}, {fit.paper[1]:.3f}"
+        lines.append(f"| {fit.name} | {ours[0]} | {ours[1]} | {r2} | {fit.points} | {paper} |")
     head = "| codebook | size | N_nv | N_v | D | C = 6 (N_nv + N_v) D | Code 1 | L_u |"
     for title, rows in (("Best of every budget", best), ("All runs", sorted(runs, key=lambda run: run.flops))):
         lines += ["", f"{title}:", "", head, "|---" * 8 + "|"]

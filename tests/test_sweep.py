@@ -1,0 +1,56 @@
+"""A sweep over a real local Ray: a killed worker's trial is tried again, a finished one never."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("accelerate")
+
+from scamo import flops
+from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
+from tests.toy_sweep import Job, finished, work
+from training.sweep import Args, run_jobs, trials
+
+
+def tries(folder: Path) -> dict[str, int]:
+    return {path.stem: len(path.read_text().splitlines()) for path in sorted(folder.glob("*.tries"))}
+
+
+@pytest.mark.cluster
+def test_two_workers_one_of_them_killed(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    plan = {"a": "", "b": "die", "c": "fail", "d": "", "e": "always"}
+    jobs = {name: Job(tmp_path, name, first) for name, first in plan.items()}
+    (tmp_path / "d.done").write_text("done before")
+    failed = run_jobs(jobs, work, finished, workers=2, retries=2)
+    assert list(failed) == ["e"] and "does not work" in failed["e"]
+    assert tries(tmp_path) == {"a": 1, "b": 2, "c": 2, "e": 3}
+    assert all(finished(jobs[name]) for name in "abcd")
+    del jobs["e"]
+    assert run_jobs(jobs, work, finished, workers=2) == {}  # nothing is left, so Ray is not even started
+    assert tries(tmp_path) == {"a": 1, "b": 2, "c": 2, "e": 3}
+
+
+def test_trials_spend_their_budget(tmp_path: Path) -> None:
+    for codebook in (64, 256):
+        config = TokenizerConfig(LEVELS[codebook], width=8, code_width=8, depth=1)
+        MotionTokenizer(config).save_pretrained(tmp_path / f"tokenizer-{codebook}")
+    folders = (tmp_path / "tokenizer-64", tmp_path / "tokenizer-256")
+    args = Args(tmp_path, tmp_path, folders, tmp_path / "out", ("0.3M", "1M"), (1e11, 1e12, 1e16), targets=500)
+    found = trials(args, text_width=384)
+    # 1e11 is over before it says anything at 1M, 1e16 takes for ever.
+    assert {name.rsplit("-", 1)[1] for name in found} == {"1e+11", "1e+12"}
+    for name, job in found.items():
+        budget = float(name.split("-")[-1])
+        shape, codes = (4, 64 if job.size == "0.3M" else 128), math.prod(LEVELS[int(name.split("-")[0])])
+        parameters = flops.non_vocabulary_parameters(*shape, 384) + codes * shape[1]
+        assert 6 * parameters * job.steps * job.targets == pytest.approx(budget, rel=0.05)
+        assert job.tokens == tmp_path / "out" / f"tokens-{name.split('-')[0]}.npz"
+    assert found["64-0.3M-1e+12"].lr == pytest.approx(2e-3)
+    with pytest.raises(ValueError, match="No size '2M'"):
+        trials(Args(tmp_path, tmp_path, folders, tmp_path, ("2M",)), 384)
+    with pytest.raises(ValueError, match="change --budgets"):
+        trials(Args(tmp_path, tmp_path, folders, tmp_path, ("1M",), (1e20,)), 384)
