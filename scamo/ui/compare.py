@@ -5,13 +5,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
-import logging
 import random
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,9 +21,9 @@ from torch import Tensor
 
 from scamo.generate import Generation, ModelCard, Prompt, Sampling
 from scamo.render import render_motion
+from scamo.ui.files import workspace
+from scamo.ui.say import note, reason, sentence
 from scamo.ui.studio import Studio
-
-logger = logging.getLogger(__name__)
 
 SECONDS = (1.0, 10.0)
 DEADLINE = 600.0  # seconds of computing for one click
@@ -130,7 +126,7 @@ class _Run:
                 try:
                     generation = yield from self._tokens(index)
                 except Exception as error:
-                    yield self._now(index, state="failed", error=_reason(error))
+                    yield self._now(index, state="failed", error=reason(error))
                 else:
                     self.drawings[index] = self.pool.submit(draw, generation, self.folder)
                     yield self._now(index, state="drawing")
@@ -167,7 +163,7 @@ class _Run:
             try:
                 change = {"state": "done", "result": drawing.result()}
             except Exception as error:
-                change = {"state": "failed", "error": _reason(error)}
+                change = {"state": "failed", "error": reason(error)}
             self.cells[index] = replace(self.cells[index], **change)
         return tuple(self.cells)
 
@@ -204,14 +200,6 @@ def draw(generation: Generation, folder: Path) -> Result:
     )
 
 
-def _reason(error: Exception) -> str:
-    """What a user may read: the library's own words for a mistake, no inner details for a defect."""
-    if isinstance(error, ValueError):
-        return _sentence(error)
-    logger.error("a motion failed", exc_info=error)
-    return "Something went wrong here; the log of the server has the details."
-
-
 def progress(cells: Sequence[Cell]) -> str:
     """The progress of all models as HTML, one row each."""
     return f'<div class="runs" role="status">{"".join(map(_row, cells))}</div>' if cells else ""
@@ -221,7 +209,7 @@ def summary(cells: Sequence[Cell], took: float) -> str:
     """What is left to say when a run is over: the time, and what failed."""
     done = sum(cell.state == "done" for cell in cells)
     failed = progress([cell for cell in cells if cell.state == "failed"])
-    return failed + (_note(f"{done} motion{'s'[: done > 1]} in {took:.1f} s, videos included.") if done else "")
+    return failed + (note(f"{done} motion{'s'[: done > 1]} in {took:.1f} s, videos included.") if done else "")
 
 
 def _row(cell: Cell) -> str:
@@ -276,13 +264,13 @@ def tab(studio: Studio) -> None:
         order = _ordered(studio, *_request(None if fresh else seed, *choices))
         if not re.search("[a-zA-Z]", order.prompt.text or ""):
             gr.Warning("The models read English; this prompt will mean little to them.")
-        return _note("Waiting for a free place."), order.sampling.seed, gr.Button(interactive=True)
+        return note("Waiting for a free place."), order.sampling.seed, gr.Button(interactive=True)
 
     def make(*choices: Any) -> Iterator[tuple[Any, ...]]:
         order = _ordered(studio, *_request(*choices))
         text, seed = order.prompt.text or "", order.sampling.seed or 0
         drawn, before, began = 0, 0.0, time.monotonic()
-        for cells in run(studio, order, _workspace()):
+        for cells in run(studio, order, workspace()):
             done = tuple(cell.result for cell in cells if cell.result)
             if len(done) > drawn or time.monotonic() - before > REFRESH:
                 # What was there before stays until the first new motion takes its place.
@@ -304,7 +292,7 @@ def tab(studio: Studio) -> None:
         make, choices, [status, shown, stop], concurrency_id="motion", show_progress="hidden", api_visibility="private"
     )
     stop.click(
-        lambda: (_note("Stopped. What was finished stays."), gr.Button(interactive=False)),
+        lambda: (note("Stopped. What was finished stays."), gr.Button(interactive=False)),
         None,
         [status, stop],
         cancels=[event],
@@ -390,7 +378,7 @@ def _endpoints(studio: Studio) -> None:
             The video, features.npy [T, 263], joints.npy [T, 22, 3] in metres, and the recipe with tokens and seed.
         """
         order = _ordered(studio, prompt, codebook, [size], seconds, seed, temperature)
-        *_, (cell,) = run(studio, order, _workspace())
+        *_, (cell,) = run(studio, order, workspace())
         if cell.result is None:
             raise gr.Error(cell.error, print_exception=False)
         return cell.result.video, cell.result.features, cell.result.joints, cell.result.recipe
@@ -413,22 +401,4 @@ def _ordered(studio: Studio, *choices: Any) -> Order:
     try:
         return read_order(studio, *choices)
     except (ValueError, OverflowError) as error:
-        raise gr.Error(_sentence(error), print_exception=False) from error
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error).removesuffix(".") + "."
-    return text[:1].upper() + text[1:] if text.split()[0].isalpha() else text  # a file's name stays as it is
-
-
-def _note(text: str) -> str:
-    return f'<p class="note">{html.escape(text)}</p>'
-
-
-def _workspace() -> Path:
-    """A new folder for the files of one click. Old ones go: Gradio serves copies, which have their own time to live."""
-    for old in Path(tempfile.gettempdir()).glob("scamo-page-*"):
-        with contextlib.suppress(OSError):  # another click may be first
-            if time.time() - old.stat().st_mtime > 3600:
-                shutil.rmtree(old)
-    return Path(tempfile.mkdtemp(prefix="scamo-page-"))
+        raise gr.Error(sentence(error), print_exception=False) from error
