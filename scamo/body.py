@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from scamo.skeleton import PARENTS, forward_kinematics, joint_rotations
+from scamo.skeleton import PARENTS, checked_joints, forward_kinematics, joint_rotations
 
 if TYPE_CHECKING:
     import smplx
@@ -79,9 +79,7 @@ class Body:
 
     def fit(self, joints: Array) -> Pose:
         """The pose of a recording [T, 22, 3] on this body: every bone's direction, the path scaled to its legs."""
-        joints = np.asarray(joints, dtype=np.float64)
-        if joints.ndim != 3 or joints.shape[1:] != (22, 3) or len(joints) == 0 or not np.isfinite(joints).all():
-            raise ValueError(f"A body needs finite joints [frames, 22, 3] with at least one frame, got {joints.shape}.")
+        joints = checked_joints(joints)
         rotations = joint_rotations(joints, self.offsets)
         leg = np.linalg.norm(self.offsets[[4, 7, 5, 8]], axis=-1).sum()
         theirs = np.linalg.norm(joints[:, [4, 7, 5, 8]] - joints[:, [1, 4, 2, 5]], axis=-1).sum(axis=-1)

@@ -43,6 +43,21 @@ RIGHT = (2, 5, 8, 11, 14, 17, 19, 21)
 MIRROR = np.array([dict(zip(LEFT + RIGHT, RIGHT + LEFT, strict=True)).get(j, j) for j in range(len(PARENTS))])
 
 
+def checked_joints(joints: Array) -> Array:
+    """Joints of one motion as float64 [T, 22, 3]; ValueError for another shape, T = 0, or values not finite."""
+    joints = np.asarray(joints)
+    if joints.ndim != 3 or joints.shape[1:] != (22, 3) or joints.dtype.kind not in "fiu":
+        raise ValueError(
+            f"A motion's joints are numbers [frames, 22, 3] in metres; these are {joints.dtype} {list(joints.shape)}. "
+            "Features become joints with scamo.joints_from_features."
+        )
+    if len(joints) == 0:
+        raise ValueError("This motion has no frames; ask for a longer one.")
+    if not np.isfinite(joints).all():
+        raise ValueError("This motion holds NaN or infinite positions; generate or load it again.")
+    return joints.astype(np.float64)
+
+
 def bone_lengths(joints: Array) -> Array:
     """Distance of every joint to its parent. joints [..., J, 3] -> [..., J], metres; the pelvis has 0."""
     count = joints.shape[-2]

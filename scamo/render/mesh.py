@@ -89,7 +89,7 @@ class _Painter:
         count = len(stage.scene.figures)
         self.faces = np.concatenate([body.faces + i * len(body.template) for i in range(count)])
         alike = count == 1 or stage.fade
-        self.paint = np.concatenate([_paint(body, colours, 0.0 if alike else 0.25) for colours in stage.colours])
+        self.paint = np.concatenate([body_colours(body, colours, 0.0 if alike else 0.25) for colours in stage.colours])
         self.floor_points = stage.scene.floor_points()
 
     def clip(self, clips: list[Array]) -> Iterator[Frame]:
@@ -130,7 +130,7 @@ class _Painter:
         return stage.picture()
 
 
-def _paint(body: Body, colours: tuple[scenes.Colour, ...], core_tint: float) -> Array:
+def body_colours(body: Body, colours: tuple[scenes.Colour, ...], core_tint: float = 0.0) -> Array:
     """Colours [V, 3] of a body: clay, its limbs tinted by their side, and by `core_tint` the rest of it too."""
     core, left, right = (np.array(colour) for colour in colours)
     clay = np.array(CLAY) + core_tint * (core - CLAY)

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from scamo.skeleton import checked_joints
+
 Array = NDArray[np.floating]
 Colour = tuple[float, float, float]
 CameraMode = Literal["follow", "fixed"]
@@ -101,17 +103,7 @@ class Scene:
 
 def as_joints(motion: Any) -> Array:
     """The joints [T, 22, 3] of a Motion or of an array, checked."""
-    joints = np.asarray(getattr(motion, "joints", motion), dtype=np.float64)
-    if joints.ndim != 3 or joints.shape[1:] != (22, 3):
-        raise ValueError(
-            f"A figure to draw needs joints of shape [frames, 22, 3] in metres, got {list(joints.shape)}; "
-            "turn features into joints with scamo.joints_from_features first."
-        )
-    if len(joints) == 0:
-        raise ValueError("This motion has no frames to draw; ask for a longer one.")
-    if not np.isfinite(joints).all():
-        raise ValueError("This motion holds NaN or infinite positions and cannot be drawn; generate or load it again.")
-    return joints
+    return checked_joints(getattr(motion, "joints", motion))
 
 
 def as_list(motions: Any) -> list[Any]:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.floating]
 
-# parent, child, radius at both ends in metres, colour: 0 core, 1 left, 2 right. Joints 22..26 are made by `_extend`.
-_BONES = (
+# parent, child, radius at both ends in metres, colour: 0 core, 1 left, 2 right. Joints 22..26 are made by `extend`.
+BONES = (
     (0, 1, 0.040, 0.040, 1), (0, 2, 0.040, 0.040, 2), (1, 4, 0.046, 0.036, 1), (2, 5, 0.046, 0.036, 2),
     (4, 7, 0.036, 0.027, 1), (5, 8, 0.036, 0.027, 2), (7, 10, 0.029, 0.026, 1), (8, 11, 0.029, 0.026, 2),
     (0, 3, 0.050, 0.050, 0), (3, 6, 0.050, 0.052, 0), (6, 9, 0.052, 0.052, 0), (9, 12, 0.046, 0.036, 0),
@@ -27,9 +27,9 @@ _BONES = (
     (19, 21, 0.029, 0.022, 2), (20, 22, 0.026, 0.021, 1), (21, 23, 0.026, 0.021, 2), (24, 25, 0.088, 0.098, 0),
     (26, 26, 0.025, 0.025, 0),
 )  # fmt: skip
-_ENDS = np.array([bone[:2] for bone in _BONES])
-_RADII = np.array([bone[2:4] for bone in _BONES])
-_SIDES = [bone[4] for bone in _BONES]
+_ENDS = np.array([bone[:2] for bone in BONES])
+_RADII = np.array([bone[2:4] for bone in BONES])
+_SIDES = [bone[4] for bone in BONES]
 _ARC = np.linspace(-np.pi / 2, np.pi / 2, 12)
 
 
@@ -62,7 +62,7 @@ class _Painter:
         stage, scene = self.stage, self.stage.scene
         stage.floor(frame)
         stage.ways(frame)
-        ends = _extend(scene.figures[:, frame])[:, _ENDS]
+        ends = extend(scene.figures[:, frame])[:, _ENDS]
         self._shadow(ends, frame)
         pixels, depth = scene.project(ends, frame)
         radii = _RADII * scene.focal / depth
@@ -99,7 +99,7 @@ def capsules(ends: Array, radii: Array) -> Array:
     return centre + circle * np.repeat(radii, half, axis=-1)[..., None]
 
 
-def _extend(joints: Array) -> Array:
+def extend(joints: Array) -> Array:
     """Joints [..., 22, 3] -> [..., 27, 3]: finger tips, the skull's two ends and the nose, which the skeleton lacks."""
 
     def unit(v: Array) -> Array:
