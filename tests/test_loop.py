@@ -11,11 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 pytest.importorskip("accelerate")
 
 from tests import toy_training
-from training.loop import Journal, Optimisation, latest_state
+from training.loop import Journal, Optimisation, _without_values, latest_state
 
 
 def losses(folder: Path) -> dict[int, float]:
@@ -100,6 +102,17 @@ def test_schedules() -> None:
     assert cosine.rate(11 + 99 // 3) == pytest.approx(0.75)  # (1 + cos 60 degrees) / 2
     with pytest.raises(ValueError, match="multistep or cosine"):
         Optimisation(steps=100, lr=1.0, schedule="step").rate(50)
+
+
+def test_a_copy_without_values_is_the_same_network() -> None:
+    inner = nn.Linear(3, 3)
+    model = nn.Sequential(inner, nn.BatchNorm1d(3), nn.Linear(3, 3))
+    model[2].weight = inner.weight
+    copy = _without_values(model)
+    assert copy[0].weight.is_meta and copy[2].weight is copy[0].weight and copy[1].running_var.tolist() == [1, 1, 1]
+    copy.load_state_dict(model.state_dict(), assign=True)
+    x = torch.randn(4, 3)
+    assert torch.equal(copy(x), model(x))
 
 
 def test_tensorboard(tmp_path: Path) -> None:

@@ -23,7 +23,10 @@ Loss = Callable[[nn.Module, torch.device], Tensor]
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of a whole training. Memory in bytes on every device without FSDP; operations count forward and backward."""
+    """Of a whole training. Memory in bytes on every device without FSDP; operations count forward and backward.
+
+    Activations are what autograd keeps, in bf16 with the copies of the weights that it casts.
+    """
 
     parameters: int
     flops_per_step: float
@@ -76,14 +79,15 @@ def estimate(build: Callable[[], nn.Module], loss: Loss, optimisation: Optimisat
         parameters = list(model.parameters())
         count, bytes_ = sum(p.numel() for p in parameters), sum(p.numel() * p.element_size() for p in parameters)
         with FlopCounterMode(display=False) as counter, _SavedBytes(parameters) as saved:
-            loss(model, torch.device("cpu")).backward()
+            with torch.autocast("cpu", torch.bfloat16, enabled=optimisation.precision == "bf16"):
+                value = loss(model, torch.device("cpu"))
+            value.backward()
     flops_part = counter.get_total_flops()
     flops_step = flops_part * optimisation.accumulate * processes
-    activations = saved.bytes // (2 if optimisation.precision == "bf16" else 1)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rate = _matrix_rate(device, torch.bfloat16 if optimisation.precision == "bf16" else torch.float32)
     part_seconds, basis = flops_part / (SUSTAINED * rate), f"{SUSTAINED:.0%} of {rate:.2g} FLOP/s measured on {device}"
-    if 4 * bytes_ + activations < _free_bytes(device) / 2 and 3 * part_seconds < TIMED_SECONDS:
+    if 4 * bytes_ + saved.bytes < _free_bytes(device) / 2 and 3 * part_seconds < TIMED_SECONDS:
         part_seconds, basis = _timed(build().to(device), loss, device, optimisation), f"2 steps timed on {device}"
     return Estimate(
         parameters=count,
@@ -92,7 +96,7 @@ def estimate(build: Callable[[], nn.Module], loss: Loss, optimisation: Optimisat
         weights_bytes=bytes_,
         gradients_bytes=bytes_,
         optimiser_bytes=2 * bytes_,
-        activations_bytes=activations,
+        activations_bytes=saved.bytes,
         seconds=part_seconds * optimisation.accumulate * optimisation.steps,
         basis=basis + ("" if processes == 1 else f", {processes} such devices, their talk not counted"),
     )

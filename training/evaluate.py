@@ -27,7 +27,7 @@ from torch import Tensor
 
 from scamo import checkpoint, metrics, zoo
 from scamo.generate import Generator
-from scamo.motion import joints_from_features
+from scamo.motion import FPS, joints_from_features
 from scamo.tokenizer import codebook_label
 from training.dataset import ClipInfo, Dataset
 from training.evaluator import Evaluator, Words, guo_evaluator, load_evaluator
@@ -36,6 +36,7 @@ from training.texts import TextBank
 from training.tokenizer import measure
 from training.vq import load_any_tokenizer
 
+POOL = 32  # motions that R-precision ranks
 SHORTEST = 16  # frames of a test clip that is judged
 
 
@@ -219,12 +220,11 @@ def generate(generator: Generator, captions: Sequence[str], seed: int, batch: in
 
 
 def generation_metrics(
-    judge: Evaluator, motions: list[np.ndarray], words: list[Words], truth: metrics.Gaussian, seed: int
+    judge: Evaluator, motions: list[np.ndarray], words: list[Words], truth: metrics.Gaussian, seed: int, fps: float
 ) -> dict[str, float]:
     """Tab. 4's columns, foot slide and jitter of one repetition."""
     texts, embedded = judge.texts(words), judge.motions(motions)
-    pool = min(32, len(motions))
-    precision = metrics.r_precision(texts, embedded, seed, pool)
+    precision = metrics.r_precision(texts, embedded, seed, min(POOL, len(motions)))
     joints = [joints_from_features(motion) for motion in motions]
     return {
         "fid": metrics.fid(embedded, truth),
@@ -232,8 +232,8 @@ def generation_metrics(
         "matching_score": metrics.matching_score(texts, embedded),
         "diversity": metrics.diversity(embedded, seed),
         **({} if joints[0].shape[1] != 22 else
-           {"foot_slide": float(np.mean([metrics.foot_slide(j) for j in joints]))}),
-        "jitter": float(np.mean([metrics.jitter(j) for j in joints if len(j) >= 4])),
+           {"foot_slide": float(np.mean([metrics.foot_slide(j, fps) for j in joints]))}),
+        "jitter": float(np.mean([metrics.jitter(j, fps) for j in joints if len(j) >= 4])),
     }  # fmt: skip
 
 
@@ -262,10 +262,13 @@ def evaluate_generation(args: Generation) -> dict[str, Any]:
     data, texts = Dataset(args.data), TextBank(args.texts)
     judge = args.judge.load(texts)
     clips = judged_clips(data, args.split, args.limit)
-    real = [data[clip] for clip in clips]
+    real, fps = [data[clip] for clip in clips], float(data.about.get("fps", FPS))
     truth = metrics.Gaussian.of(judge.motions(real))
-    rows: list[dict[str, Any]] = [{"model": "real motions", "metrics": _repeated(
-        lambda seed: generation_metrics(judge, real, _captions(clips, seed), truth, seed), args.repeats)}]  # fmt: skip
+
+    def of_real(seed: int) -> dict[str, float]:
+        return generation_metrics(judge, real, _captions(clips, seed), truth, seed, fps)
+
+    rows: list[dict[str, Any]] = [{"model": "real motions", "metrics": _repeated(of_real, args.repeats)}]
     for folder in tqdm(args.models, unit="model"):
         card = checkpoint.read_checked(folder, "transformer")
         generator = zoo.load(folder, text_encoder=BankEncoder(texts))
@@ -273,7 +276,7 @@ def evaluate_generation(args: Generation) -> dict[str, Any]:
         def once(seed: int, generator: Generator = generator) -> dict[str, float]:
             words = _captions(clips, seed)
             motions = generate(generator, [word.caption for word in words], seed, args.batch)
-            return generation_metrics(judge, motions, words, truth, seed)
+            return generation_metrics(judge, motions, words, truth, seed, fps)
 
         row: dict[str, Any] = {"model": _name(folder), "codebook": generator.card.codebook, "size": generator.card.size}
         row |= {"metrics": _repeated(once, args.repeats), "normalised_loss": card["metrics"].get("normalised_loss")}
@@ -282,7 +285,12 @@ def evaluate_generation(args: Generation) -> dict[str, Any]:
             row["multimodality"] = multimodality_of(generator, judge, clips, args)
         row["published"] = published("generation", codebook=row["codebook"], size=row["size"])
         rows.append(row)
-    result = _about(args, data, judge) | {"clips": len(clips), "repeats": args.repeats, "rows": rows}
+    result = _about(args, data, judge) | {
+        "clips": len(clips),
+        "pool": min(POOL, len(clips)),
+        "repeats": args.repeats,
+        "rows": rows,
+    }
     _write(args.out / "generation", result, generation_markdown(result))
     plot_generation(result, args.out / "generation.png")
     return result
@@ -308,7 +316,11 @@ def generation_markdown(result: dict[str, Any]) -> str:
         for paper in row.get("published", []):
             cells = " | ".join(_cell(paper.get(key), 3) for key, _ in COLUMNS)
             lines.append(f"| {paper['codebook']}, {paper['size']}, paper on {paper['data']} | {cells} |")
-    return "\n".join(lines) + _footer(result) + f" {result['clips']} clips, {result['repeats']} repetitions.\n"
+    return (
+        "\n".join(lines)
+        + _footer(result)
+        + f" {result['clips']} clips in pools of {result['pool']}, {result['repeats']} repetitions.\n"
+    )
 
 
 def plot_generation(result: dict[str, Any], path: Path) -> None:

@@ -161,7 +161,8 @@ def train(
             # DDP averages over processes; shares make that the mean over the whole batch's targets, however they fall.
             share = batch["share"] * accelerator.num_processes
             last_part = part == optimisation.accumulate - 1
-            with contextlib.nullcontext() if last_part else accelerator.no_sync(model):
+            # Without its talk FSDP would keep whole gradients on every device, which is what it is there to avoid.
+            with contextlib.nullcontext() if last_part or spread else accelerator.no_sync(model):
                 with accelerator.autocast():
                     loss, extra = objective.loss(model, batch)
                 accelerator.backward(loss * share)

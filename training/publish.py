@@ -86,13 +86,14 @@ def bundle(run: Path, out: Path, dtype: str = "float16") -> Path:
 
     model, codec = _folders(run)
     name = checkpoint.read_card(model)["name"]
-    shared = Path(out) / f"tokenizer-{name.split('-')[0]}"
+    codebook = name.split("-")[0]
+    shared = Path(out) / f"tokenizer-{codebook}"
+    others = [path for path in Path(out).glob(f"{codebook}-*") if path.name != name]
+    if others and shared.exists() and not _same_weights(codec, shared):
+        raise checkpoint.CheckpointError(
+            f"{others[0]} was trained with another tokenizer than {name}; remove it, or give another --out"
+        )
     codec_card = _copy(codec, shared, dtype, {})
-    for other in Path(out).glob(f"{name.split('-')[0]}-*"):
-        if other.name != name and checkpoint.read_card(other).get("tokenizer_sha256") != codec_card["sha256"]:
-            raise checkpoint.CheckpointError(
-                f"{other} was trained with another tokenizer than {name}; bundle it again."
-            )
     card = {"tokenizer": f"../{shared.name}", "tokenizer_sha256": codec_card["sha256"]}
     _copy(model, Path(out) / name, dtype, card)
     return Path(out) / name
@@ -104,6 +105,13 @@ def _folders(run: Path) -> tuple[Path, Path]:
     model = run / "model" if (run / "model" / checkpoint.CARD).exists() else run
     card = checkpoint.read_checked(model, "transformer")
     return model, model / card["tokenizer"]
+
+
+def _same_weights(trained: Path, stored: Path) -> bool:
+    from scamo import checkpoint
+
+    ours, theirs = checkpoint.read_tensors(trained), checkpoint.read_tensors(stored)
+    return ours.keys() == theirs.keys() and all((ours[name].to(t.dtype) == t).all() for name, t in theirs.items())
 
 
 def _copy(source: Path, target: Path, dtype: str, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -93,12 +93,20 @@ def tables(args: Args, places: Places, judge: Path, codecs: list[Path], models: 
     """Both tables of the models."""
     judged = evaluate.Judge(judge)
     results = args.out / "results"
+    _drop_unless_of(results / "tokenizers.json", len(codecs))
+    _drop_unless_of(results / "generation.json", len(models) + 1)
     once(results / "tokenizers.json", lambda: evaluate.evaluate_tokenizers(
         evaluate.Tokenizers(places.data, places.texts, tuple(codecs), results, judged)))  # fmt: skip
     if models:
         once(results / "generation.json", lambda: evaluate.evaluate_generation(
             evaluate.Generation(places.data, places.texts, tuple(models), results, judged, repeats=args.repeats,
                                 limit=limit)))  # fmt: skip
+
+
+def _drop_unless_of(table: Path, rows: int) -> None:
+    """A table of fewer or more models than are there now is made again."""
+    if table.exists() and len(json.loads(table.read_text())["rows"]) != rows:
+        table.unlink()
 
 
 def reproduce(args: Args) -> None:

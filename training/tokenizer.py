@@ -101,7 +101,9 @@ class Reconstruction:
         return each.mean(), {"l1": float(nn.functional.l1_loss(recon_btd.detach(), x_btd))}
 
     def validate(self, model: Any) -> dict[str, float]:
-        """The metrics of ``measure`` on the validation split."""
+        """The metrics of ``measure`` on the validation split; none where it is empty."""
+        if not self.data.split("val"):
+            return {}
         return measure(model, self.data, "val")
 
 

@@ -109,7 +109,9 @@ class NextToken:
         ), {}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """The metrics of ``measure`` on the validation split."""
+        """The metrics of ``measure`` on the validation split; none where it is empty."""
+        if not self.clips["val"]:
+            return {}
         return self.measure(model, "val")
 
     @torch.inference_mode()
@@ -119,6 +121,8 @@ class NextToken:
         model.eval()
         device = next(model.parameters()).device
         clips = sorted(self.clips[split], key=lambda clip: len(clip.tokens))
+        if not clips:
+            raise ValueError(f"The split {split!r} has no clips with sentences to measure on; give more data.")
         log_p, log_u = [], []
         for start in range(0, len(clips), 32):
             rows = clips[start : start + 32]

@@ -183,7 +183,7 @@ def clips_of(name: str, joints: np.ndarray, texts: Path, longest: int, shortest:
 
 def main(args: Args) -> None:
     """Read every BVH file below the folder."""
-    files = sorted(args.source.rglob("*.bvh"))
+    files = sorted(path for path in args.source.rglob("*") if path.suffix.lower() == ".bvh")
     if not files:
         raise ValueError(f"No .bvh file below {args.source}.")
     given = None if args.joints is None else json.loads(args.joints.read_text())
