@@ -1,6 +1,6 @@
 """Does memory stay where it is while datasets grow? Writes, reads and mixes made-up ones of growing size.
 
-    python benchmarks/prepare.py --frames 20000 200000 2000000
+    python -m benchmarks.prepare --frames 20000 200000 2000000
 
 Prints, for each size, the peak memory of a fresh process that prepares the dataset, of one that opens it and draws
 training windows, and of one that mixes it with another, with the time each took. A frame is 263 float32, 1052 bytes on

@@ -63,11 +63,10 @@ def once(what: Path, step: Callable[[], object]) -> None:
 def prepare_bandai(args: Args, places: Places) -> None:
     """Pack, corpus and caption embeddings."""
     pack = args.out / "bandai.pack"
-    if args.source is None and not pack.exists():
-        raise ValueError(f"Give --source: git clone {PUBLIC} (CC BY-NC 4.0), or an archive of it.")
-    if args.source is not None:
-        source = args.source
-        once(pack, lambda: bandai.main(bandai.Args(source, pack)))
+    if not places.data.exists() and not pack.exists():
+        if args.source is None:
+            raise ValueError(f"Give --source: git clone {PUBLIC} (CC BY-NC 4.0), or an archive of it.")
+        once(pack, partial(bandai.main, bandai.Args(args.source, pack)))
     once(places.data, lambda: corpus.main(corpus.Args(pack, places.data)))
     once(places.texts, lambda: texts.main(texts.Args(places.data, places.texts, threads=args.threads)))
 

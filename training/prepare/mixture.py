@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from scamo.motion import FPS
 from training.dataset import ClipInfo, Dataset
 from training.prepare.sources import HEADER, ROWS, Moments, npy_header, split_of
 
@@ -128,6 +129,7 @@ def _about(opened: list[Dataset], parts: list[tuple[Path, float]]) -> dict[str, 
         ),
         "licence": joined("licence"),
         "attribution": joined("attribution"),
+        "fps": opened[0].about.get("fps", FPS),
         # One part with its mirror images in is enough: making those of the others twice is worse than not at all.
         "mirrored": any(data.about.get("mirrored", False) for data in opened),
     }
