@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,10 @@ pytest.importorskip("accelerate")
 
 from scamo import flops
 from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
+from tests.corpus import WIDTH, write_corpus, write_texts
 from tests.toy_sweep import Job, finished, work
+from training import scaling, sweep
+from training.dataset import Dataset
 from training.sweep import Args, run_jobs, trials
 
 
@@ -54,3 +59,30 @@ def test_trials_spend_their_budget(tmp_path: Path) -> None:
         trials(Args(tmp_path, tmp_path, folders, tmp_path, ("2M",)), 384)
     with pytest.raises(ValueError, match="change --budgets"):
         trials(Args(tmp_path, tmp_path, folders, tmp_path, ("1M",), (1e20,)), 384)
+
+
+def test_a_sweep_feeds_the_law(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Dataset(write_corpus(tmp_path / "data"))
+    write_texts(tmp_path / "texts")
+    config = TokenizerConfig(LEVELS[16], width=8, code_width=8, depth=1)
+    codec = MotionTokenizer(config, data.statistics.mean, data.statistics.std).save_pretrained(tmp_path / "codec")
+    trained: list[str] = []
+
+    def here(jobs: dict, do: Callable[[Any], Any], done: Callable[[Any], bool], *_: object) -> dict[str, str]:
+        """In place of Ray: one after the other, in this process."""
+        for name, job in jobs.items():
+            if not done(job):
+                trained.append(name)
+                do(job)
+        return {}
+
+    monkeypatch.setattr(sweep, "run_jobs", here)
+    args = Args(data.folder, tmp_path / "texts", (codec,), tmp_path / "out", ("0.3M",), (6e8, 1.2e9), targets=60,
+                steps=(3, 40))  # fmt: skip
+    sweep.main(args)
+    sweep.main(args)
+    assert trained == ["16-0.3M-6e+08", "16-0.3M-1.2e+09"]  # each once
+    runs = scaling.main(scaling.Args((tmp_path / "out",), tmp_path / "results"))["runs"]
+    assert [run["flops"] for run in runs] == pytest.approx([1.2e9, 6e8], rel=0.1)
+    assert runs[0]["non_vocabulary"] == flops.non_vocabulary_parameters(4, 64, WIDTH)
+    assert runs[0]["vocabulary"] == 15 * 64
