@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 CARD = "card.json"
@@ -77,21 +77,31 @@ def read_card(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def read_tensors(folder: str | os.PathLike[str], verify: bool = True) -> dict[str, Tensor]:
-    """All tensors of a checkpoint folder, on the CPU and backed by the files (memory-mapped), in their stored type.
+    """All tensors of a checkpoint folder, as `each_tensor` gives them."""
+    return dict(each_tensor(folder, verify))
 
+
+def each_tensor(folder: str | os.PathLike[str], verify: bool = True) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a checkpoint folder one by one, on the CPU, memory-mapped, in their stored type.
+
+    Each has a mapping of its own, so one that was copied and dropped takes no memory while the next is read; a file's
+    largest come first, while there is little else.
     With `verify` every file is first read through once against the card's size and sha256.
     Raises CheckpointError naming the first file that is missing, truncated or changed.
     """
-    tensors: dict[str, Tensor] = {}
     for name, facts in read_card(folder)["files"].items():
         path = Path(folder) / Path(name).name  # a card never points outside its folder
         if verify:
             _check(path, **facts)
         try:
-            tensors.update(load_file(path))
+            with safe_open(path, "pt") as file:
+                keys = sorted(file.keys(), key=lambda key: -math.prod(file.get_slice(key).get_shape()))
+            for key in keys:
+                with safe_open(path, "pt") as file:
+                    tensor = file.get_tensor(key)
+                yield key, tensor
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path} cannot be read as safetensors ({error}); get it again") from error
-    return tensors
 
 
 def read_checked(folder: str | os.PathLike[str], kind: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from scamo.decode import stepper
 from scamo.motion import FPS, Motion
 from scamo.text import MAX_WORD_PIECES, TextEncoder, load_text_encoder
 from scamo.tokenizer import MotionTokenizer, TokenizerConfig, codebook_label
@@ -193,7 +194,7 @@ class Generator:
     @property
     def device(self) -> torch.device:
         """Where the transformer is."""
-        return self.transformer.lm_head.weight.device
+        return self.transformer.llama_proj.weight.device
 
     @property
     def fps(self) -> float:
@@ -415,6 +416,7 @@ class Generator:
             )
         start_bn = torch.tensor([row.tokens for row in rows], dtype=torch.long, device=self.device)
         logits_bnv, cache = self.transformer.prefill(text_bld, mask_bl, limit, start_bn)
+        step = stepper(self.transformer, cache)
         traces = [_trace(logits_bnv[:, :-1, : config.end_id], start_bn)]
         logits_bv = logits_bnv[:, -1]
         count = start_bn.shape[1]
@@ -426,7 +428,7 @@ class Generator:
             count += 1
             yield rows[0].before + count
             if not all(row.done for row in rows):
-                logits_bv = self.transformer.step(chosen_b, cache)
+                logits_bv = step(chosen_b)
         return [torch.cat(parts, dim=1) for parts in zip(*traces, strict=True)]
 
     def _prefix(self, prompts: list[Prompt], embedding: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -237,7 +237,7 @@ class PrefixTransformer(nn.Module):
 
     def hidden_states(self, tokens_bn: Tensor, text_bld: Tensor, text_mask_bl: Tensor) -> Tensor:
         """The stream [b, l + n, c] after the last block, before the final norm; arguments as of `forward`."""
-        x = torch.cat([self._project(text_bld), self.transformer.wte(tokens_bn)], dim=1)
+        x = torch.cat([self._project(text_bld), self._embed(tokens_bn)], dim=1)
         rotary = self._rotary(text_mask_bl, tokens_bn.shape[1])
         mask = _prefix_mask(text_mask_bl, tokens_bn.shape[1])
         for block in self.transformer.h:
@@ -269,7 +269,7 @@ class PrefixTransformer(nn.Module):
         count = 0 if tokens_bn is None else tokens_bn.shape[1]
         assert count <= max_tokens, "there is no room for the tokens to start from"
         if tokens_bn is not None:
-            x = torch.cat([x, self.transformer.wte(tokens_bn)], dim=1)
+            x = torch.cat([x, self._embed(tokens_bn)], dim=1)
         x = self._advance(x, cache, _prefix_mask(mask, count) if padded or count else None)
         return self._predictions(x, mask).float(), cache
 
@@ -278,7 +278,7 @@ class PrefixTransformer(nn.Module):
         """Append one token per row: logits float32 [b, v] of the next. The cache must have room."""
         assert cache.room > 0, "the cache is full; prefill with a larger max_tokens"
         mask = None if cache.seen_bs is None else cache.seen_bs[:, None, None, : cache.length + 1]
-        x = self._advance(self.transformer.wte(tokens_b[:, None]), cache, mask)
+        x = self._advance(self._embed(tokens_b[:, None]), cache, mask)
         return self.lm_head(self.transformer.ln_f(x[:, 0])).float()
 
     def _advance(self, x: Tensor, cache: Cache, mask: Tensor | None) -> Tensor:
@@ -296,6 +296,9 @@ class PrefixTransformer(nn.Module):
         last_text = (text_mask_bl.long().sum(1) - 1).view(-1, 1, 1).expand(-1, 1, x_bsc.shape[-1])
         x = torch.cat([x_bsc[:, :slots].gather(1, last_text), x_bsc[:, slots:]], dim=1)
         return self.lm_head(self.transformer.ln_f(x))
+
+    def _embed(self, tokens_bn: Tensor) -> Tensor:
+        return self.transformer.wte(tokens_bn).to(self.llama_proj.weight.dtype)
 
     def _project(self, text_bld: Tensor) -> Tensor:
         return self.llama_proj(text_bld.to(self.llama_proj.weight.dtype))
@@ -343,16 +346,28 @@ class PrefixTransformer(nn.Module):
         """
         card = checkpoint.read_checked(folder, "transformer")
         config = TransformerConfig(**card["config"])
-        tensors = checkpoint.read_tensors(folder, verify)
+        if dtype is None:
+            dtype = torch.bfloat16 if card.get("dtype") == "bfloat16" else torch.float32
+        quick = torch.device(device).type == "cpu" and dtype == torch.float32
+        tensors = {}
+        for name, tensor in checkpoint.each_tensor(folder, verify):
+            multiplies = tensor.ndim == 2 and (config.tied or name != "transformer.wte.weight")
+            tensors[name] = by_input(tensor) if quick and multiplies else tensor.to(device, dtype)
         if config.tied:
             tensors["lm_head.weight"] = tensors["transformer.wte.weight"]
-        stored = tensors["lm_head.weight"].dtype
-        dtype = dtype or (torch.float32 if stored == torch.float16 else stored)
         with torch.device("meta"):
             model = cls(config)
-        model.load_state_dict({name: tensor.to(device, dtype) for name, tensor in tensors.items()}, assign=True)
+        model.load_state_dict(tensors, assign=True)
         model._tie()
         return model.eval().requires_grad_(False)
+
+
+def by_input(weight: Tensor) -> Tensor:
+    """The same matrix in float32, laid out in memory column by column: see decode.py for why."""
+    if weight.dtype == torch.float32 and weight.t().is_contiguous():
+        return weight
+    columns = torch.empty(weight.shape[::-1])
+    return columns.copy_(weight.t()).t()  # in one go, for a large matrix should not be there three times
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -112,7 +112,7 @@ def test_a_failed_move_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(Path, "rename", rename)
     with pytest.raises(OSError, match="disk gone"):
         checkpoint.write(folder, {"other": torch.zeros(3)}, CARD)
-    assert list(checkpoint.read_tensors(folder)) == sorted(tensors())
+    assert checkpoint.read_tensors(folder).keys() == tensors().keys()
 
 
 def test_an_old_checkpoint_is_replaced_whole(tmp_path: Path) -> None:

@@ -1,0 +1,179 @@
+"""One token after the other on a CPU: the step of a single row, as fast as memory brings the weights.
+
+A step reads every weight once and computes next to nothing, so what counts is how the matrices are read. numpy's BLAS
+reads one whose inputs lie one after the other, [in, out], at the speed of memory and with all threads; torch's does
+neither for a single row. The matrices are therefore laid out so where they are, as views that the rest of torch uses as
+before, and numpy reads that same memory.
+
+    step = stepper(model, cache)    # in place of model.step(tokens, cache)
+    logits = step(tokens)
+
+`compact` trades precision for memory: half as much in float16 or bfloat16, a quarter in int8, which is faster too.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from scamo.transformer import Cache, PrefixTransformer, by_input
+
+_Vector = NDArray[np.float32]
+_Product = Callable[[_Vector], _Vector]
+
+
+def stepper(model: PrefixTransformer, cache: Cache) -> Callable[[Tensor], Tensor]:
+    """The function that appends one token per row, int [b], and gives the logits float32 [b, v] of the next.
+
+    It is the quick one for a single row on the CPU, in float32 or compact, and `model.step` for all else. The cache is
+    its own from here on.
+    """
+    weight = model.llama_proj.weight
+    single = len(cache.keys[0]) == 1 and cache.seen_bs is None
+    if single and weight.device.type == "cpu" and weight.dtype == torch.float32 and not weight.requires_grad:
+        return _Row(model, cache)
+    return lambda tokens_b: model.step(tokens_b, cache)
+
+
+class _Layer(NamedTuple):
+    scale_1: _Vector
+    attend: _Product
+    attended: _Product
+    scale_2: _Vector
+    gate: _Product
+    up: _Product
+    down: _Product
+    keys: _Vector  # [h, s, e]
+    values: _Vector
+
+
+def _layer(block: Any, keys: Tensor, values: Tensor) -> _Layer:
+    return _Layer(
+        block.rms_1.scale.numpy(),
+        _product(block.attn.c_attn),
+        _product(block.attn.c_proj),
+        block.rms_2.scale.numpy(),
+        _product(block.mlp.c_fc1),
+        _product(block.mlp.c_fc2),
+        _product(block.mlp.c_proj),
+        keys[0].numpy(),
+        values[0].numpy(),
+    )
+
+
+class _Row:
+    def __init__(self, model: PrefixTransformer, cache: Cache) -> None:
+        trunk = model.transformer
+        self.cache = cache
+        self.embedding = trunk.wte.weight
+        cos, sin = cache.rotary
+        self.turns = torch.complex(cos[0], sin[0]).numpy()  # [s, e / 2]
+        self.layers = [_layer(*parts) for parts in zip(trunk.h, cache.keys, cache.values, strict=True)]
+        self.scale = trunk.ln_f.scale.numpy()
+        self.head = _product(model.lm_head)
+
+    @torch.inference_mode()
+    def __call__(self, tokens_b: Tensor) -> Tensor:
+        assert self.cache.room > 0, "the cache is full; prefill with a larger max_tokens"
+        x: _Vector = self.embedding[tokens_b[0]].float().numpy()
+        with np.errstate(over="ignore"):  # of exp(-gate), where the sigmoid is rightly 0
+            for layer in self.layers:
+                x = x + layer.attended(self._attention(layer, layer.attend(_normed(x, layer.scale_1))))
+                y = _normed(x, layer.scale_2)
+                gate = layer.gate(y)
+                x = x + layer.down(gate / (1 + np.exp(-gate)) * layer.up(y))
+        self.cache.length += 1
+        return torch.from_numpy(self.head(_normed(x, self.scale)))[None]
+
+    def _attention(self, layer: _Layer, qkv: _Vector) -> _Vector:
+        slot = self.cache.length
+        heads, _, size = layer.keys.shape
+        qkv = qkv.reshape(3, heads, size)
+        # Neighbours are the real and imaginary part of a number, and rotary positions turn it.
+        q, k = (qkv[:2].view(np.complex64) * self.turns[slot]).view(np.float32)
+        layer.keys[:, slot] = k
+        layer.values[:, slot] = qkv[2]
+        weight = np.matmul(layer.keys[:, : slot + 1], q[:, :, None])[..., 0] * np.float32(size**-0.5)
+        weight = np.exp(weight - weight.max(-1, keepdims=True))
+        weight /= weight.sum(-1, keepdims=True)
+        return np.matmul(weight[:, None], layer.values[:, : slot + 1]).reshape(-1)
+
+
+def _normed(x: _Vector, scale: _Vector) -> _Vector:
+    return x * (scale * np.float32(1 / np.sqrt(np.dot(x, x) / len(x) + 1e-5)))
+
+
+def _product(linear: nn.Module) -> _Product:
+    if isinstance(linear, (_Half, _Int8)):
+        return linear.product
+    if type(linear) is not nn.Linear:
+        return lambda x: linear(torch.from_numpy(x)[None])[0].numpy()
+    linear.weight.data = by_input(linear.weight.data)
+    matrix = linear.weight.t().numpy()
+    return lambda x: np.dot(x, matrix)
+
+
+def compact(model: PrefixTransformer, dtype: torch.dtype) -> PrefixTransformer:
+    """Keep the matrices of blocks and head in float16, bfloat16 or int8, in place, for a CPU. Returns the model.
+
+    All between them is float32, the embedding half precision. ValueError where this CPU cannot do it.
+    """
+    if dtype == torch.int8 and "fbgemm" not in torch.backends.quantized.supported_engines:
+        raise ValueError("int8 needs an x86 CPU; use float16 here")
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if type(child) is nn.Linear and child is not model.llama_proj:
+                setattr(module, name, _Int8(child.weight) if dtype == torch.int8 else _Half(child.weight, dtype))
+    half = torch.float16 if dtype == torch.int8 else dtype
+    for name, parameter in model.named_parameters():
+        in_matrix = parameter.ndim == 2 and not name.startswith("llama_proj")
+        parameter.data = parameter.data.to(half if in_matrix else torch.float32)
+    return model.requires_grad_(False)
+
+
+class _Half(nn.Module):
+    """A matrix in half precision; a tied one stays tied."""
+
+    def __init__(self, weight: Tensor, dtype: torch.dtype) -> None:
+        super().__init__()
+        weight.data = weight.data.to(dtype).contiguous()
+        self.weight = weight
+
+    def product(self, x: _Vector) -> _Vector:
+        return torch.mv(self.weight, torch.from_numpy(x).to(self.weight.dtype)).float().numpy()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight.float())  # for many rows torch is far slower in half precision than that
+
+
+class _Int8(nn.Module):
+    """A matrix in 8 bits with a scale per output."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        rows = weight.detach().float()
+        scale = rows.abs().amax(1).clamp(min=1e-12) / 127
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch announces a successor that has no such kernel
+            whole = torch.quantize_per_channel(rows, scale, torch.zeros(len(rows), dtype=torch.int), 0, torch.qint8)
+        self.packed = torch.ops.quantized.linear_prepack(whole, None)
+
+    def product(self, x: _Vector) -> _Vector:
+        # One integer of -63 ... 63 (the kernel has room for no more) and another for what it leaves. Both go through in
+        # one pass over the weights, so the second is nearly free, and halves the error.
+        step = max(float(np.abs(x).max()), 1e-30) / 63
+        coarse = np.rint(x / step) * np.float32(step)
+        both = torch.from_numpy(np.stack([coarse, (x - coarse) * 126]))
+        multiply = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
+        y = multiply(both, step, 64, self.packed).numpy()
+        return y[0] + y[1] * np.float32(1 / 126)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.from_numpy(self.product(x.numpy()))
