@@ -121,11 +121,8 @@ class Stage:
         self.fade = fade
         self.colours = scenes.palettes(len(scene.figures), background, fade)
         self.canvas = Canvas(scene.width, scene.height)
-        self.bare = np.empty_like(self.canvas.pixels)
-        self.bare[:] = (*(round(255 * c) for c in self.ground), 255)
-        veil = _veil(scene, background)
-        _write_caption(veil, caption, background)
-        self.veil = np.ascontiguousarray(veil[::-1])  # Agg's images have their first row at the bottom
+        self.bare = self._ground_picture()
+        _write_caption(self.bare, caption, background)
         self.still: Frame | None = None  # the whole floor, once drawn, if the camera never moves
 
     def floor(self, frame: int) -> None:
@@ -135,12 +132,22 @@ class Stage:
             return
         self.canvas.pixels[:] = self.bare
         if self.grid:
-            pixels, depth = self.scene.project(_grid(self.scene, frame), frame)
-            visible = (depth > 0.2).all(axis=1)
-            self.canvas.lines(pixels[visible], self.ink, max(1.0, self.scene.height / 480), 0.8)
-        self.canvas.image(self.veil)
+            width = max(1.0, self.scene.height / 480)
+            pieces, some, strengths = _grid(self.scene, frame)
+            pixels, _ = self.scene.project(pieces, frame)
+            for ring, strength in enumerate(strengths):
+                self.canvas.lines(pixels[ring, some[ring]], self.ink, width, 0.8 * strength)
         if not np.ptp(self.scene.target, axis=0).any():
             self.still = self.canvas.pixels.copy()
+
+    def _ground_picture(self) -> Frame:
+        """The lit ground, turning into the background with distance: uint8 RGBA [H, W, 4]."""
+        distance = np.nan_to_num(np.linalg.norm(self.scene.floor_points(), axis=-1), nan=np.inf)
+        strength = _strength(distance / self.scene.stage)[..., None]
+        picture = np.full((self.scene.height, self.scene.width, 4), 255, dtype=np.uint8)
+        ground, background = np.array(self.ground), np.array(self.background)
+        picture[..., :3] = np.round(255 * (background + (ground - background) * strength))
+        return picture
 
     def ways(self, frame: int) -> None:
         """The roots' paths on the floor: thin as a whole, strong as far as they are walked."""
@@ -218,11 +225,6 @@ class Canvas:
         self.gc.set_alpha(alpha)
         self.renderer.draw_path(self.gc, Path(points.reshape(-1, 2), codes.ravel()), self.flip)
 
-    def image(self, picture: Frame) -> None:
-        """Lay an RGBA picture of the canvas's size over it, given bottom row first."""
-        self.gc.set_alpha(1.0)
-        self.renderer.draw_image(self.gc, 0, 0, picture)
-
     def text(self, x: float, y: float, text: str, size: float, colour: Colour) -> None:
         """Write text centred at x with its baseline at y; letters the font lacks become boxes, silently."""
         from matplotlib.font_manager import FontProperties
@@ -274,23 +276,27 @@ def _font_size(side: int) -> float:
     return 0.0355 * side
 
 
-def _grid(scene: Scene, frame: int) -> Array:
-    """The floor's lines round the target, [N, 2, 3]; they lie still in the world while the camera moves."""
-    reach = CELL * np.ceil(1.05 * scene.stage / CELL)
-    x0, z0 = CELL * np.round(scene.target[frame, [0, 2]] / CELL)
-    steps = np.arange(-reach, reach + CELL / 2, CELL)
-    far = np.full_like(steps, reach)
-    flat = np.full_like(steps, scene.floor)
-    along_x = np.stack([np.stack([x0 - far, flat, z0 + steps], -1), np.stack([x0 + far, flat, z0 + steps], -1)], 1)
-    along_z = np.stack([np.stack([x0 + steps, flat, z0 - far], -1), np.stack([x0 + steps, flat, z0 + far], -1)], 1)
-    return np.concatenate([along_x, along_z])
+def _strength(distance: Array) -> Array:
+    """How much of the floor is left at this distance, in stages: all of it within a third, nothing beyond one."""
+    away = np.clip((distance - 0.35) / 0.65, 0.0, 1.0)
+    return 1 - away * away * (3 - 2 * away)
 
 
-def _veil(scene: Scene, background: Colour) -> Frame:
-    """What turns the floor into the background with distance: RGBA, its alpha rising to 1 at the stage's edge."""
-    distance = np.nan_to_num(np.linalg.norm(scene.floor_points(), axis=-1), nan=np.inf)
-    away = np.clip((distance / scene.stage - 0.35) / 0.65, 0.0, 1.0)
-    veil = np.empty((scene.height, scene.width, 4), dtype=np.uint8)
-    veil[..., :3] = [round(255 * c) for c in background]
-    veil[..., 3] = np.round(255 * away * away * (3 - 2 * away))
-    return veil
+def _grid(scene: Scene, frame: int) -> tuple[Array, NDArray[np.bool_], Array]:
+    """The floor's lines round the target, cut by rings that fade: they lie still in the world while the camera moves.
+
+    Pieces of lines [rings, N, 2, 3], which of them are any [rings, N], and how strong each ring is [rings].
+    """
+    rings = scene.stage * np.array([0.0, 0.40, 0.55, 0.68, 0.80, 0.95])
+    steps = CELL * np.arange(-np.ceil(scene.stage / CELL), np.ceil(scene.stage / CELL) + 1)
+    middle = scene.target[frame, [0, 2]]
+    across = CELL * np.round(middle[::-1, None] / CELL) + steps  # [2, S]: z of the lines along x, x of those along z
+    reach = np.sqrt(np.maximum(rings[:, None, None] ** 2 - (across - middle[::-1, None]) ** 2, 0.0))
+    spans = np.stack([reach[:-1], reach[1:]], axis=-1)[:, :, None] * np.array([-1.0, 1.0])[:, None, None]
+    pieces = np.full((*spans.shape, 3), scene.floor)  # [rings, 2, 2 sides, S, 2, 3]
+    for axis in (0, 1):
+        pieces[:, axis, ..., 2 * axis] = middle[axis] + spans[:, axis]
+        pieces[:, axis, ..., 2 - 2 * axis] = across[axis][:, None]
+    count = len(rings) - 1
+    strength = _strength((rings[1:] + rings[:-1]) / 2 / scene.stage)
+    return pieces.reshape(count, -1, 2, 3), (spans[..., 0] != spans[..., 1]).reshape(count, -1), strength

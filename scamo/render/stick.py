@@ -30,7 +30,6 @@ BONES = (
 _ENDS = np.array([bone[:2] for bone in BONES])
 _RADII = np.array([bone[2:4] for bone in BONES])
 _SIDES = [bone[4] for bone in BONES]
-_ARC = np.linspace(-np.pi / 2, np.pi / 2, 12)
 
 
 def stick_frames(motions: Any, **options: Unpack[Options]) -> Iterator[Frame]:
@@ -83,20 +82,19 @@ class _Painter:
         fallen = ends - light * (np.maximum(ends[..., 1:2] - scene.floor, 0.0) / light[1])
         fallen[..., 1] = scene.floor
         for grown, alpha in ((0.045, 0.07), (0.012, 0.10)):
-            flat = capsules(fallen[..., [0, 2]], _RADII + grown).reshape(-1, 2 * len(_ARC), 2)
+            flat = capsules(fallen[..., [0, 2]], _RADII + grown, arc=5).reshape(-1, 10, 2)
             outline = np.stack([flat[..., 0], np.full(flat.shape[:2], scene.floor), flat[..., 1]], axis=-1)
             self.stage.canvas.fill(scene.project(outline, frame)[0], self.stage.shade, alpha)
 
 
-def capsules(ends: Array, radii: Array) -> Array:
-    """Outlines of lines with round, tapering ends. ends [..., 2, 2], radii [..., 2] -> [..., 24, 2], one winding."""
+def capsules(ends: Array, radii: Array, arc: int = 12) -> Array:
+    """Outlines of lines with round, tapering ends. ends [..., 2, 2], radii [..., 2] -> [..., 2 arc, 2], one winding."""
     along = ends[..., 1, :] - ends[..., 0, :]
     heading = np.arctan2(along[..., 1], along[..., 0])[..., None]
-    angles = np.concatenate([heading + np.pi + _ARC, heading + _ARC], axis=-1)
+    bow = np.linspace(-np.pi / 2, np.pi / 2, arc)
+    angles = np.concatenate([heading + np.pi + bow, heading + bow], axis=-1)
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
-    half = len(_ARC)
-    centre = np.repeat(ends, half, axis=-2)
-    return centre + circle * np.repeat(radii, half, axis=-1)[..., None]
+    return np.repeat(ends, arc, axis=-2) + circle * np.repeat(radii, arc, axis=-1)[..., None]
 
 
 def extend(joints: Array) -> Array:
