@@ -313,8 +313,10 @@ class Generator:
         are decoded at once, so that no join shows a seam. Token i of the whole has the seed's i-th random number: a
         change to one prompt leaves all before it as they are. Options and errors as of `generate`.
         """
-        options = {"seed": seed, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-        return _run(self.stream_timeline(prompts, context=context, **options), on_token)  # type: ignore[arg-type]
+        stream = self.stream_timeline(
+            prompts, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p, context=context
+        )
+        return _run(stream, on_token)
 
     def stream_timeline(
         self,
@@ -332,7 +334,7 @@ class Generator:
             raise ValueError("the timeline is empty; give a prompt or more, each with its seconds")
         for prompt in prompts:
             if prompt.text is None or prompt.seconds is None:
-                raise ValueError(f"{prompt} lacks its words or its length; in a timeline every prompt needs both")
+                raise ValueError(f"the prompt {prompt.text!r} lacks its words or its length; a timeline needs both")
         if not (_is_number(context) and context >= 0):
             raise ValueError(f"context {context} makes no sense; give 0 seconds or more")
         return self._timeline(tuple(prompts), sampling, self._tokens_in(context))
@@ -341,18 +343,17 @@ class Generator:
         self, prompts: tuple[Prompt, ...], sampling: Sampling, context: int
     ) -> collections.abc.Generator[int, None, Timeline]:
         begun = time.perf_counter()
-        text_bld, mask_bl = self._prefix(list(prompts), None)
-        tokens: list[int] = []
         lengths = tuple(max(1, self._tokens_in(prompt.seconds or 0)) for prompt in prompts)
-        traces = []
-        for length, text_ld, mask_l in zip(lengths, text_bld, mask_bl, strict=True):
-            text_bld, mask_bl = text_ld[mask_l][None], mask_l[mask_l][None]
-            free = max(0, self.transformer.config.max_positions - mask_bl.shape[1] - length)
-            before = max(0, len(tokens) - min(context, free))
-            row = _Row(sampling, True, len(tokens) - before + length, tokens[before:], before)
-            trace_bn = yield from self._predict([row], text_bld, mask_bl)
-            traces.append(_of_row(trace_bn, 0, slice(len(tokens) - before, None)))
-            tokens = tokens[:before] + row.tokens
+        tokens: list[int] = []
+        traces: list[Trace] = []
+        for length, text_ld, mask_l in zip(lengths, *self._prefix(list(prompts), None), strict=True):
+            free = max(0, self.transformer.config.max_positions - int(mask_l.sum()) - length)
+            known = min(context, free, len(tokens))  # tokens to start from
+            before = len(tokens) - known
+            row = _Row(sampling, True, known + length, tokens[before:], before)
+            trace_bn = yield from self._predict([row], text_ld[mask_l][None], mask_l[mask_l][None])
+            traces.append(_of_row(trace_bn, 0, slice(known, None)))
+            tokens += row.tokens[known:]
         ids = np.array(tokens, dtype=np.int64)
         motion = Motion(self.tokenizer.decode(ids), self.fps)
         trace = Trace(*map(np.concatenate, zip(*traces, strict=True)))
