@@ -39,7 +39,7 @@ class Places:
 
 
 def bundled_tokenizer(codebook: int, places: Places, threads: int = 0) -> tokenizer.Args:
-    """A bundled tokenizer: a quarter of the paper's width, about two hours on one CPU core."""
+    """A bundled tokenizer: a quarter of the paper's width, about 20 minutes on one CPU core."""
     return tokenizer.Args(
         data=places.data, out=places.tokenizer(codebook), codebook=codebook, width=128, steps=4500, batch=32, window=64,
         lengths=(32, 48, 64, 96, 128, 192), emphasis=True, lr=4e-4, threads=threads, save_every=250,
