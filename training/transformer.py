@@ -12,7 +12,7 @@ to resume.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from training.loop import Optimisation, Saving, is_main_process, train
 from training.publish import training_facts
 from training.texts import TextBank
 from training.tokens import TokenClip, load_tokens
+
+TEMPERATURE = 0.7  # at which models of a few million parameters do what is asked most often; users may choose another
 
 
 class NextToken:
@@ -229,6 +231,8 @@ def main(args: Args) -> None:
     if args.dry_run:
         return dry_run(args, config, int(os.environ.get("WORLD_SIZE", "1")))
     clips = load_tokens(args.tokens, data, args.tokenizer)
+    longest = max(len(clip.tokens) + max(map(texts.length, clip.captions)) for clip in clips["train"])
+    config = replace(config, max_positions=longest)
     torch.manual_seed(args.seed)
     model = PrefixTransformer(config)
     objective = NextToken(model, clips, texts, args.targets, args.seed)
@@ -251,6 +255,8 @@ def main(args: Args) -> None:
         "data": data.about.get("source"),
         "licence": data.about.get("licence"),
         "attribution": data.about.get("attribution"),
+        "knows": data.about.get("knows"),
+        "sampling": {"temperature": TEMPERATURE},
         "training": training_facts(args, result["seconds"], tokens=args.steps * args.targets),
     }
     model.save_pretrained(args.out / "model", card=card)
