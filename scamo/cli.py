@@ -171,7 +171,15 @@ def _models(args: argparse.Namespace) -> None:
 def _load(args: argparse.Namespace, model: str | None, codebook: int | None, size: str | None) -> Generator:
     from scamo import zoo
 
-    return zoo.load(model, codebook=codebook, size=size, device=args.device, dtype=_dtype(args.dtype))
+    generator = zoo.load(model, codebook=codebook, size=size, device=args.device, dtype=_dtype(args.dtype))
+    if args.text_dtype or args.text_cache:
+        from scamo.generate import Generator
+        from scamo.text import load_text_encoder
+
+        card = generator.card
+        encoder = load_text_encoder(card.text_encoder or "", dtype=_dtype(args.text_dtype), cache_dir=args.text_cache)
+        return Generator(generator.tokenizer, generator.transformer, card, encoder, release_text_encoder=True)
+    return generator
 
 
 def _dtype(name: str | None) -> Any:
@@ -345,5 +353,7 @@ def _sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top-k", type=int, help="choose among the k likeliest tokens only")
     parser.add_argument("--top-p", type=float, help="choose among the likeliest tokens that hold this probability")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="what the transformer computes in")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16", "int8"), help="the transformer's type")
+    parser.add_argument("--text-dtype", choices=("float32", "bfloat16"), help="bfloat16 halves a Flan-T5's memory")
+    parser.add_argument("--text-cache", type=Path, help="keep embeddings in this folder: a prompt is encoded once")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results (default: out)")

@@ -68,6 +68,19 @@ def test_generate_writes_features_joints_and_a_video(bundled, tmp_path, capsys):
     assert np.array_equal(np.load(tmp_path / "again" / "features.npy"), features)
 
 
+def test_a_text_cache_keeps_a_prompts_embedding_and_releases_the_encoder(models, monkeypatch, tmp_path):
+    monkeypatch.setattr(zoo, "BUNDLED", models)
+    args = ("generate", "a person walks", "--codebook", 256, "--size", "1M", "--seconds", 1, "--seed", 3)
+    works(*args, "--out", tmp_path / "plain")
+    works(*args, "--out", tmp_path / "first", "--text-cache", tmp_path / "cache")
+    assert len(list((tmp_path / "cache").glob("*.safetensors"))) == 1
+    monkeypatch.setattr("scamo.text.PretrainedTextEncoder._load", None)  # the second time no weights are needed
+    works(*args, "--out", tmp_path / "second", "--text-cache", tmp_path / "cache")
+    made = [np.load(tmp_path / name / "features.npy") for name in ("plain", "first", "second")]
+    np.testing.assert_array_equal(made[0], made[1])
+    np.testing.assert_array_equal(made[1], made[2])
+
+
 def test_compare_makes_every_cell_and_one_video(bundled, tmp_path, capsys):
     works(
         "compare", "bow", "--codebook", 256, 1024, "--size", "0.3M", "--size", "1M", "--seconds", 0.4, "--out", tmp_path
