@@ -14,7 +14,7 @@ FLOORS = (
     ("bvh", "motion"),
     ("tokenizer", "transformer", "metrics"),
     ("decode", "mannequin", "body", "render", "gltf", "export"),
-    ("generate", "zoo"),
+    ("generate", "zoo", "recipe"),
     ("cli", "__main__", "ui"),
 )
 ORDER = {room: number for number, room in enumerate(room for floor in FLOORS for room in floor)}

@@ -21,7 +21,7 @@ class Studio:
 
     def __init__(self, folders: Sequence[str | Path] = ()) -> None:
         self.cells: dict[int, dict[str, ModelCard]] = {}  # codebook -> label of a size -> its card
-        for card in sorted(zoo.models(folders), key=lambda card: (card.codebook, _weight(card))):
+        for card in sorted(zoo.models(folders), key=lambda card: (card.codebook, weight(card))):
             row = self.cells.setdefault(card.codebook, {})
             names = (card.size, f"{card.size} · {card.name}", f"{card.size} · {card.name} ({len(row)})")
             row[next(name for name in names if name not in row)] = card
@@ -50,7 +50,9 @@ class Studio:
                 used = sum(other.memory_bytes for other in self._generators)
                 while self._generators and used + card.memory_bytes > KEPT_BYTES:
                     used -= self._generators.popitem(last=False)[0].memory_bytes
-                self._generators[card] = zoo.load(card)
+                loaded = zoo.load(card)
+                encoder = self._encoder(card.text_encoder) if card.text_encoder else None
+                self._generators[card] = Generator(loaded.tokenizer, loaded.transformer, card, encoder)
             self._generators.move_to_end(card)
             return self._generators[card]
 
@@ -60,8 +62,13 @@ class Studio:
         if name is None:
             raise ValueError(f"The text encoder of {card.name} is not recorded in its card; convert it again.")
         with self._lock:
-            encoder = self._encoders.setdefault(name, load_text_encoder(name))
+            encoder = self._encoder(name)
         return encoder.encode([text])[0][0]
+
+    def _encoder(self, name: str) -> TextEncoder:
+        if name not in self._encoders:
+            self._encoders[name] = load_text_encoder(name)
+        return self._encoders[name]
 
     def warm(self) -> None:
         """Load what the first click would wait for: MiniLM, which imports transformers. Others may take gigabytes."""
@@ -71,7 +78,8 @@ class Studio:
                 return
 
 
-def _weight(card: ModelCard) -> int:
+def weight(card: ModelCard) -> int:
+    """What sizes are sorted by; grows with the transformer's parameters."""
     return card.transformer.layers * card.transformer.width**2
 
 
