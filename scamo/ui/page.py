@@ -9,7 +9,7 @@ from pathlib import Path
 import gradio as gr
 from starlette.middleware import Middleware
 
-from scamo.ui import compare
+from scamo.ui import compare, edit, lab, tokens
 from scamo.ui.guard import Guard
 from scamo.ui.studio import Studio
 
@@ -22,8 +22,15 @@ def build(folders: Sequence[str | Path] = ()) -> gr.Blocks:
     studio = Studio(folders)
     with gr.Blocks(title="ScaMo", analytics_enabled=False, delete_cache=(3600, 21600)) as demo:
         gr.HTML(HEADER)
-        with gr.Tabs(), gr.Tab("Compare"):
-            compare.tab(studio)
+        with gr.Tabs():
+            with gr.Tab("Compare"):
+                compare.tab(studio)
+            with gr.Tab("Continue"):
+                edit.tab(studio)
+            with gr.Tab("Tokens"):
+                tokens.tab(studio)
+            with gr.Tab("Tokenizer lab"):
+                lab.tab(studio)
         gr.HTML(about(studio))
         # While the prompt is typed, the text encoder comes in.
         demo.load(studio.warm, queue=False, api_visibility="private")
@@ -35,7 +42,7 @@ def launch(demo: gr.Blocks) -> None:
     demo.queue(max_size=20, default_concurrency_limit=1)
     demo.launch(
         theme=theme(),
-        css_paths=STATIC / "page.css",
+        css_paths=sorted(STATIC.glob("*.css")),
         max_file_size="1mb",
         max_threads=16,
         show_error=False,

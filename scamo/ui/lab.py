@@ -1,0 +1,165 @@
+"""The tab "Tokenizer lab": one motion through every codebook there is, and what each makes of it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scamo import zoo
+from scamo.export import load_motion
+from scamo.generate import ModelCard, Prompt, Sampling
+from scamo.metrics import mpjpe
+from scamo.motion import FEATURES, Motion
+from scamo.recipe import recipe
+from scamo.skeleton import JOINTS
+from scamo.tokenizer import MotionTokenizer
+from scamo.ui import making
+from scamo.ui.files import downloads
+from scamo.ui.say import note, refusal
+from scamo.ui.studio import Studio
+
+MAX_FRAMES = 400  # twenty seconds, what a page can draw while somebody waits
+EXAMPLE = Prompt("a person walks forward, turns around and walks back", 6.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Echo:
+    """What one tokenizer makes of a motion. over_time [T] and joints [22]: error in metres, pelvis on pelvis."""
+
+    card: ModelCard
+    tokens: NDArray[np.int64]
+    motion: Motion
+    over_time: NDArray[np.float64]
+    joints: NDArray[np.float64]
+
+
+def codecs(studio: Studio) -> dict[int, ModelCard]:
+    """One model for every codebook: its tokenizer stands for the codebook. KIT-ML's skeleton is left out."""
+    return {
+        codebook: card
+        for codebook, row in studio.cells.items()
+        for card in list(row.values())[:1]
+        if card.tokenizer.features == FEATURES
+    }
+
+
+def echo(card: ModelCard, tokenizer: MotionTokenizer, motion: Motion) -> Echo:
+    """Encode a motion and decode it again. The frames that fill no token are left out of the comparison."""
+    tokens = tokenizer.encode(motion.features)
+    back = Motion(tokenizer.decode(tokens), motion.fps)
+    truth = motion.joints[: len(back)]
+    aligned = (back.joints - back.joints[:, :1]) - (truth - truth[:, :1])
+    joints = np.linalg.norm(aligned.astype(np.float64), axis=-1).mean(axis=0)
+    return Echo(card, tokens, back, mpjpe(back.joints, truth, reduce=False), joints)
+
+
+def example(studio: Studio) -> Motion:
+    """A motion to begin with, made by the largest model of the largest codebook."""
+    if not studio.cards:
+        raise ValueError("No model was found on this machine; start the page with --models and a folder.")
+    generator = studio.generator(studio.cards[-1])
+    return generator.generate(EXAMPLE, seed=0, temperature=1.0).motion
+
+
+def table(echoes: Sequence[Echo]) -> str:
+    """Tokens used, mean error and the error of every joint, a column for each codebook; HTML."""
+    head = "".join(f"<th>{one.card.codebook}</th>" for one in echoes)
+    rows = [
+        ("Tokens", [f"{len(one.tokens)}, {len(set(one.tokens.tolist()))} different" for one in echoes]),
+        ("Mean error, mm", [f"{1000 * one.over_time.mean():.0f}" for one in echoes]),
+        ("Worst moment, mm", [f"{1000 * one.over_time.max():.0f}" for one in echoes]),
+    ]
+    rows += [
+        (name.replace("_", " "), [f"{1000 * one.joints[joint]:.0f}" for one in echoes])
+        for joint, name in enumerate(JOINTS)
+        if joint  # the pelvis lies on the pelvis
+    ]
+    body = "".join(
+        f"<tr><th>{html.escape(name)}</th>{''.join(f'<td>{value}</td>' for value in values)}</tr>"
+        for name, values in rows
+    )
+    return (
+        f'<div class="sheet"><table><thead><tr><th>Codebook</th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
+
+
+def curves(echoes: Sequence[Echo]) -> pd.DataFrame:
+    """The error over time in millimetres, one row for a frame of a codebook."""
+    parts = [
+        pd.DataFrame(
+            {
+                "seconds": np.arange(len(one.over_time)) / one.motion.fps,
+                "error in mm": 1000 * one.over_time,
+                "codebook": str(one.card.codebook),
+            }
+        )
+        for one in echoes
+    ]
+    return pd.concat(parts) if parts else pd.DataFrame(columns=["seconds", "error in mm", "codebook"])
+
+
+def tab(studio: Studio) -> None:
+    """Lay out the tab inside the Blocks being built."""
+    made = gr.State({})  # codebook -> recipe of its echo
+    held = gr.State(None)
+    with gr.Row(elem_classes="bench", equal_height=False):
+        with gr.Column(scale=0, min_width=320, elem_classes="tools"):
+            file = gr.File(label="A motion: features or joints (npy), SMPL (npz), BVH", height=160)
+            try_one = gr.Button("Use an example", elem_id="example")
+            offered = [str(codebook) for codebook in codecs(studio)]
+            chosen = gr.CheckboxGroup(offered, value=offered[-5:], label="Codebooks")
+        with gr.Column(scale=1, min_width=320, elem_classes="outcome"):
+            status = gr.HTML(note("A motion becomes tokens and comes back: the larger the codebook, the closer."))
+            video = gr.Video(
+                interactive=False, show_label=False, autoplay=True, loop=True, buttons=[], elem_classes="film"
+            )
+            plot = gr.LinePlot(
+                curves([]), x="seconds", y="error in mm", color="codebook", title="Error over time", height=240,
+                show_label=False, buttons=[],
+            )  # fmt: skip
+            sheet = gr.HTML()
+            which = gr.Radio([], label="Take the motion of this codebook with you", visible=False)
+            downloads(studio, held)
+
+    def show(motion: Motion, name: str, chosen: list[str]) -> tuple[Any, ...]:
+        if not chosen:
+            raise ValueError("No codebook is chosen; tick at least one.")
+        motion = Motion(motion.features[:MAX_FRAMES], motion.fps)
+        cards = codecs(studio)
+        echoes = [
+            echo(cards[int(codebook)], zoo.load_tokenizer(cards[int(codebook)].location), motion) for codebook in chosen
+        ]
+        prompt = Prompt(name, len(echoes[0].tokens) / 5)
+        recipes = {str(one.card.codebook): recipe(one.card, [prompt], Sampling(0), one.tokens) for one in echoes}
+        figures = {"as it was": motion, **{str(one.card.codebook): one.motion for one in echoes}}
+        last = list(recipes)[-1]
+        return (
+            note(f"{name}: {motion.seconds:.1f} s, as it was and as {len(echoes)} codebooks give it back."),
+            making.film(figures, recipes[last]), curves(echoes), table(echoes), recipes,
+            gr.Radio(list(recipes), value=last, visible=len(recipes) > 1), recipes[last],
+        )  # fmt: skip
+
+    def from_file(path: str, chosen: list[str]) -> tuple[Any, ...]:
+        try:
+            return show(load_motion(path), "Your motion", chosen)
+        except (ValueError, OSError) as error:
+            raise refusal(error) from error
+
+    def from_example(chosen: list[str]) -> tuple[Any, ...]:
+        try:
+            return show(example(studio), "An example made here", chosen)
+        except (ValueError, OSError) as error:
+            raise refusal(error) from error
+
+    outputs = [status, video, plot, sheet, made, which, held]
+    busy: dict[str, Any] = {**making.QUIET, "concurrency_id": "motion", "show_progress": "minimal"}
+    file.upload(from_file, [file, chosen], outputs, **busy)
+    try_one.click(from_example, chosen, outputs, **busy)
+    which.input(lambda made, book: made.get(book), [made, which], held, queue=False, **making.QUIET)

@@ -1,0 +1,123 @@
+"""The tabs that look into tokens and tokenizers, with tiny models and no browser."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+gr = pytest.importorskip("gradio")
+
+from scamo import zoo  # noqa: E402
+from scamo.generate import Prompt, Sampling  # noqa: E402
+from scamo.motion import Motion  # noqa: E402
+from scamo.recipe import recipe  # noqa: E402
+from scamo.ui import lab, tokens  # noqa: E402
+from scamo.ui.studio import Studio  # noqa: E402
+from tests.motions import walk  # noqa: E402
+from tests.tiny import FakeEncoder, write_models  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zoo, "BUNDLED", write_models(tmp_path_factory.mktemp("models"), (256, 1024), ("0.3M",)))
+        patch.delenv(zoo.MODELS_VARIABLE, raising=False)
+        patch.setattr("scamo.ui.studio.load_text_encoder", lambda name: FakeEncoder())
+        yield Studio()
+
+
+@pytest.fixture(scope="module")
+def generator(studio):
+    return studio.generator(studio.card(256, "0.3M"))
+
+
+@pytest.fixture(scope="module")
+def view(generator):
+    return tokens.seen(generator.generate("a person walks", seconds=2.0, seed=7, temperature=1.0))
+
+
+def finish(stream):
+    while True:
+        try:
+            next(stream)
+        except StopIteration as end:
+            return end.value
+
+
+def other(view, place):
+    """The likeliest token that is not the one there."""
+    now = view["now"]["tokens"][place]
+    return next(token for _, token in tokens.alternatives(view, place) if token != now)
+
+
+def test_a_replaced_token_leaves_the_others(generator, view):
+    token = other(view, 4)
+    new = finish(tokens.changed(generator, view["now"], 4, token, branch=False))
+    before, after = view["now"]["tokens"], new["now"]["tokens"]
+    assert after == [*before[:4], token, *before[5:]]
+    assert new["before"] == view["now"]
+    assert new["thoughts"]["probability"][:4] == pytest.approx(view["thoughts"]["probability"][:4], rel=1e-4)
+    assert tokens.strip(new).count('class="changed"') == 1
+
+
+def test_a_branch_keeps_the_start_and_the_length(generator, view):
+    token = other(view, 4)
+    new = finish(tokens.changed(generator, view["now"], 4, token, branch=True))
+    before, after = view["now"]["tokens"], new["now"]["tokens"]
+    assert after[:5] == [*before[:4], token]
+    assert len(after) == len(before) == 10
+    again = finish(tokens.changed(generator, new["now"], 4, before[4], branch=True))
+    assert again["now"]["tokens"] == before  # the seed stays, so the way back is open
+
+
+def test_a_motion_that_is_there_is_understood_without_sampling(generator, view):
+    again = tokens.understood(generator, view["now"])
+    assert again["now"] == view["now"]
+    for name, part in view["thoughts"].items():
+        np.testing.assert_allclose(again["thoughts"][name], part, rtol=1e-3, atol=1e-5)
+
+
+def test_the_strip_tells_what_the_model_thought(view):
+    shown = tokens.strip(view, 3)
+    assert shown.count("<button") == 10
+    assert shown.count("picked") == 1
+    assert "entropy" in shown
+    assert tokens.strip(None) == ""
+    choices = tokens.alternatives(view, 3)
+    assert len(choices) == 8
+    assert sum("now" in words for words, _ in choices) <= 1
+    assert "10 tokens of 240 kinds" in tokens.facts(view)
+
+
+def test_a_place_outside_is_refused(generator, view):
+    with pytest.raises(ValueError, match="10 tokens"):
+        finish(tokens.changed(generator, view["now"], 10, 0, branch=True))
+
+
+def test_every_codebook_gives_a_motion_back(studio):
+    cards = lab.codecs(studio)
+    assert list(cards) == [256, 1024]
+    motion = Motion(Motion.from_joints(walk(44)).features)  # 43 frames: 3 fill no token
+    echoes = [lab.echo(card, zoo.load_tokenizer(card.location), motion) for card in cards.values()]
+    for one in echoes:
+        assert one.tokens.shape == (10,)
+        assert one.over_time.shape == (40,)
+        assert one.joints.shape == (22,)
+        assert one.joints[0] == 0
+        assert one.over_time.mean() == pytest.approx(one.joints.mean(), rel=1e-4)
+    frame = lab.curves(echoes)
+    assert list(frame.columns) == ["seconds", "error in mm", "codebook"]
+    assert len(frame) == 80
+    assert lab.table(echoes).count("<tr>") == 1 + 3 + 21
+    held = recipe(echoes[0].card, [Prompt("your motion", 2.0)], Sampling(0), echoes[0].tokens)
+    assert held["tokens"] == echoes[0].tokens.tolist()
+
+
+def test_an_example_is_made_by_the_largest_codebook(studio):
+    assert len(lab.example(studio)) == 120
+
+
+def test_the_tabs_can_be_laid_out(studio):
+    with gr.Blocks():
+        tokens.tab(studio)
+        lab.tab(studio)
