@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from scamo.skeleton import PARENTS, checked_joints, forward_kinematics, joint_rotations
+from scamo.skeleton import PARENTS, REST_OFFSETS, checked_joints, forward_kinematics, joint_rotations
 
 if TYPE_CHECKING:
     import smplx
@@ -36,6 +36,7 @@ _KINDS = {24: "SMPL", 52: "SMPL-H", 55: "SMPL-X"}
 _KEYS = ("v_template", "f", "weights", "J_regressor", "kintree_table", "shapedirs", "posedirs")
 _TYPES: dict[str, Any] = {"f": np.int64, "kintree_table": np.int64, "posedirs": np.float32}
 _MOST_BYTES = 2 << 30  # no body file unpacks to more
+_LEGS, _KNEES_AND_HIPS = [4, 7, 5, 8], [1, 4, 2, 5]
 _CHUNK = 64  # frames posed at once; smplx takes about half a megabyte for each
 
 
@@ -81,10 +82,11 @@ class Body:
         """The pose of a recording [T, 22, 3] on this body: every bone's direction, the path scaled to its legs."""
         joints = checked_joints(joints)
         rotations = joint_rotations(joints, self.offsets)
-        leg = np.linalg.norm(self.offsets[[4, 7, 5, 8]], axis=-1).sum()
-        theirs = np.linalg.norm(joints[:, [4, 7, 5, 8]] - joints[:, [1, 4, 2, 5]], axis=-1).sum(axis=-1)
-        scale = leg / max(float(np.median(theirs)), 1e-6)
-        return Pose(rotations, joints[:, 0] * (scale if abs(scale - 1) > 0.002 else 1.0))
+        own, usual = (np.linalg.norm(offsets[_LEGS], axis=-1).sum() for offsets in (self.offsets, REST_OFFSETS))
+        leg = float(np.median(np.linalg.norm(joints[:, _LEGS] - joints[:, _KNEES_AND_HIPS], axis=-1).sum(axis=-1)))
+        if abs(leg / usual - 1) < 0.05:
+            leg = usual  # our skeleton, whose bones a network stretches a little: that must not bend its path
+        return Pose(rotations, joints[:, 0] * (own / max(leg, 1e-6)))
 
     def posed_joints(self, pose: Pose) -> Array:
         """The 22 joints of a pose, [T, 22, 3]; the same as smplx gives, without vertices."""

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.floating]
 
 READABLE = (".npy", ".npz", ".bvh")
+_BVH_OPTIONS = ("bvh_fps", "bvh_unit", "bvh_rigid")
 
 
 # --- writing ------------------------------------------------------------------------------------------------------
@@ -77,8 +78,8 @@ def export(
     motion: a Motion, or joints [T, 22, 3] in metres at 20 fps. formats: keys of WRITERS, a list or "bvh,glb". recipe:
     anything JSON can hold; it goes into json, glb, npz and pictures. body: "stick", "mannequin" or a Body: what
     pictures show (default stick), what glb holds (default mannequin; a licensed body is never written into a mesh
-    file), whose SMPL parameters npz gives (default mannequin). options: `bvh_fps` and `bvh_unit` (see `write_bvh`); the
-    others go to pictures. ValueError names what cannot be, before anything is written.
+    file), whose SMPL parameters npz gives (default mannequin). options: `bvh_fps`, `bvh_unit`, `bvh_rigid` as for
+    `write_bvh`; the others go to pictures. ValueError names what cannot be, before anything is written.
     """
     names = [name.strip().lower().lstrip(".") for name in (formats.split(",") if isinstance(formats, str) else formats)]
     unknown = [name for name in names if name not in WRITERS]
@@ -173,7 +174,7 @@ def _write_json(clip: Clip, folder: Path, stem: str) -> list[Path]:
 
 def _picture(suffix: str) -> Callable[[Clip, Path, str], list[Path]]:
     def write(clip: Clip, folder: Path, stem: str) -> list[Path]:
-        options = {key: value for key, value in clip.options.items() if key not in ("bvh_fps", "bvh_unit")}
+        options = {key: value for key, value in clip.options.items() if key not in _BVH_OPTIONS}
         path = folder / f"{stem}{suffix}"
         return [
             render_motion(clip.joints, path, body=clip.body or "stick", fps=clip.fps, metadata=clip.facts, **options)
@@ -183,9 +184,10 @@ def _picture(suffix: str) -> Callable[[Clip, Path, str], list[Path]]:
 
 
 def _write_bvh(clip: Clip, folder: Path, stem: str) -> list[Path]:
-    fps, unit = clip.options.get("bvh_fps", clip.fps), clip.options.get("bvh_unit", "m")
+    options = {key[4:]: value for key, value in clip.options.items() if key in _BVH_OPTIONS}
+    fps = options.pop("fps", clip.fps)
     joints = resample_joints(clip.joints, clip.fps, fps) if fps != clip.fps else clip.joints
-    return [write_bvh(joints, folder / f"{stem}.bvh", fps, unit=unit)]
+    return [write_bvh(joints, folder / f"{stem}.bvh", fps, **options)]
 
 
 def _write_glb(clip: Clip, folder: Path, stem: str) -> list[Path]:

@@ -127,11 +127,24 @@ def test_a_broken_egl_is_found_by_the_probe(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(mesh, "_OffScreen", broken)
     assert "glGetError" in pyrender_problem()
     pyrender_problem.cache_clear()
-    monkeypatch.setattr(
-        mesh, "_OffScreen", lambda *_: type("Black", (), {"render": lambda *_: np.zeros((16, 16, 4))})()
-    )
+    black = type("Black", (), {"render": lambda *_: np.zeros((16, 16, 4)), "close": lambda _: None})
+    monkeypatch.setattr(mesh, "_OffScreen", lambda *_: black())
     assert "black" in pyrender_problem()
     pyrender_problem.cache_clear()
+
+
+@pytest.mark.skipif(bool(pyrender_problem()), reason="no OpenGL here")
+def test_two_clips_at_once_do_not_share_opengl(body: Body) -> None:
+    """pyrender shuts the process's one display down with every renderer, so a second clip is drawn by numpy."""
+    first = mesh_frames(walk(3), body, size=64)
+    one = next(first)
+    second = list(mesh_frames(walk(3), body, size=64))
+    rest = list(first)
+    assert len(second) == 3
+    assert len(rest) == 2
+    assert np.abs(one.astype(int) - second[0]).mean() < 1
+    assert mesh._display.acquire(blocking=False)
+    mesh._display.release()
 
 
 def test_bad_input_is_named(body: Body, tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ triangles with the colours it is given, so both give the same picture up to the 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from functools import cache
 from itertools import chain
@@ -51,7 +53,7 @@ def mesh_frames(
     """
     body = body or _mannequin()
     stage = set_stage(motions, **options, floor=-body.sole)
-    painter = _Painter(stage, body, _rasteriser(backend, stage.scene))
+    painter = _Painter(stage, body, _chosen(backend))
     return painter.clip([scenes.as_joints(motion) for motion in scenes.as_list(motions)])
 
 
@@ -61,7 +63,7 @@ def mesh_strip(
     """One still picture, uint8 [H, W, 3], of `poses` moments of a motion. Options: see `stage.set_strip`."""
     body = body or _mannequin()
     stage = set_strip(motion, poses, floor=-body.sole, **options)
-    painter = _Painter(stage, body, _rasteriser(backend, stage.scene))
+    painter = _Painter(stage, body, _chosen(backend))
     return next(painter.clip(list(stage.scene.figures)))
 
 
@@ -79,13 +81,10 @@ class Rasteriser(Protocol):
     ) -> tuple[Frame, tuple[slice, slice]]:
         """vertices [V, 3], colours [V, 3] 0..1 -> uint8 RGBA of a part of the picture, and which part."""
 
-    def close(self) -> None:
-        """Give back what it holds."""
-
 
 class _Painter:
-    def __init__(self, stage: Stage, body: Body, rasteriser: Rasteriser) -> None:
-        self.stage, self.body, self.rasteriser = stage, body, rasteriser
+    def __init__(self, stage: Stage, body: Body, backend: Backend) -> None:
+        self.stage, self.body, self.backend = stage, body, backend
         count = len(stage.scene.figures)
         self.faces = np.concatenate([body.faces + i * len(body.template) for i in range(count)])
         alike = count == 1 or stage.fade
@@ -99,22 +98,20 @@ class _Painter:
             self._vertices(joints, length, place[0, 0])
             for joints, place in zip(clips, self.stage.scene.figures, strict=True)
         ]
-        try:
+        with _rasteriser(self.backend, self.stage.scene) as rasteriser:
             for frame, bodies in enumerate(zip(*streams, strict=True)):
-                yield self._draw(frame, np.stack(bodies))
-        finally:
-            self.rasteriser.close()
+                yield self._draw(rasteriser, frame, np.stack(bodies))
 
     def _vertices(self, joints: Array, length: int, place: Array) -> Iterator[Array]:
         pose = self.body.fit(joints)
-        moved = (place - joints[0, 0]) * [1, 0, 1]
+        moved = ((place - joints[0, 0]) * [1, 0, 1]).astype(np.float32)
         last = None
         for last in chain.from_iterable(self.body.vertices(pose)):
             yield last + moved
         for _ in range(length - len(joints)):
             yield last + moved
 
-    def _draw(self, frame: int, bodies: Array) -> Frame:
+    def _draw(self, rasteriser: Rasteriser, frame: int, bodies: Array) -> Frame:
         stage, scene = self.stage, self.stage.scene
         stage.floor(frame)
         _cast_shadow(stage, frame, bodies, self.floor_points)
@@ -122,7 +119,7 @@ class _Painter:
         normals = vertex_normals(bodies, self.body.faces).reshape(-1, 3)
         vertices = bodies.reshape(-1, 3)
         colours = _lit(self.paint, vertices, normals, scene, frame)
-        picture, where = self.rasteriser.draw(scene, frame, vertices, self.faces, colours)
+        picture, where = rasteriser.draw(scene, frame, vertices, self.faces, colours)
         under = stage.canvas.pixels[where][..., :3]
         clear = (255 - picture[..., 3:].astype(np.uint16)) * under // 255
         under[:] = np.minimum(clear + picture[..., :3], 255)
@@ -187,29 +184,43 @@ def _cast_shadow(stage: Stage, frame: int, bodies: Array, floor_points: Array) -
 # --- rasterisers --------------------------------------------------------------------------------------------------
 
 
-def _rasteriser(backend: Backend, scene: Scene) -> Rasteriser:
-    if backend == "numpy":
-        return NumpyRasteriser()
-    if backend not in ("auto", "pyrender"):
+# pyrender shares one EGL display in a process and shuts it down with every renderer, under the hands of any other.
+_display = threading.Lock()
+
+
+def _chosen(backend: Backend) -> Backend:
+    """The rasteriser to use, "auto" decided; ValueError where there is none of that name or it cannot work here."""
+    if backend not in ("auto", "pyrender", "numpy"):
         raise ValueError(f'There is no renderer "{backend}"; choose "auto", "pyrender" or "numpy".')
-    problem = pyrender_problem()
+    problem = pyrender_problem() if backend != "numpy" else ""
     if problem and backend == "pyrender":
         raise ValueError(problem)
-    return NumpyRasteriser() if problem else PyrenderRasteriser(scene)
+    return "numpy" if problem else backend
+
+
+@contextlib.contextmanager
+def _rasteriser(backend: Backend, scene: Scene) -> Iterator[Rasteriser]:
+    """Opened in the thread that draws. While somebody else draws with pyrender, "auto" takes the numpy one."""
+    if backend == "numpy" or not _display.acquire(blocking=backend == "pyrender"):
+        yield NumpyRasteriser()
+        return
+    try:
+        screen = _OffScreen(scene.width, scene.height)
+        try:
+            yield PyrenderRasteriser(screen)
+        finally:
+            screen.close()
+    finally:
+        _display.release()
 
 
 @cache
 def pyrender_problem() -> str:
     """Why pyrender cannot draw here, with the remedy; empty where it can. Import, creation and a picture are tried."""
+    triangle = np.array([[-9.0, -9, -1], [9, -9, -1], [0, 9, -1]])
     try:
-        drawn = _OffScreen(16, 16).render(
-            np.array([[-9.0, -9, -1], [9, -9, -1], [0, 9, -1]]),
-            np.array([[0, 1, 2]]),
-            np.ones((3, 3)),
-            np.eye(4),
-            16.0,
-            (8.0, 8.0),
-        )
+        with _display, contextlib.closing(_OffScreen(16, 16)) as screen:
+            drawn = screen.render(triangle, np.array([[0, 1, 2]]), np.ones((3, 3)), np.eye(4), 16.0, (8.0, 8.0))
         return "" if drawn[8, 8, :3].min() > 200 else "pyrender draws black here; use the numpy renderer."
     except Exception as error:  # libraries that are absent, broken or too old fail in every way there is
         return (
@@ -230,6 +241,10 @@ class _OffScreen:
 
         self.pyrender = pyrender
         self.renderer = pyrender.OffscreenRenderer(width, height)
+
+    def close(self) -> None:
+        """Give the OpenGL context back."""
+        self.renderer.delete()
 
     def render(
         self,
@@ -258,11 +273,8 @@ class _OffScreen:
 class PyrenderRasteriser:
     """Triangles by OpenGL."""
 
-    def __init__(self, scene: Scene) -> None:
-        self.screen = _OffScreen(scene.width, scene.height)
-
-    def close(self) -> None:
-        self.screen.renderer.delete()
+    def __init__(self, screen: _OffScreen) -> None:
+        self.screen = screen
 
     def draw(
         self, scene: Scene, frame: int, vertices: Array, faces: NDArray[np.int64], colours: Array
@@ -276,9 +288,6 @@ class PyrenderRasteriser:
 
 class NumpyRasteriser:
     """Triangles by a z-buffer in numpy: rows of every triangle at once, then pixels of every row, four per pixel."""
-
-    def close(self) -> None:
-        pass
 
     def draw(
         self, scene: Scene, frame: int, vertices: Array, faces: NDArray[np.int64], colours: Array
