@@ -1,0 +1,571 @@
+// The motion player: several stick figures on one floor and one clock, drawn by three.js (three.min.js beside this file).
+//
+// The first half only computes and runs in node too, where tests/test_player.py tries it. The second half draws.
+// A motion comes from scamo/ui/player.py: int16 millimetres [frames, points, 3] in base64, Y up, one pose every 1/fps s.
+"use strict";
+
+(() => {
+    const GAP = 0.9; // metres between neighbours' paths
+    const ROW = 5; // figures in one row, before a second row begins behind it
+    const TRAIL = { count: 6, every: 0.5 }; // how many past poses stay, and how many seconds lie between them
+
+    // ---- What it computes -------------------------------------------------------------------------------------------
+
+    /** Base64 of little-endian int16 millimetres -> Float32Array in metres. */
+    function decode(base64) {
+        const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+        const view = new DataView(bytes.buffer);
+        return Float32Array.from({ length: bytes.length / 2 }, (_, i) => view.getInt16(2 * i, true) / 1000);
+    }
+
+    /** The pose at a time, between frames a straight mix of both; before the first and after the last it holds. */
+    function poseAt(figure, seconds, fps) {
+        const size = 3 * figure.points;
+        const frame = Math.min(Math.max(seconds * fps, 0), figure.frames - 1);
+        const first = Math.floor(frame) * size;
+        const second = Math.ceil(frame) * size;
+        const share = frame - Math.floor(frame);
+        const pose = new Float32Array(size);
+        for (let i = 0; i < size; i++)
+            pose[i] = figure.positions[first + i] * (1 - share) + figure.positions[second + i] * share;
+        return pose;
+    }
+
+    /** Seconds from the first to the last frame of the longest figure. */
+    function duration(figures, fps) {
+        return Math.max(0, ...figures.map((figure) => (figure.frames - 1) / fps));
+    }
+
+    /** Where the clock is a moment later: round again if it loops, else resting at the end. */
+    function advance(time, step, end, loop) {
+        const next = time + step;
+        if (next < end) return { time: next, playing: true };
+        return loop && end > 0 ? { time: next % end, playing: true } : { time: end, playing: false };
+    }
+
+    /** The ground a figure's root covers: { left, right, near, far } in metres (x and z). */
+    function ground(figure) {
+        const box = { left: Infinity, right: -Infinity, far: Infinity, near: -Infinity };
+        for (let i = 0; i < figure.positions.length; i += 3 * figure.points) {
+            box.left = Math.min(box.left, figure.positions[i]);
+            box.right = Math.max(box.right, figure.positions[i]);
+            box.far = Math.min(box.far, figure.positions[i + 2]);
+            box.near = Math.max(box.near, figure.positions[i + 2]);
+        }
+        return box;
+    }
+
+    /** Offsets [x, z] that put figures beside each other, so that no paths cross; all zero when they are overlaid.
+     *  The first stands at the camera's left, which is -x; rows further back have smaller z. */
+    function layOut(boxes, overlaid) {
+        if (overlaid || boxes.length < 2) return boxes.map(() => [0, 0]);
+        const offsets = [];
+        let behind = 0;
+        for (let start = 0; start < boxes.length; start += ROW) {
+            const row = boxes.slice(start, start + ROW);
+            const nearest = Math.max(...row.map((box) => box.near));
+            const z = start === 0 ? 0 : behind - nearest - GAP;
+            behind = z + Math.min(...row.map((box) => box.far));
+            const width = row.reduce((sum, box) => sum + box.right - box.left, 0) + GAP * (row.length - 1);
+            let x = -width / 2;
+            for (const box of row) {
+                offsets.push([x - box.left, z]);
+                x += box.right - box.left + GAP;
+            }
+        }
+        return offsets;
+    }
+
+    /** The times of the poses that stay behind at a time, the latest first: multiples of `every`, so they stand still. */
+    function trailTimes(time, { count, every } = TRAIL) {
+        const latest = Math.ceil(time / every - 1e-6) - 1;
+        return Array.from({ length: count }, (_, i) => (latest - i) * every).filter((past) => past >= 0);
+    }
+
+    /** How far a camera must stand to see `wide` metres to both sides and `tall` up and down of where it looks, in a
+     *  picture `aspect` times as wide as high. */
+    function distanceFor(wide, tall, degrees, aspect) {
+        const half = (degrees * Math.PI) / 360;
+        return Math.max(tall / Math.sin(half), wide / Math.sin(Math.atan(Math.tan(half) * aspect)));
+    }
+
+    const SIDES = 9; // of a limb's cross-section
+    const TILTS = [-90, -60, -30, 0, 0, 30, 60, 90].map((degrees) => (degrees * Math.PI) / 180);
+    const RING = TILTS.flatMap((tilt) =>
+        Array.from({ length: SIDES }, (_, i) => {
+            const turn = (2 * Math.PI * i) / SIDES;
+            return [Math.cos(tilt) * Math.cos(turn), Math.cos(tilt) * Math.sin(turn), Math.sin(tilt)];
+        }),
+    );
+
+    /** Triangles of `count` limbs, each two half balls of SIDES x 4 points with a cone between them. */
+    function limbTriangles(count) {
+        const indices = [];
+        for (let limb = 0; limb < count; limb++)
+            for (let ring = 0; ring + 1 < TILTS.length; ring++)
+                for (let i = 0; i < SIDES; i++) {
+                    const a = limb * RING.length + ring * SIDES + i;
+                    const b = limb * RING.length + ring * SIDES + ((i + 1) % SIDES);
+                    indices.push(a, b, b + SIDES, a, b + SIDES, a + SIDES);
+                }
+        return indices;
+    }
+
+    /** Write the limbs' surface round a pose. bones: [from, to, radius there, radius here, side]. */
+    function shapeLimbs(pose, bones, positions, normals) {
+        let at = 0;
+        for (const [from, to, wide, narrow] of bones) {
+            const a = [pose[3 * from], pose[3 * from + 1], pose[3 * from + 2]];
+            const b = [pose[3 * to], pose[3 * to + 1], pose[3 * to + 2]];
+            const along = unit([b[0] - a[0], b[1] - a[1], b[2] - a[2]]);
+            const across = unit(cross(Math.abs(along[1]) < 0.9 ? [0, 1, 0] : [1, 0, 0], along));
+            const third = cross(along, across);
+            for (let i = 0; i < RING.length; i++) {
+                const [u, v, w] = RING[i];
+                const [end, radius] = i < RING.length / 2 ? [a, wide] : [b, narrow];
+                for (let axis = 0; axis < 3; axis++, at++) {
+                    normals[at] = u * across[axis] + v * third[axis] + w * along[axis];
+                    positions[at] = end[axis] + radius * normals[at];
+                }
+            }
+        }
+    }
+
+    function cross(a, b) {
+        return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
+    }
+
+    function unit(v) {
+        const length = Math.hypot(...v);
+        return length > 1e-6 ? v.map((x) => x / length) : [0, 1, 0];
+    }
+
+    const computed = { decode, poseAt, duration, advance, ground, layOut, trailTimes, distanceFor, limbTriangles, shapeLimbs };
+    if (typeof module !== "undefined") {
+        module.exports = computed;
+        return;
+    }
+
+    // ---- What it draws ----------------------------------------------------------------------------------------------
+
+    const VIEW = { lens: 30, azimuth: -25, elevation: 14 }; // degrees
+    const LIGHT = [0.45, 1, 0.35]; // where it comes from
+    const FLAT = 0.004; // metres above the floor, where shadows and paths lie
+
+    /** One surface of limbs, posed at will. */
+    class Limbs {
+        constructor(bones, material) {
+            const count = bones.length * RING.length;
+            const geometry = new THREE.BufferGeometry();
+            for (const name of ["position", "normal", "color"])
+                geometry.setAttribute(name, new THREE.BufferAttribute(new Float32Array(3 * count), 3));
+            geometry.setIndex(limbTriangles(bones.length));
+            this.bones = bones;
+            this.mesh = new THREE.Mesh(geometry, material);
+            this.mesh.frustumCulled = false; // its bounds change with every pose
+        }
+
+        pose(pose) {
+            const { position, normal } = this.mesh.geometry.attributes;
+            shapeLimbs(pose, this.bones, position.array, normal.array);
+            position.needsUpdate = normal.needsUpdate = true;
+        }
+
+        /** colours: of the core, the left and the right. */
+        paint(colours) {
+            const { color } = this.mesh.geometry.attributes;
+            const mixed = colours.map((colour) => new THREE.Color(colour));
+            this.bones.forEach(([, , , , side], limb) => {
+                for (let i = 0; i < RING.length; i++) mixed[side].toArray(color.array, 3 * (limb * RING.length + i));
+            });
+            color.needsUpdate = true;
+        }
+
+        dispose() {
+            this.mesh.geometry.dispose();
+            this.mesh.material.dispose();
+        }
+    }
+
+    /** One motion on the floor: its limbs, their shadow, its path and the poses it leaves behind. */
+    class Figure {
+        constructor(data, bones, fps) {
+            Object.assign(this, data, { positions: decode(data.positions), fps, shown: true });
+            this.box = ground(this);
+            this.group = new THREE.Group();
+            this.limbs = new Limbs(bones, new THREE.MeshLambertMaterial({ vertexColors: true }));
+            this.ghosts = Array.from({ length: TRAIL.count }, (_, i) => {
+                const faint = { vertexColors: true, transparent: true, opacity: 0.34 * (1 - i / TRAIL.count) };
+                return Object.assign(new Limbs(bones, new THREE.MeshLambertMaterial(faint)), { past: null });
+            });
+            this.group.add(this.limbs.mesh, this._shadow(), ...this.ghosts.map((ghost) => ghost.mesh));
+            this.paths = [0.25, 0.7].map((opacity) => this._path(opacity));
+        }
+
+        /** The limbs pressed flat along the light. The stencil keeps overlapping limbs from darkening twice. */
+        _shadow() {
+            const material = new THREE.MeshBasicMaterial({
+                color: 0, transparent: true, opacity: 0.16, depthWrite: false, stencilWrite: true,
+                stencilRef: 0, stencilFunc: THREE.EqualStencilFunc, stencilZPass: THREE.IncrementStencilOp,
+            });
+            const shadow = new THREE.Mesh(this.limbs.mesh.geometry, material);
+            shadow.frustumCulled = false;
+            shadow.matrixAutoUpdate = false;
+            const [x, y, z] = LIGHT;
+            shadow.matrix.set(1, -x / y, 0, 0, 0, 0, 0, FLAT, 0, -z / y, 1, 0, 0, 0, 0, 1);
+            return shadow;
+        }
+
+        _path(opacity) {
+            const points = new Float32Array(3 * this.frames);
+            for (let frame = 0; frame < this.frames; frame++) {
+                points[3 * frame] = this.positions[3 * this.points * frame];
+                points[3 * frame + 1] = FLAT;
+                points[3 * frame + 2] = this.positions[3 * this.points * frame + 2];
+            }
+            const geometry = new THREE.BufferGeometry().setAttribute("position", new THREE.BufferAttribute(points, 3));
+            const line = new THREE.Line(geometry, new THREE.LineBasicMaterial({ transparent: true, opacity }));
+            line.frustumCulled = false;
+            this.group.add(line);
+            return line;
+        }
+
+        show(time, trail) {
+            this.now = poseAt(this, time, this.fps);
+            this.limbs.pose(this.now);
+            this.paths[1].geometry.setDrawRange(0, Math.min(this.frames, Math.floor(time * this.fps) + 1));
+            const times = trail ? trailTimes(Math.min(time, (this.frames - 1) / this.fps)) : [];
+            this.ghosts.forEach((ghost, i) => {
+                ghost.mesh.visible = i < times.length;
+                if (i < times.length && ghost.past !== times[i]) {
+                    ghost.past = times[i];
+                    ghost.pose(poseAt(this, times[i], this.fps));
+                }
+            });
+        }
+
+        paint(dark) {
+            this.colours = dark ? this.dark : this.light;
+            for (const limbs of [this.limbs, ...this.ghosts]) limbs.paint(this.colours);
+            for (const path of this.paths) path.material.color.set(this.colours[0]);
+        }
+
+        dispose() {
+            this.group.traverse((part) => {
+                part.geometry?.dispose();
+                part.material?.dispose();
+            });
+        }
+    }
+
+    class Player {
+        constructor(root) {
+            this.root = root;
+            this.find = (name) => root.querySelector(name);
+            Object.assign(this, { figures: [], fps: 20, time: 0, end: 0, playing: false, run: null, free: false });
+            this.option = { loop: true, follow: true, trail: false, overlaid: false };
+            this.reduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
+            this._buildScene();
+            this._listen();
+            this._theme();
+        }
+
+        // -- scene
+
+        _buildScene() {
+            const canvas = this.find("canvas");
+            this.renderer = new THREE.WebGLRenderer({ canvas, antialias: true, stencil: true });
+            this.renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
+            this.scene = new THREE.Scene();
+            this.scene.fog = new THREE.Fog(0, 1, 2);
+            this.camera = new THREE.PerspectiveCamera(VIEW.lens, 1, 0.1, 200);
+            this.controls = new THREE.OrbitControls(this.camera, canvas);
+            Object.assign(this.controls, {
+                enablePan: false, enableZoom: false, minDistance: 1, maxDistance: 40, maxPolarAngle: Math.PI / 2 - 0.02,
+            });
+            canvas.style.touchAction = "pan-y"; // a finger moving up or down scrolls the page, across it turns the view
+            const sun = new THREE.DirectionalLight(0xffffff, 1.7);
+            sun.position.set(...LIGHT);
+            this.scene.add(new THREE.HemisphereLight(0xffffff, 0xb8b0a8, 2.1), sun);
+            const lines = [];
+            for (let i = -32; i <= 32; i++)
+                for (let j = -32; j < 32; j += 4) // short pieces: long ones vanish as a whole where one end is behind us
+                    lines.push(i / 2, 0, j / 2, i / 2, 0, j / 2 + 2, j / 2, 0, i / 2, j / 2 + 2, 0, i / 2);
+            const grid = new THREE.BufferGeometry();
+            grid.setAttribute("position", new THREE.BufferAttribute(new Float32Array(lines), 3));
+            this.floor = new THREE.LineSegments(grid, new THREE.LineBasicMaterial());
+            this.scene.add(this.floor);
+            this._look(1.6, 1.6, [0, 0.9, 0]);
+        }
+
+        /** Put the camera where it sees this much round a point, from the first view's side. */
+        _look(wide, tall, target) {
+            const distance = distanceFor(wide, tall, VIEW.lens, this.camera.aspect);
+            const [turn, tilt] = [VIEW.azimuth, VIEW.elevation].map((degrees) => (degrees * Math.PI) / 180);
+            this.controls.target.set(...target);
+            const way = [Math.sin(turn) * Math.cos(tilt), Math.sin(tilt), Math.cos(turn) * Math.cos(tilt)];
+            this.camera.position.set(...way.map((x, axis) => target[axis] + distance * x));
+            this.controls.update();
+        }
+
+        // -- what is on it
+
+        /** Show a value of scamo/ui/player.py. One of the same run keeps the clock and a view the user has chosen. */
+        load(value) {
+            for (const figure of this.figures) {
+                this.scene.remove(figure.group);
+                figure.dispose();
+            }
+            const hidden = new Set(this.figures.filter((figure) => !figure.shown).map((figure) => figure.label));
+            const same = value && value.run === this.run;
+            this.run = value ? value.run : null;
+            this.fps = value ? value.fps : 20;
+            this.figures = value ? value.figures.map((data) => new Figure(data, value.bones, value.fps)) : [];
+            this.end = duration(this.figures, this.fps);
+            for (const figure of this.figures) {
+                figure.shown = !(same && hidden.has(figure.label));
+                this.scene.add(figure.group);
+            }
+            if (!same) {
+                Object.assign(this, { time: 0, free: false });
+                this.playing = !this.reduced;
+            }
+            this.root.classList.toggle("empty", !this.figures.length);
+            this.playing = this.playing && this.figures.length > 0;
+            this._theme();
+            this._names();
+            this._place();
+        }
+
+        _place() {
+            const offsets = layOut(this.figures.map((figure) => figure.box), this.option.overlaid);
+            this.figures.forEach((figure, i) => figure.group.position.set(offsets[i][0], 0, offsets[i][1]));
+            if (!this.free) this._fit();
+            this.wake();
+        }
+
+        /** The camera of the first view: following, it needs to see the figures; else all the ground they cover. */
+        _fit() {
+            if (!this.figures.length) return;
+            this._resize();
+            for (const figure of this.figures) figure.show(this.time, this.option.trail);
+            const target = this.option.follow ? this._middle() : this._centre();
+            let radius = 0;
+            for (const { group, now, box } of this.figures) {
+                const [x, z] = [group.position.x, group.position.z];
+                const corners = this.option.follow
+                    ? [[now[0] + x, now[2] + z]]
+                    : [[box.left + x, box.far + z], [box.right + x, box.near + z], [box.left + x, box.near + z]];
+                for (const [u, v] of corners) radius = Math.max(radius, Math.hypot(u - target[0], v - target[2]));
+            }
+            this._look(radius + 0.8, Math.max(1.25, 0.45 * radius), target);
+        }
+
+        _middle() {
+            const shown = this.figures.filter((figure) => figure.shown);
+            const of = shown.length ? shown : this.figures;
+            const mean = (pick) => of.reduce((sum, figure) => sum + pick(figure), 0) / of.length;
+            return [mean((f) => f.now[0] + f.group.position.x), 0.9, mean((f) => f.now[2] + f.group.position.z)];
+        }
+
+        _centre() {
+            const x = this.figures.flatMap(({ box, group }) => [box.left + group.position.x, box.right + group.position.x]);
+            const z = this.figures.flatMap(({ box, group }) => [box.far + group.position.z, box.near + group.position.z]);
+            return [(Math.min(...x) + Math.max(...x)) / 2, 0.9, (Math.min(...z) + Math.max(...z)) / 2];
+        }
+
+        _names() {
+            const several = this.figures.length > 1;
+            this.find(".names").replaceChildren(...(several ? this.figures : []).map((figure) => {
+                figure.name = document.createElement("span");
+                figure.name.textContent = figure.label;
+                return figure.name;
+            }));
+            this.find(".legend").replaceChildren(...(several ? this.figures : []).map((figure) => {
+                const chip = document.createElement("button");
+                chip.type = "button";
+                figure.dot = document.createElement("i");
+                chip.append(figure.dot, figure.label);
+                chip.setAttribute("aria-pressed", figure.shown);
+                chip.title = "Show or hide this figure";
+                chip.onclick = () => {
+                    figure.shown = !figure.shown;
+                    chip.setAttribute("aria-pressed", figure.shown);
+                    this.wake();
+                };
+                return chip;
+            }));
+            this._paintNames();
+        }
+
+        _paintNames() {
+            for (const { name, dot, colours } of this.figures) {
+                if (name) name.style.color = colours[0];
+                if (dot) dot.style.background = colours[0];
+            }
+        }
+
+        _theme() {
+            const dark = document.body.classList.contains("dark");
+            const colour = (name) => getComputedStyle(this.root).getPropertyValue(name).trim();
+            this.scene.background = new THREE.Color(colour("--stage"));
+            this.scene.fog.color.set(colour("--stage"));
+            this.floor.material.color.set(colour("--floor-line"));
+            for (const figure of this.figures) figure.paint(dark);
+            this._paintNames();
+            this.wake();
+        }
+
+        // -- clock
+
+        play(playing = true) {
+            this.playing = playing && this.figures.length > 0;
+            if (this.playing && this.time >= this.end) this.time = 0;
+            this.wake();
+        }
+
+        seek(seconds) {
+            this.time = Math.min(Math.max(seconds, 0), this.end);
+            this.wake();
+        }
+
+        /** Ask for a picture. Nothing is computed while nothing moves or nobody sees it. */
+        wake() {
+            this.asked ??= requestAnimationFrame((now) => this._frame(now));
+        }
+
+        _frame(now) {
+            this.asked = null;
+            if (!this.root.isConnected) return this.dispose();
+            const step = Math.min((now - (this.before ?? now)) / 1000, 0.25) * this.find(".speed").value;
+            this.before = this.playing ? now : null;
+            if (this.playing) Object.assign(this, advance(this.time, step, this.end, this.option.loop));
+            this._draw();
+            if (this.playing && this.seen !== false) this.wake();
+            else this.before = null;
+        }
+
+        _draw() {
+            this._resize();
+            for (const figure of this.figures) {
+                figure.group.visible = figure.shown;
+                figure.show(this.time, this.option.trail);
+            }
+            if (this.option.follow && this.figures.length) {
+                const move = new THREE.Vector3(...this._middle()).sub(this.controls.target);
+                move.y = 0;
+                this.controls.target.add(move);
+                this.camera.position.add(move);
+            }
+            const { target } = this.controls;
+            this.floor.position.set(Math.round(target.x * 2) / 2, 0, Math.round(target.z * 2) / 2);
+            const distance = this.camera.position.distanceTo(target);
+            Object.assign(this.scene.fog, { near: distance, far: 2 * distance + 4 });
+            this.renderer.render(this.scene, this.camera);
+            this._label();
+            this._say();
+        }
+
+        _label() {
+            const { clientWidth: width, clientHeight: height } = this.find("canvas");
+            const taken = [];
+            for (const { name, now, group, shown } of this.figures) {
+                if (!name) continue;
+                const at = new THREE.Vector3(now[45] + group.position.x, now[46] + 0.32, now[47] + group.position.z);
+                at.project(this.camera);
+                const [x, y] = [((at.x + 1) / 2) * width, ((1 - at.y) / 2) * height];
+                const free = taken.every(([u, v]) => Math.abs(u - x) > 76 || Math.abs(v - y) > 20);
+                name.hidden = !shown || at.z > 1 || !free; // the legend has those for which there is no room
+                if (!name.hidden) taken.push([x, y]);
+                name.style.transform = `translate(${x}px, ${y}px) translate(-50%, -50%)`;
+            }
+        }
+
+        _say() {
+            this.root.classList.toggle("playing", this.playing);
+            this.root.classList.toggle("overlaid", this.option.overlaid);
+            this.find(".play").setAttribute("aria-label", this.playing ? "Pause" : "Play");
+            const scrub = this.find(".scrub");
+            scrub.max = this.end || 1;
+            scrub.value = this.time;
+            this.find(".clock").textContent = `${this.time.toFixed(1)} / ${this.end.toFixed(1)} s`;
+        }
+
+        _resize() {
+            const { clientWidth: width, clientHeight: height } = this.find("canvas");
+            const size = `${width}x${height}`;
+            if (!width || !height || size === this.size) return;
+            this.size = size;
+            this.renderer.setSize(width, height, false);
+            this.camera.aspect = width / height;
+            this.camera.updateProjectionMatrix();
+            if (!this.free) this._fit();
+        }
+
+        // -- people
+
+        _listen() {
+            const canvas = this.find("canvas");
+            this.find(".play").onclick = () => this.play(!this.playing);
+            this.find(".scrub").oninput = (event) => {
+                this.playing = false;
+                this.seek(Number(event.target.value));
+            };
+            this.find(".reset").onclick = () => {
+                this.free = false;
+                this._place();
+            };
+            for (const button of this.root.querySelectorAll(".switch"))
+                button.onclick = () => {
+                    const name = button.dataset.option;
+                    this.option[name] = !this.option[name];
+                    button.setAttribute("aria-pressed", this.option[name]);
+                    this._place();
+                };
+            canvas.onkeydown = (event) => {
+                if (event.key !== " ") return;
+                event.preventDefault();
+                this.play(!this.playing);
+            };
+            // The wheel belongs to the page until someone takes hold of the picture.
+            canvas.addEventListener("pointerdown", () => (this.controls.enableZoom = true));
+            canvas.addEventListener("pointerleave", () => (this.controls.enableZoom = false));
+            this.controls.addEventListener("start", () => (this.free = true));
+            this.controls.addEventListener("change", () => this.wake());
+            this.watchers = [
+                new ResizeObserver(() => this.wake()),
+                new IntersectionObserver(([entry]) => {
+                    this.seen = entry.isIntersecting;
+                    this.wake();
+                }),
+                new MutationObserver(() => this._theme()),
+            ];
+            this.watchers[0].observe(canvas);
+            this.watchers[1].observe(canvas);
+            this.watchers[2].observe(document.body, { attributeFilter: ["class"] });
+        }
+
+        dispose() {
+            for (const watcher of this.watchers) watcher.disconnect();
+            for (const figure of this.figures) figure.dispose();
+            this.controls.dispose();
+            this.renderer.dispose();
+        }
+    }
+
+    /** Called by Gradio when the component is on the page. */
+    window.mountMotionPlayer = (element, props, watch) => {
+        const root = element.querySelector(".scamo-player");
+        try {
+            root.player = new Player(root);
+        } catch (error) {
+            console.warn("The 3D player cannot start:", error);
+            root.classList.add("flat");
+            root.querySelector(".hint").textContent = "This browser shows no 3D (WebGL); the videos below show the same.";
+            return;
+        }
+        const load = () => root.player.load(props.value || null);
+        watch("value", load);
+        load();
+    };
+})();
