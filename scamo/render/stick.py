@@ -105,10 +105,11 @@ def extend(joints: Array) -> Array:
 
     hands = joints[..., [20, 21], :] + 0.085 * unit(joints[..., [20, 21], :] - joints[..., [18, 19], :])
     neck = unit(joints[..., 15, :] - joints[..., 12, :])
-    face = unit(np.cross(joints[..., 16, :] - joints[..., 17, :], neck))
-    up = unit(0.92 * neck - 0.40 * face)  # joint 15 lies before the neck, the skull sits straight above it
+    down = unit(np.cross(joints[..., 16, :] - joints[..., 17, :], neck))
+    # Joint 15 lies before the neck, 38 degrees from upright; the skull sits straight above it and looks ahead.
+    up, face = unit(0.79 * neck - 0.61 * down), unit(0.79 * down + 0.61 * neck)
     head = joints[..., 15, :]
-    extra = np.stack([head + 0.055 * up, head + 0.125 * up, head + 0.075 * up + 0.108 * face], axis=-2)
+    extra = np.stack([head + 0.055 * up, head + 0.125 * up, head + 0.078 * up + 0.098 * face], axis=-2)
     return np.concatenate([joints, hands, extra], axis=-2)
 
 
