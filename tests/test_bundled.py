@@ -1,0 +1,95 @@
+"""The models in the package: complete, licensed, small, honest about their figures, and able to do what they say."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import scamo
+from scamo import checkpoint, zoo
+from scamo.skeleton import quat_rotate
+from training import readme
+from training.abilities import above_head, forward_metres, speed, sways, turned_degrees
+
+CODEBOOKS, SIZES = (256, 1024, 4096), ("0.3M", "1M", "4M")
+
+
+def bundled() -> list[scamo.ModelCard]:
+    return [card for card in scamo.models() if card.source == "bundled"]
+
+
+def test_three_codebooks_times_three_sizes_in_at_most_48_megabytes() -> None:
+    cards = bundled()
+    assert {(card.codebook, card.size) for card in cards} == {(c, s) for c in CODEBOOKS for s in SIZES}
+    assert sum(path.stat().st_size for path in zoo.BUNDLED.rglob("*") if path.is_file()) < 48e6
+
+
+@pytest.mark.parametrize("folder", sorted(zoo.BUNDLED.glob("*/card.json")), ids=lambda path: path.parent.name)
+def test_a_card_says_where_its_model_comes_from(folder: Path) -> None:
+    card = checkpoint.read_card(folder.parent)
+    checkpoint.read_tensors(folder.parent)  # every byte against the card
+    assert card["licence"] == "CC BY-NC 4.0"
+    assert "Bandai" in card["attribution"]
+    for fact in ("seed", "commit", "steps", "seconds", "device"):
+        assert fact in card["training"], fact
+    wanted = ("l1", "mpjpe_mm") if card["kind"] == "tokenizer" else ("nll", "normalised_loss")
+    assert all(np.isfinite(card["metrics"][name]) for name in wanted)
+    assert "/" not in json.dumps({k: v for k, v in card["training"].items() if k != "device"}), "a path of the trainer"
+
+
+def test_a_larger_codebook_reconstructs_better_and_a_larger_model_predicts_better() -> None:
+    errors = [checkpoint.read_card(zoo.BUNDLED / f"tokenizer-{c}")["metrics"]["mpjpe_mm"] for c in CODEBOOKS]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 40
+    losses = [checkpoint.read_card(zoo.BUNDLED / f"4096-{s}")["metrics"]["normalised_loss"] for s in SIZES]
+    assert losses[-1] < losses[0] < 0
+
+
+def test_readme_says_what_the_cards_say() -> None:
+    text = (readme.ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme.filled(text) == text, "run python -m training.readme"
+
+
+@pytest.fixture(scope="module")
+def largest() -> scamo.Generator:
+    return scamo.load(codebook=4096, size="4M")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "check"),
+    [
+        ("a person walks forward", lambda j: forward_metres(j) > 1),
+        ("a person raises the left hand", lambda j: above_head(j, 20) and not above_head(j, 21)),
+        ("a person turns left", lambda j: turned_degrees(j) > 30),
+    ],
+)
+def test_words_mean_what_they_say(largest: scamo.Generator, prompt: str, check) -> None:
+    made = [largest.generate(prompt, seconds=4, seed=seed).motion.joints for seed in range(5)]
+    assert sum(bool(check(joints.astype(float))) for joints in made) >= 4
+
+
+def test_a_seed_is_a_motion_alone_and_in_company(largest: scamo.Generator) -> None:
+    prompts = ["a person walks forward", "a tired man bows and then waves goodbye with both hands"]
+    alone = [largest.generate(prompt, seconds=2, seed=7).tokens for prompt in prompts]
+    together = largest.generate_batch(prompts, seconds=2, seed=7)
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other.tokens)
+
+
+def test_the_geometry_behind_the_ability_table() -> None:
+    from tests.test_motion import walker
+
+    ahead = walker(81)
+    assert forward_metres(ahead) == pytest.approx(4.0, abs=0.05)
+    assert speed(ahead) == pytest.approx(1.0, abs=0.01)
+    heading = np.linspace(0, np.pi / 2, 81) / 2
+    turn = np.stack([np.cos(heading), 0 * heading, np.sin(heading), 0 * heading], -1)
+    assert turned_degrees(quat_rotate(turn[:, None], ahead[:1])) == pytest.approx(90, abs=1e-6)
+    waving = ahead.copy()
+    waving[:, 20] = waving[:, 15] + [0, 0.2, 0]
+    waving[:, 20, 0] += 0.2 * np.sin(np.arange(81) * 2 * np.pi / 20)
+    assert above_head(waving, 20)
+    assert not above_head(waving, 21)
+    assert sways(waving, 20) >= 6
+    assert sways(waving, 21) == 0

@@ -1,0 +1,99 @@
+"""Write the tables of README.md from what was measured: cards of the bundled models and docs/abilities.json.
+
+python -m training.readme            # rewrite what stands between the markers
+python -m training.readme --check    # only say whether README.md is up to date
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from scamo import checkpoint, zoo
+
+ROOT = Path(__file__).parents[1]
+
+
+def tokenizer_table(folder: Path = zoo.BUNDLED) -> str:
+    """One line a bundled tokenizer: codes, levels and the held-out columns of appendix Tab. 3."""
+    lines = [
+        "| codebook | codes (levels) | L1 | MPJPE, pelvis-aligned | MPJPE, global | codes used | exp. entropy |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    cards = [checkpoint.read_card(path) for path in folder.glob("tokenizer-*")]
+    for card in sorted(cards, key=lambda card: int(card["name"].split("-")[1])):
+        levels, metrics = card["config"]["levels"], card["metrics"]
+        codes = 1
+        for level in levels:
+            codes *= level
+        lines.append(
+            f"| {card['name'].split('-')[1]} | {codes:,} ({', '.join(map(str, levels))}) | {metrics['l1']:.3f} "
+            f"| {metrics['mpjpe_mm']:.1f} mm | {metrics['global_mpjpe_mm']:.0f} mm | {metrics['usage']:.0%} "
+            f"| {metrics['entropy']:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def model_table() -> str:
+    """One line a bundled model: parameters, file size, held-out losses and what its training cost."""
+    lines = [
+        "| codebook | size | parameters (and vocabulary) | file | cross-entropy | normalised loss | trained |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    cards = [card for card in zoo.models() if card.source == "bundled"]
+    for card in sorted(cards, key=lambda card: (card.codebook, card.transformer.width)):
+        raw = checkpoint.read_card(card.location)
+        counts, metrics, cost = raw["parameters"], raw["metrics"], raw["training"]
+        total = counts["vocabulary"] + counts["non_vocabulary"]
+        own = sum(file["bytes"] for file in raw["files"].values())
+        lines.append(
+            f"| {card.codebook} | {card.size} | {counts['non_vocabulary'] / 1e6:.2f}M ({total / 1e6:.2f}M) "
+            f"| {own / 1e6:.1f} MB | {metrics['nll']:.2f} | {metrics['normalised_loss']:.2f} "
+            f"| {cost['tokens'] / 1e6:.1f}M tokens, {cost['seconds'] / 60:.0f} min on {cost['device']} |"
+        )
+    return "\n".join(lines)
+
+
+def ability_table() -> str:
+    """What training.abilities measured last."""
+    return (ROOT / "docs" / "abilities.md").read_text().strip()
+
+
+def filled(text: str) -> str:
+    """README's text with every table between its markers made anew. ValueError where a marker is missing."""
+    for name, table in (("tokenizers", tokenizer_table), ("models", model_table), ("abilities", ability_table)):
+        start, end = f"<!-- {name} -->", f"<!-- end {name} -->"
+        if text.count(start) != 1 or text.count(end) != 1:
+            raise ValueError(f"README.md needs the markers {start} and {end} once each.")
+        head, rest = text.split(start)
+        text = f"{head}{start}\n{table()}\n{end}{rest.split(end)[1]}"
+    return text
+
+
+@dataclass(frozen=True)
+class Args:
+    """Write README.md's tables from the bundled cards and the measured abilities."""
+
+    check: bool = False
+    """Change nothing; exit with 1 if README.md is not up to date."""
+
+
+def main(args: Args) -> int:
+    """0, or 1 where ``--check`` finds README.md out of date."""
+    path = ROOT / "README.md"
+    text = path.read_text(encoding="utf-8")
+    new = filled(text)
+    if args.check:
+        print(json.dumps({"up_to_date": new == text}))
+        return int(new != text)
+    path.write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    import sys
+
+    import tyro
+
+    sys.exit(main(tyro.cli(Args)))
