@@ -1,7 +1,7 @@
 """ScaMo: text to human motion with an FSQ tokenizer and a prefix transformer.
 
-    import scamo
-    scamo.load(codebook=1024, size="4M").generate("a person walks forward", seed=0, seconds=4).motion.joints
+import scamo
+scamo.load(codebook=1024, size="4M").generate("a person walks forward", seed=0, seconds=4).motion.joints
 """
 
 from __future__ import annotations

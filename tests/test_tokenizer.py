@@ -94,9 +94,7 @@ def test_forward_is_encode_and_decode() -> None:
     x = torch.from_numpy(features(2, 19, 263))
     reconstruction, indices = model(x)
     np.testing.assert_array_equal(model.encode(x, normalised=True), indices.numpy())
-    np.testing.assert_allclose(
-        model.decode(indices, normalised=True), reconstruction.detach().numpy(), atol=1e-6
-    )
+    np.testing.assert_allclose(model.decode(indices, normalised=True), reconstruction.detach().numpy(), atol=1e-6)
     reconstruction.square().mean().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
 

@@ -251,7 +251,7 @@ def tab(studio: Studio) -> None:
                 seconds = gr.Slider(*SECONDS, value=4, step=0.2, label="Length in seconds", buttons=[])
                 free = gr.Checkbox(False, label="Let each model decide when it is over")
             with gr.Group():
-                temperature = gr.Slider(0, 1.5, value=1, step=0.05, label="Temperature", buttons=[])
+                temperature = gr.Slider(0, 1.5, value=studio.temperature, step=0.05, label="Temperature", buttons=[])
                 seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1)
                 fresh = gr.Checkbox(True, label="A new seed for every click")
         with gr.Column(scale=1, min_width=320, elem_id="results"):
@@ -356,7 +356,7 @@ def _endpoints(studio: Studio) -> None:
         size = gr.Textbox(label="size", value="4M")
         seconds = gr.Number(label="seconds", value=4)
         seed = gr.Number(label="seed", value=0, precision=0)
-        temperature = gr.Number(label="temperature", value=1)
+        temperature = gr.Number(label="temperature", value=studio.temperature)
         picture, features, joints = gr.Video(), gr.File(label="features"), gr.File(label="joints")
         recipe, cards = gr.JSON(label="recipe"), gr.JSON(label="models")
         button = gr.Button()

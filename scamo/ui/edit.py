@@ -114,7 +114,7 @@ def tab(studio: Studio) -> None:
                 make = gr.Button("Make it", variant="primary", size="sm", elem_id="join")
             with gr.Group():
                 codebook, size = making.model(studio)
-                temperature, seed = making.sampling()
+                temperature, seed = making.sampling(studio)
         with gr.Column(scale=1, min_width=320, elem_classes="outcome"):
             status = gr.HTML(note("Parts follow each other without a seam. Make a motion, or open one."))
             video = gr.Video(

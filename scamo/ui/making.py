@@ -31,9 +31,9 @@ def model(studio: Studio) -> tuple[gr.Radio, gr.Radio]:
     return codebook, size
 
 
-def sampling() -> tuple[gr.Slider, gr.Number]:
+def sampling(studio: Studio) -> tuple[gr.Slider, gr.Number]:
     """Lay out temperature and seed."""
-    temperature = gr.Slider(0, 1.5, value=1, step=0.05, label="Temperature", buttons=[])
+    temperature = gr.Slider(0, 1.5, value=studio.temperature, step=0.05, label="Temperature", buttons=[])
     seed = gr.Number(0, label="Seed", info="Another seed, another motion", precision=0, minimum=0, maximum=2**31 - 1)
     return temperature, seed
 

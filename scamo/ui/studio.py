@@ -34,6 +34,11 @@ class Studio:
         """All models, by codebook."""
         return [card for row in self.cells.values() for card in row.values()]
 
+    @property
+    def temperature(self) -> float:
+        """What the sliders start at: the first model's own choice."""
+        return float(self.cards[0].sampling.get("temperature", 1.0)) if self.cards else 1.0
+
     def card(self, codebook: int, size: str) -> ModelCard:
         """The model of one cell. ValueError names what there is instead."""
         row = self.cells.get(codebook)

@@ -130,7 +130,7 @@ def tab(studio: Studio) -> None:
             with gr.Group():
                 codebook, size = making.model(studio)
                 seconds = gr.Slider(*SECONDS, value=4, step=0.2, label="Length in seconds", buttons=[])
-                temperature, seed = making.sampling()
+                temperature, seed = making.sampling(studio)
             file = gr.File(label="Or open a motion made here (MP4, GLB, JSON)", height=160)
         with gr.Column(scale=1, min_width=320, elem_classes="outcome"):
             status = gr.HTML(note("Every token is a fifth of a second. Make a motion to see what it is made of."))
