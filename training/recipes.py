@@ -39,11 +39,14 @@ class Places:
 
 
 def bundled_tokenizer(codebook: int, places: Places, threads: int = 0) -> tokenizer.Args:
-    """A bundled tokenizer: a quarter of the paper's width, about 20 minutes on one CPU core."""
+    """A bundled tokenizer: a quarter of the paper's width, about 30 minutes on one CPU core.
+
+    Where the paper has the time of GPUs, this has a faster road: many small steps at a high rate that falls by a cosine.
+    """
     return tokenizer.Args(
-        data=places.data, out=places.tokenizer(codebook), codebook=codebook, width=128, steps=4500, batch=32, window=64,
-        lengths=(32, 48, 64, 96, 128, 192), emphasis=True, lr=4e-4, threads=threads, save_every=250,
-        validate_every=1500,
+        data=places.data, out=places.tokenizer(codebook), codebook=codebook, width=128, steps=18_000, batch=16,
+        window=64, lengths=(32, 48, 64, 96, 128, 192), emphasis=True, restraint=0.1, lr=1.2e-3, schedule="cosine",
+        warmup=0.05, threads=threads, save_every=500, validate_every=3000,
     )  # fmt: skip
 
 

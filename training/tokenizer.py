@@ -28,6 +28,10 @@ from training.loop import Optimisation, Saving, is_main_process, train
 from training.publish import training_facts
 from training.vq import VQTokenizer
 
+ROOM = 1.5
+"""How far a latent may go before ``restraint`` draws it back: every level is reached by then, and beyond it tanh is so
+flat that hardly any gradient brings it back. That is how codes collapse at high rates."""
+
 
 def channel_emphasis(features: int) -> Tensor:
     """Weights [features], mean 1, that favour what becomes joints: the root's four channels and the positions.
@@ -36,9 +40,9 @@ def channel_emphasis(features: int) -> Tensor:
     path, are 1.5 % of an even loss.
     """
     joints = joint_count(features)
-    weights = torch.full((features,), 0.5)
-    weights[:4] = 4.0
-    weights[4 : 4 + 3 * (joints - 1)] = 2.0
+    weights = torch.full((features,), 0.2)
+    weights[:4] = 6.0
+    weights[4 : 4 + 3 * (joints - 1)] = 3.0
     return weights / weights.mean()
 
 
@@ -57,40 +61,50 @@ class Reconstruction:
         statistics: Statistics,
         emphasis: bool = False,
         lengths: tuple[int, ...] = (),
+        restraint: float = 0.0,
     ) -> None:
         self.model, self.data, self.window, self.size, self.seed = model, data, window, batch_size, seed
         self.statistics = statistics
         self.emphasis_d = channel_emphasis(data.features.shape[1]) if emphasis else None
         self.lengths = lengths or (window,)
-        clips = data.split("train")
-        self._fitting = {length: [clip for clip in clips if clip.frames >= length] for length in self.lengths}
-        for length, fitting in self._fitting.items():
-            if not fitting:
+        self.restraint = restraint
+        self._latents: list[Tensor] = []
+        if restraint:
+            model.vqvae.quantizer.project_in.register_forward_hook(lambda _, __, z_bnc: self._latents.append(z_bnc))
+        begin, frames = np.array([(clip.start, clip.frames) for clip in data.split("train")]).reshape(-1, 2).T
+        self._places: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # a window's first frames lie in so many ranges
+        for length in self.lengths:
+            fits = frames >= length
+            if not fits.any():
                 raise ValueError(f"No training clip has {length} frames; lower --window or --lengths.")
+            self._places[length] = begin[fits], np.cumsum(frames[fits] - length + 1)
 
     def batch(self, step: int, part: int, parts: int) -> dict[str, Any]:
         """Windows float32 [B / parts, window, 263], normalised; all of a step have one length."""
         draw = np.random.default_rng([self.seed, step])
         window = int(draw.choice(self.lengths))
         size = max(1, self.size * self.window // window)
-        clips = self._fitting[window]
-        places = np.array([clip.frames - window + 1 for clip in clips], dtype=np.float64)
-        chosen = draw.choice(len(clips), size=size, p=places / places.sum())
-        where, flip = draw.random(size), (draw.random(size) < 0.5) & self.data.mirrors
-        rows = []
-        own = range(part, size, parts)
-        for i in own or [0]:  # a process without a row of its own computes one that does not count
-            clip = clips[chosen[i]]
-            start = int(where[i] * (clip.frames - window + 1))
-            x = self.data[clip][start : start + window]
-            rows.append(mirror_features(x) if flip[i] else x)
-        x_btd = torch.from_numpy(self.statistics.normalise(np.stack(rows)).astype(np.float32))
+        begin, upto = self._places[window]
+        place = draw.integers(upto[-1], size=size)
+        clip = np.searchsorted(upto, place, side="right")
+        start = begin[clip] + place - np.concatenate([[0], upto[:-1]])[clip]
+        flip = (draw.random(size) < 0.5) & self.data.mirrors
+        own = list(range(part, size, parts))
+        rows = own or [0]  # a process without a row of its own computes one that does not count
+        x = np.stack([self.data.features[start[i] : start[i] + window] for i in rows])
+        if flip[rows].any():
+            x[flip[rows]] = mirror_features(x[flip[rows]])
+        x_btd = torch.from_numpy(self.statistics.normalise(x).astype(np.float32, copy=False))
         return {"x_btd": x_btd, "share": len(own) / size, "units": len(own) * window}
 
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, float]]:
         """Smooth L1 between windows and their reconstruction; plain L1 is logged beside it."""
         recon_btd, indices_bn = model(batch["x_btd"])
         loss, extra = self.reconstruction_loss(recon_btd.float(), batch["x_btd"])
+        if self.restraint:
+            beyond_bnc = torch.relu(self._latents.pop().abs() - ROOM)
+            self._latents.clear()
+            loss = loss + self.restraint * beyond_bnc.square().mean()
         return loss, extra | {"codes_in_batch": len(indices_bn.unique())}  # a collapse shows here first
 
     def reconstruction_loss(self, recon_btd: Tensor, x_btd: Tensor) -> tuple[Tensor, dict[str, float]]:
@@ -177,7 +191,14 @@ class Args:
     leans on where the window ends, and reconstructs whole clips worse than windows."""
     emphasis: bool = False
     """Weigh the channels that become joints more (see channel_emphasis); the paper weighs all alike."""
+    restraint: float = 0.0
+    """Weight of a penalty on latents beyond the last level, which keeps codes from collapsing at high rates; the paper
+    has none."""
     lr: float = 8e-4
+    schedule: Literal["multistep", "cosine"] = "multistep"
+    """multistep: appendix Tab. 2's; cosine falls to a hundredth and gets further in few steps."""
+    warmup: float = 0.003
+    """Share of the steps in which the rate rises (appendix Tab. 2: 0.003)."""
     precision: str = "no"
     seed: int = 0
     threads: int = 0
@@ -191,10 +212,11 @@ class Args:
 
 
 def optimisation(args: Args) -> Optimisation:
-    """Appendix Tab. 2's tokenizer column."""
+    """Appendix Tab. 2's tokenizer column, unless the schedule is another."""
     return Optimisation(
-        steps=args.steps, lr=args.lr, schedule="multistep", warmup=0.003, milestone=0.6, precision=args.precision
-    )
+        steps=args.steps, lr=args.lr, schedule=args.schedule, warmup=args.warmup, milestone=0.6,
+        fall=0.1 if args.schedule == "multistep" else 0.01, precision=args.precision,
+    )  # fmt: skip
 
 
 def config_of(args: Args, features: int) -> TokenizerConfig:
@@ -233,7 +255,11 @@ def main(args: Args) -> None:
         else MotionTokenizer(config, statistics.mean, statistics.std)
     )
     task = VQReconstruction if vq else Reconstruction
-    objective = task(model, data, args.window, args.batch, args.seed, statistics, args.emphasis, args.lengths)
+    if vq and args.restraint:
+        raise ValueError("Only FSQ has latents to restrain; leave --restraint out with --quantiser vq.")
+    objective = task(
+        model, data, args.window, args.batch, args.seed, statistics, args.emphasis, args.lengths, args.restraint
+    )
     saving = Saving(20, args.save_every, args.validate_every, args.tensorboard)
     result = train(objective, optimisation(args), args.out, args.seed, saving)
     if not is_main_process():
