@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import chromium, served, visit  # noqa: F401 (fixtures are known by their names)
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

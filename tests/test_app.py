@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -26,9 +19,6 @@ from scamo.ui import compare, page  # noqa: E402
 from scamo.ui.guard import Guard  # noqa: E402
 from scamo.ui.studio import Studio  # noqa: E402
 from tests.tiny import FakeEncoder, write_models  # noqa: E402
-
-ROOT = Path(__file__).resolve().parents[1]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
 
 
 @pytest.fixture(scope="module")
@@ -224,107 +214,34 @@ def test_guard(path, body, headers, status):
     assert asyncio.run(_request(path, body, headers)) == status
 
 
-@pytest.fixture(scope="module")
-def server(models, tmp_path_factory):
-    """app.py, started as a user would, on tiny models and a free port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("server")
-    log = folder / "log.txt"
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder), "HF_HUB_OFFLINE": "1"}
-    environment.pop("GRADIO_SERVER_NAME", None)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "app.py", "--models", str(models)],
-            cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(240):
-            if process.poll() is not None:
-                pytest.fail(f"app.py ended: {log.read_text()}")
-            try:
-                urllib.request.urlopen(f"{url}/config", timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.25)
-        else:
-            pytest.fail(f"app.py did not come up: {log.read_text()}")
-        yield url
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=20)
-    assert "Traceback" not in log.read_text()
-
-
-def test_the_server_refuses_to_be_a_relay(server):
+def test_the_server_refuses_to_be_a_relay(served):
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"{server}/gradio_api/file=http://example.org/x", timeout=10)
+        urllib.request.urlopen(f"{served}/gradio_api/file=http://example.org/x", timeout=10)
     assert refused.value.code == 403
 
 
-def test_programs_generate(server, tmp_path):
-    from gradio_client import Client
+def test_a_browser_types_a_prompt_and_sees_the_motions(visit):
+    tab = visit()
+    tab.click("#generate")  # nothing typed yet
+    tab.get_by_text("the prompt is empty").first.wait_for()
 
-    client = Client(server, download_files=str(tmp_path), verbose=False)
-    cells = client.predict(api_name="/models")
-    assert {"codebook": 256, "size": "0.3M"}.items() <= cells[0].items()
-    video, features, joints, recipe = client.predict(
-        "a person walks forward", 256, "0.3M", 1.0, 3, 1.0, api_name="/generate"
-    )
-    assert np.load(features).shape == (20, 263)
-    assert np.load(joints).shape == (20, 22, 3)
-    assert Path(video["video"] if isinstance(video, dict) else video).stat().st_size > 1000
-    assert recipe["seed"] == 3
-    with pytest.raises(Exception, match="10,000"):
-        client.predict("x" * 10_000, 256, "0.3M", 1.0, 3, 1.0, api_name="/generate")
+    tab.fill("#composer textarea", "a person walks forward")
+    tab.click("#generate")
+    tab.wait_for_selector("#results video")
+    tab.evaluate("document.querySelector('#results video').kept = true")
+    playing = "[...document.querySelectorAll('#results video')].filter(v => v.duration > 0 && v.currentTime > 0)"
+    tab.wait_for_function(f"{playing}.length >= 2")
+    assert tab.evaluate("document.querySelector('#results video').kept")  # the first one was not made anew
+    tab.get_by_text("videos included").wait_for()
+    with tab.expect_download() as features:
+        tab.locator(".card").first.get_by_text("Features").click()
+    assert np.load(features.value.path()).shape == (80, 263)
 
+    tab.fill("#composer textarea", "x" * 10_000)
+    tab.click("#generate")
+    tab.get_by_text("10,000 characters").first.wait_for()
+    assert tab.evaluate(f"{playing}.length") >= 2  # what was made before is still there
+    assert tab.input_value("#composer textarea") == "x" * 10_000
 
-def test_a_browser_types_a_prompt_and_sees_the_motions(server, tmp_path):
-    sync_api = pytest.importorskip("playwright.sync_api")
-    if not Path(CHROMIUM).exists():
-        pytest.skip("no Chromium here (apt-get install chromium)")
-    flags = [
-        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-        "--disable-background-networking", "--disable-component-update",
-    ]  # fmt: skip
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch_persistent_context(
-            str(tmp_path), executable_path=CHROMIUM, headless=True, args=flags, viewport={"width": 1280, "height": 900}
-        )
-        tab = browser.pages[0]
-        foreign: list[str] = []
-        tab.on("request", lambda request: foreign.append(request.url) if not _is_local(request.url, server) else None)
-        tab.goto(server)
-        tab.wait_for_selector("#generate", timeout=60_000)
-
-        tab.click("#generate")  # nothing typed yet
-        tab.get_by_text("the prompt is empty").first.wait_for(timeout=60_000)
-
-        tab.fill("#composer textarea", "a person walks forward")
-        tab.click("#generate")
-        tab.wait_for_selector("#results video", timeout=60_000)
-        tab.evaluate("document.querySelector('#results video').kept = true")
-        playing = "[...document.querySelectorAll('#results video')].filter(v => v.duration > 0 && v.currentTime > 0)"
-        tab.wait_for_function(f"{playing}.length >= 2", timeout=60_000)
-        assert tab.evaluate("document.querySelector('#results video').kept")  # the first one was not made anew
-        tab.get_by_text("videos included").wait_for()
-        with tab.expect_download() as features:
-            tab.locator(".card").first.get_by_text("Features").click()
-        assert np.load(features.value.path()).shape == (80, 263)
-
-        tab.fill("#composer textarea", "x" * 10_000)
-        tab.click("#generate")
-        tab.get_by_text("10,000 characters").first.wait_for()
-        assert tab.evaluate(f"{playing}.length") >= 2  # what was made before is still there
-        assert tab.input_value("#composer textarea") == "x" * 10_000
-
-        tab.set_viewport_size({"width": 390, "height": 844})
-        tab.wait_for_function("document.documentElement.scrollWidth <= 390")
-        browser.close()
-    assert not foreign
-
-
-def _is_local(url: str, server: str) -> bool:
-    return url.startswith((server, "data:", "blob:", "chrome:", "about:"))
+    tab.set_viewport_size({"width": 390, "height": 844})
+    tab.wait_for_function("document.documentElement.scrollWidth <= 390")

@@ -231,7 +231,7 @@ def _row(cell: Cell) -> str:
 
 
 def tab(studio: Studio) -> None:
-    """Lay out the tab inside the Blocks being built, and register the endpoints /generate and /models."""
+    """Lay out the tab inside the Blocks being built."""
     codebooks = list(studio.cells)
     first = 1024 if 1024 in studio.cells else max(codebooks, default=None)
 
@@ -301,7 +301,6 @@ def tab(studio: Studio) -> None:
     seed.input(lambda: False, None, fresh, **quick)  # whoever types a seed wants it
     free.change(lambda free: gr.Slider(interactive=not free), free, seconds, **quick)
     codebook.change(lambda codebook, chosen: _sizes(studio, codebook, chosen), [codebook, chosen], chosen, **quick)
-    _endpoints(studio)
 
 
 def _request(
@@ -346,54 +345,6 @@ _PLAY_ALL = """() => document.querySelectorAll("#results video").forEach((video)
     video.currentTime = 0;
     video.play();
 })"""
-
-
-def _endpoints(studio: Studio) -> None:
-    """What programs call: /generate makes one motion, /models lists the cells. Their inputs are never shown."""
-    with gr.Row(visible=False):
-        prompt = gr.Textbox(label="prompt", value=EXAMPLES[0])
-        codebook = gr.Number(label="codebook", value=max(studio.cells, default=0), precision=0)
-        size = gr.Textbox(label="size", value="4M")
-        seconds = gr.Number(label="seconds", value=4)
-        seed = gr.Number(label="seed", value=0, precision=0)
-        temperature = gr.Number(label="temperature", value=studio.temperature)
-        picture, features, joints = gr.Video(), gr.File(label="features"), gr.File(label="joints")
-        recipe, cards = gr.JSON(label="recipe"), gr.JSON(label="models")
-        button = gr.Button()
-
-    def generate(
-        prompt: str, codebook: int, size: str, seconds: float | None, seed: int | None, temperature: float
-    ) -> tuple[str, str, str, dict[str, Any]]:
-        """Make one motion of an English prompt.
-
-        Args:
-            prompt: What the person does.
-            codebook: The codebook's nominal size; see /models.
-            size: The transformer's size; see /models.
-            seconds: Length, 1 to 10; null lets the model decide.
-            seed: The same seed gives the same motion; null draws one.
-            temperature: 0 takes the likeliest token, 1 what the model says.
-
-        Returns:
-            The video, features.npy [T, 263], joints.npy [T, 22, 3] in metres, and the recipe with tokens and seed.
-        """
-        order = _ordered(studio, prompt, codebook, [size], seconds, seed, temperature)
-        *_, (cell,) = run(studio, order, workspace())
-        if cell.result is None:
-            raise gr.Error(cell.error, print_exception=False)
-        return cell.result.video, cell.result.features, cell.result.joints, cell.result.recipe
-
-    def models() -> list[dict[str, Any]]:
-        """List the models /generate can use."""
-        return [
-            {"codebook": codebook, "size": size, "name": card.name, "licence": card.licence, "bytes": card.disk_bytes}
-            for codebook, row in studio.cells.items()
-            for size, card in row.items()
-        ]
-
-    inputs = [prompt, codebook, size, seconds, seed, temperature]
-    button.click(generate, inputs, [picture, features, joints, recipe], api_name="generate", concurrency_id="motion")
-    button.click(models, None, cards, api_name="models", queue=False)
 
 
 def _ordered(studio: Studio, *choices: Any) -> Order:

@@ -9,7 +9,7 @@ from pathlib import Path
 import gradio as gr
 from starlette.middleware import Middleware
 
-from scamo.ui import compare, edit, lab, tokens
+from scamo.ui import compare, edit, lab, programs, tokens
 from scamo.ui.guard import Guard
 from scamo.ui.studio import Studio
 
@@ -32,6 +32,7 @@ def build(folders: Sequence[str | Path] = ()) -> gr.Blocks:
             with gr.Tab("Tokenizer lab"):
                 lab.tab(studio)
         gr.HTML(about(studio))
+        programs.endpoints(studio)
         # While the prompt is typed, the text encoder comes in.
         demo.load(studio.warm, queue=False, api_visibility="private")
     return demo
