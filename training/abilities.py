@@ -100,7 +100,7 @@ ABILITIES = (
         "a person bows", "the head comes down by 15 cm or more", lambda j: j[0, HEAD, 1] - j[:, HEAD, 1].min() > 0.15
     ),
     Ability(
-        "a woman walks forward, then waves with her left hand",
+        "a person walks forward, then waves with the left hand",
         "goes 1 m or more forward; in the second half the left wrist alone is above the head",
         lambda j: forward_metres(j) > 1 and _left_only(j[len(j) // 2 :]),
         seconds=8.0,

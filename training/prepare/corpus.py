@@ -35,9 +35,9 @@ class Args:
     """A pack made by one of training.prepare's readers, with content and style labels."""
     out: Path
     """The dataset folder to write."""
-    pairs: int = 2200
+    pairs: int = 5000
     """How many joined clips of two actions."""
-    triples: int = 700
+    triples: int = 1200
     """How many joined clips of three actions."""
     repeats: int = 1100
     """How many clips of one action done two or three times in a row."""
