@@ -263,13 +263,40 @@ class Generator:
 
         Every row, begun with the one `start`, is what it would be alone; the time of each is that of the batch.
         """
+        stream = self.stream_batch(
+            prompts,
+            seconds=seconds,
+            seed=seed,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            max_tokens=max_tokens,
+            start=start,
+        )
+        return _run(stream, on_token)
+
+    def stream_batch(
+        self,
+        prompts: Sequence[str | Prompt],
+        *,
+        seconds: float | None = None,
+        seed: int | Sequence[int] | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        max_tokens: int = DEFAULT_MAX_TOKENS,
+        embedding: ArrayLike | Tensor | None = None,
+        start: ArrayLike | Tensor | None = None,
+    ) -> collections.abc.Generator[int, None, list[Generation]]:
+        """`generate_batch` token by token, as `stream` is to `generate`. An embedding [L, D] is read by every row."""
         sampling = self._sampling(None, temperature, top_k, top_p)
         rows = [_as_prompt(prompt, seconds) for prompt in prompts]
         seeds = list(seed) if isinstance(seed, Sequence) else [seed] * len(rows)
         if not rows or len(seeds) != len(rows):
             raise ValueError(f"{len(rows)} prompts and {len(seeds)} seeds; give a prompt or more and one seed each")
         samplings = [replace(sampling, seed=one).resolved() for one in seeds]
-        return _run(self._stream(rows, samplings, max_tokens, None, start), on_token)
+        ready = None if embedding is None else self._checked_embedding(embedding)
+        return self._stream(rows, samplings, max_tokens, ready, start)
 
     def stream(
         self,
@@ -434,7 +461,8 @@ class Generator:
 
     def _prefix(self, prompts: list[Prompt], embedding: Tensor | None) -> tuple[Tensor, Tensor]:
         if embedding is not None:
-            return embedding[None].to(self.device), torch.ones(1, len(embedding), dtype=torch.bool, device=self.device)
+            mask_bl = torch.ones(len(prompts), len(embedding), dtype=torch.bool, device=self.device)
+            return embedding.to(self.device).expand(len(prompts), -1, -1), mask_bl
         encoder = self.text_encoder
         text_bld, mask_bl = encoder.encode([prompt.text or "" for prompt in prompts])
         if self._release:

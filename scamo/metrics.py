@@ -30,6 +30,7 @@ __all__ = [
     "normalised_loss",
     "r_precision",
     "repeated",
+    "unrest",
 ]
 
 Array = NDArray[np.floating]
@@ -164,6 +165,17 @@ def jitter(joints: Array, fps: float = 20.0) -> float:
         raise ValueError(f"Jitter needs at least 4 frames and there are {len(joints)}.")
     jerk = np.diff(np.asarray(joints, dtype=np.float64), n=3, axis=0) * fps**3
     return float(np.linalg.norm(jerk, axis=-1).mean())
+
+
+def unrest(slides: Array | list[float], jitters: Array | list[float]) -> NDArray[np.float64]:
+    """One number for each of n samples to choose by, lower is better: foot slide and jitter, each against its mean.
+
+    slides, jitters: [n], as `foot_slide` and `jitter` give them. The mean sample has 1, whatever the units; half of it
+    comes from either. It knows nothing of the text, and a figure that stands still has 0.
+    """
+    measured = np.array([slides, jitters], dtype=np.float64)
+    mean = measured.mean(axis=1, keepdims=True)
+    return np.divide(measured, mean, out=np.zeros_like(measured), where=mean > 0).mean(axis=0)
 
 
 class Interval(NamedTuple):

@@ -153,6 +153,11 @@ def test_seeds_of_a_batch_make_different_samples(generator: Generator) -> None:
     rows = [one.tokens.tolist() for one in generator.generate_batch([WALK] * 4, seed=seeds, seconds=4)]
     assert rows[0] == rows[3]
     assert rows[0] != rows[1] != rows[2]
+    stream = generator.stream_batch([WALK] * 4, seed=seeds, seconds=4, embedding=Words().encode([WALK])[0][0])
+    assert [next(stream) for _ in range(20)] == list(range(1, 21))
+    with pytest.raises(StopIteration) as end:
+        next(stream)
+    assert [one.tokens.tolist() for one in end.value.value] == rows
     fresh = generator.generate_batch([WALK] * 2, seconds=4)
     assert fresh[0].sampling.seed != fresh[1].sampling.seed
 

@@ -21,6 +21,7 @@ from scamo.metrics import (
     normalised_loss,
     r_precision,
     repeated,
+    unrest,
 )
 
 
@@ -139,6 +140,14 @@ def test_foot_slide_by_hand() -> None:
     assert foot_slide(joints) == pytest.approx(1.0)
     joints[1::2, 10, 1] = 1.0  # in the air at one end of every step
     assert foot_slide(joints) == pytest.approx(0.0)
+
+
+def test_unrest_weighs_slide_and_jitter_alike() -> None:
+    assert unrest([0.1, 0.3], [30.0, 10.0]) == pytest.approx([1.0, 1.0])
+    assert unrest([0.1, 0.3], [10.0, 10.0]) == pytest.approx([0.75, 1.25])
+    assert unrest([100.0, 300.0], [10.0, 10.0]) == pytest.approx([0.75, 1.25])  # units do not count
+    assert unrest([0.0, 0.0], [1.0, 3.0]) == pytest.approx([0.25, 0.75])
+    assert unrest([0.0], [0.0]) == pytest.approx([0.0])  # nobody moves
 
 
 def test_intervals() -> None:
