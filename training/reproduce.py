@@ -40,6 +40,8 @@ class Args:
     codebooks: tuple[int, ...] = (1024,)
     sizes: tuple[str, ...] = ("4M",)
     table: Literal["models", "quantisers"] = "models"
+    seed: int = 0
+    """Of every training; 0 is the bundled models'."""
     repeats: int = 20
     """Repetitions of the generation table."""
     threads: int = 0
@@ -91,7 +93,7 @@ def train_models(codecs: list[tokenizer.Args], models: list[transformer.Args]) -
 def tables(args: Args, places: Places, judge: Path, codecs: list[Path], models: list[Path], limit: int = 0) -> None:
     """Both tables of the models."""
     judged = evaluate.Judge(judge)
-    results = args.out / "results"
+    results = args.out / ("quantisers" if args.table == "quantisers" else "results")
     _drop_unless_of(results / "tokenizers.json", len(codecs))
     _drop_unless_of(results / "generation.json", len(models) + 1)
     once(results / "tokenizers.json", lambda: evaluate.evaluate_tokenizers(
@@ -117,6 +119,8 @@ def reproduce(args: Args) -> None:
               for codebook in args.codebooks for size in args.sizes]  # fmt: skip
     if args.table == "quantisers":
         codecs, models = recipes.quantiser_comparison(places, args.codebooks, threads=args.threads), []
+    codecs = [replace(codec, seed=args.seed) for codec in codecs]
+    models = [replace(model, seed=args.seed) for model in models]
     train_models(codecs, models)
     judge = train_evaluator(recipes.bundled_evaluator(places, args.threads))
     tables(args, places, judge, [codec.out / "model" for codec in codecs], [model.out / "model" for model in models])
