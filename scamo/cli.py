@@ -107,7 +107,8 @@ def _export(args: argparse.Namespace) -> None:
     formats = [name for names in args.to for name in names.split(",") if name]
 
     def convert(source: Path, target: Path) -> None:
-        export.export(export.load_motion(source), formats, target.parent, target.name)
+        motion = export.load_motion(source)
+        export.export(motion, formats, target.parent, target.name, in_place=args.in_place, loop=args.loop)
 
     _each(args.input, args.out, lambda source: source.stem, convert, ())
 
@@ -319,6 +320,8 @@ def _parser() -> argparse.ArgumentParser:
     one = command("export", _export, "Write motions in other formats; a file or a folder of any size.")
     one.add_argument("input", type=Path, help="features or joints (.npy), .npz, .bvh, or a folder")
     one.add_argument("--to", nargs="+", action="extend", required=True, metavar="FORMAT", help="bvh, glb, npz ...")
+    one.add_argument("--in-place", action="store_true", help="the pelvis stays above one spot, for game engines")
+    one.add_argument("--loop", action="store_true", help="cut and blend it, so that it repeats without a seam")
     one.add_argument("--out", type=Path, required=True, help="a folder")
 
     one = command("render", _render, "Draw motions as videos; a file or a folder of any size.")

@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 from scamo import __version__
 from scamo.atomic import replacing
 from scamo.bvh import read_bvh, write_bvh
-from scamo.motion import FPS, Motion, resample_joints
+from scamo.motion import FPS, Motion, first_facing, resample_joints
 from scamo.render import SUFFIXES, render_motion
-from scamo.skeleton import JOINTS, checked_joints, forward_kinematics
+from scamo.skeleton import JOINTS, bone_lengths, checked_joints, forward_kinematics, with_bone_lengths
 
 if TYPE_CHECKING:
     from scamo.body import Body
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 Array = NDArray[np.floating]
 
 READABLE = (".npy", ".npz", ".bvh")
+BLEND = 0.3  # seconds over which the end of a loop becomes its beginning
+MAX_UNPACKED = 256 << 20  # bytes of an .npz: half an hour of AMASS's poses; a small file may claim to hold any amount
+LONGEST_LOOP = 3_000  # frames: every moment is compared with every other
 _BVH_OPTIONS = ("bvh_fps", "bvh_unit", "bvh_rigid")
 
 
@@ -71,6 +74,8 @@ def export(
     recipe: dict[str, Any] | None = None,
     *,
     body: Body | str | None = None,
+    in_place: bool = False,
+    loop: bool = False,
     **options: Any,
 ) -> list[Path]:
     """Write a motion in one or more formats as out_dir/stem.FORMAT and return the paths.
@@ -78,8 +83,9 @@ def export(
     motion: a Motion, or joints [T, 22, 3] in metres at 20 fps. formats: keys of WRITERS, a list or "bvh,glb". recipe:
     anything JSON can hold; it goes into json, glb, npz and pictures. body: "stick", "mannequin" or a Body: what
     pictures show (default stick), what glb holds (default mannequin; a licensed body is never written into a mesh
-    file), whose SMPL parameters npz gives (default mannequin). options: `bvh_fps`, `bvh_unit`, `bvh_rigid` as for
-    `write_bvh`; the others go to pictures. ValueError names what cannot be, before anything is written.
+    file), whose SMPL parameters npz gives (default mannequin). in_place, loop: see `for_engine`. options: `bvh_fps`,
+    `bvh_unit`, `bvh_rigid` as for `write_bvh`; the others go to pictures. ValueError names what cannot be, before
+    anything is written.
     """
     names = [name.strip().lower().lstrip(".") for name in (formats.split(",") if isinstance(formats, str) else formats)]
     unknown = [name for name in names if name not in WRITERS]
@@ -90,7 +96,11 @@ def export(
     features = motion.features if isinstance(motion, Motion) else None
     joints = checked_joints(motion.joints if isinstance(motion, Motion) else motion)
     fps = motion.fps if isinstance(motion, Motion) else FPS
-    clip = Clip(joints, fps, features, dict(recipe or {}), body, options)
+    told = dict(recipe or {})
+    if in_place or loop:
+        joints, features = for_engine(joints, fps, in_place=in_place, loop=loop), None
+        told |= {"in_place": in_place, "loop": loop}
+    clip = Clip(joints, fps, features, told, body, options)
     paths: list[Path] = []
     for name in dict.fromkeys(names):
         paths += WRITERS[name](clip, Path(out_dir), stem)
@@ -208,6 +218,72 @@ WRITERS: dict[str, Callable[[Clip, Path, str], list[Path]]] = {
 }
 
 
+# --- for game engines ----------------------------------------------------------------------------------------------
+
+
+def for_engine(joints: Array, fps: float = FPS, *, in_place: bool = False, loop: bool = False) -> Array:
+    """A motion as game engines want one: in place, or to be repeated without a seam, or both.
+
+    joints [T, 22, 3] in metres, Y up -> float64 [t, 22, 3]; t is T, or for a loop half of T or more.
+
+    loop: the two moments at which pose and movement are most alike over 0.3 s, wherever the figure stands and faces, of
+    all that are half of the motion apart or more. What is between them is kept; its first 0.3 s fade over from what
+    followed the second moment. So the step from the last frame to the first is one that the motion itself takes, the
+    root's too, once the engine has added the place and the heading that a cycle gains.
+    in_place: the pelvis stays above one spot; its height is kept. In a loop the heading that a cycle gains is taken out
+    as well, evenly over the frames, so that the last one faces where the first one goes on.
+
+    ValueError where a loop's motion is shorter than 0.9 s or longer than 3,000 frames.
+    """
+    joints = checked_joints(joints).astype(np.float64)
+    gained = 0.0
+    if loop:
+        joints, gained = _cycle(joints, fps)
+    if in_place:
+        own = joints - joints[:, :1] * _FLOOR
+        joints = _turned(own, -gained * np.arange(len(own))[:, None] / len(own)) + joints[0, 0] * _FLOOR
+    return joints
+
+
+_FLOOR = np.array([1.0, 0.0, 1.0])
+
+
+def _cycle(joints: Array, fps: float) -> tuple[Array, float]:
+    """A loop, and the heading in radians that it gains."""
+    from scipy.spatial.distance import cdist
+
+    blend = max(2, round(BLEND * fps))
+    if not 3 * blend <= len(joints) <= LONGEST_LOOP:
+        raise ValueError(
+            f"A loop is made of {3 * blend / fps:.1f} seconds to {LONGEST_LOOP:,} frames and this motion has "
+            f"{len(joints):,} frames at {fps:g} a second; make a longer one, or cut it."
+        )
+    forward = first_facing(joints)
+    heading, place = np.arctan2(forward[:, 0], forward[:, 2]), joints[:, 0] * _FLOOR
+    moments = np.arange(len(joints) - blend + 1)
+    seen = joints[moments[:, None] + np.arange(blend)] - place[moments, None, None]  # from where it stands and faces
+    seen = _turned(seen, -heading[moments, None, None]).reshape(len(moments), -1)
+    gap = cdist(seen, seen)
+    gap[moments[:, None] + max(blend, len(joints) // 2) > moments] = np.inf
+    first, last = map(int, np.unravel_index(np.argmin(gap), gap.shape))
+
+    gained = float(np.angle(np.exp(1j * (heading[last] - heading[first]))))
+    after = _turned(joints[last : last + blend] - place[last], np.array(-gained)) + place[first]
+    before = joints[first : first + blend]
+    share = 0.5 + 0.5 * np.cos(np.pi * np.arange(blend) / blend)[:, None]
+    lengths = share * bone_lengths(after) + (1 - share) * bone_lengths(before)
+    mixed = share[..., None] * after + (1 - share[..., None]) * before
+    mixed = with_bone_lengths(mixed, lengths.T[..., None])  # a mean of two poses has shorter bones than both
+    return np.concatenate([mixed, joints[first + blend : last]]), gained
+
+
+def _turned(points: Array, angle: Array) -> Array:
+    """Points [..., 3] turned about Y by radians [...]; a positive angle turns +Z towards +X."""
+    sine, cosine = np.sin(angle), np.cos(angle)
+    x, y, z = np.moveaxis(points, -1, 0)
+    return np.stack([x * cosine + z * sine, y, z * cosine - x * sine], axis=-1)
+
+
 # --- reading ------------------------------------------------------------------------------------------------------
 
 _SMPL_NAMES = (
@@ -256,7 +332,7 @@ def _load_npy(path: Path) -> NDArray[Any]:
         raise ValueError(f'There is no file "{path}".')
     try:
         return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:  # a header may claim any size
         raise ValueError(f'"{path}" cannot be read as a numpy file: {error}') from error
 
 
@@ -278,9 +354,11 @@ def _read_npz(path: Path) -> tuple[Array, float]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             wanted = ("poses", "root_orient", "pose_body", "trans", "mocap_framerate", "mocap_frame_rate", "up_axis")
+            if sum(part.file_size for part in archive.zip.infolist()) > MAX_UNPACKED:
+                raise ValueError(f"it unpacks to more than {MAX_UNPACKED >> 20} MiB; cut it first")
             data = {key: archive[key] for key in wanted if key in archive.files}
             files = list(archive.files)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise ValueError(f'"{path}" cannot be read as an .npz file: {error}') from error
     poses = data.get("poses")
     if poses is None and {"root_orient", "pose_body"} <= set(data):
