@@ -65,6 +65,19 @@ def test_mp4_plays_everywhere(tmp_path: Path) -> None:
     assert data.index(b"moov") < data.index(b"mdat")  # faststart: playing begins before the download ends
 
 
+def test_a_fourth_channel_behind_the_frames_changes_nothing(tmp_path: Path) -> None:
+    def of_four(first: int, left_out: int = -1) -> Iterator[np.ndarray]:
+        for index, frame in enumerate(moving()):
+            whole = np.full((48, 64, 4), 77, np.uint8)
+            whole[..., first : first + 3] = frame
+            yield frame if index == left_out else whole[..., first : first + 3]
+
+    expected = decode(write_video(moving(), tmp_path / "a.mp4"))
+    for frames in (of_four(0), of_four(1), of_four(0, left_out=3), of_four(0, left_out=0)):
+        found = decode(write_video(frames, tmp_path / "b.mp4")).astype(int)
+        assert np.abs(found - expected).max() <= 2  # ffmpeg rounds three channels and four differently
+
+
 def test_metadata_is_optional(tmp_path: Path) -> None:
     for name in ("a.mp4", "a.gif", "a.webp"):
         assert read_metadata(write_video(plain(2), tmp_path / name)) == {}

@@ -75,9 +75,13 @@ class Scene:
         """Where the lens is at this frame, [3]."""
         return self.target[frame] + self.distance * self.rotation[2]
 
-    def project(self, points: Array, frame: int) -> tuple[Array, Array]:
-        """World points [..., 3] -> pixels [..., 2] (x right, y down) and depth [...] in metres from the lens."""
-        seen = (points - self.target[frame]) @ self.rotation.T
+    def project(self, points: Array, frame: int | slice) -> tuple[Array, Array]:
+        """World points [..., 3] -> pixels [..., 2] (x right, y down) and depth [...] in metres from the lens.
+
+        Of several frames, a slice, the points have one row each.
+        """
+        target = self.target[frame]
+        seen = (points - target.reshape(*target.shape[:-1], *[1] * (points.ndim - target.ndim), 3)) @ self.rotation.T
         depth = np.maximum(self.distance - seen[..., 2], 0.05)
         scale = self.focal / depth
         x = self.centre[0] + seen[..., 0] * scale

@@ -1,4 +1,4 @@
-"""Stick figures: one numpy projection and some fifty filled outlines a frame, painted from far to near."""
+"""Stick figures: numpy lays out many frames at once; of each, Agg paints some fifty outlines from far to near."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ BONES = (
 _ENDS = np.array([bone[:2] for bone in BONES])
 _RADII = np.array([bone[2:4] for bone in BONES])
 _SIDES = [bone[4] for bone in BONES]
+_SHADOWS = ((0.045, 0.07), (0.012, 0.10))  # grown by so many metres, and how dark: a soft edge and the core
+_ARC = 12  # points of a round end
+_TOGETHER = 32  # frames laid out at once
 
 
 def stick_frames(motions: Any, **options: Unpack[Options]) -> Iterator[Frame]:
@@ -39,55 +42,64 @@ def stick_frames(motions: Any, **options: Unpack[Options]) -> Iterator[Frame]:
     and defaults: see `stage.Options`, `stage.set_stage`. They are checked here, before the first frame is asked for.
     """
     stage = set_stage(motions, **options)
-    painter = _Painter(stage)
-    return (painter.draw(frame) for frame in range(len(stage.scene)))
+    return _Painter(stage).frames()
 
 
 def strip(motion: Any, poses: int = 6, **options: Any) -> Frame:
     """One still picture, uint8 [H, W, 3], of `poses` moments of a motion. Options: see `stage.set_strip`."""
-    return _Painter(set_strip(motion, poses, **options)).draw(0)
+    return next(_Painter(set_strip(motion, poses, **options)).frames())
 
 
 class _Painter:
     def __init__(self, stage: Stage) -> None:
+        from matplotlib.path import Path
+
         self.stage = stage
         # For every bone of every figure the colours of its rim and of itself, [F * bones, 2, 4].
         self.paints = np.array(
             [[(*stage.ground, 1.0), (*palette[side], 1.0)] for palette in stage.colours for side in _SIDES]
         )
+        # Their outlines, in the order they are painted in: paths made once, that look at memory written every frame.
+        self.rims, self.bones = np.empty((len(self.paints), 4, 2)), np.empty((len(self.paints), 2 * _ARC, 2))
+        pairs = zip(self.rims, self.bones, strict=True)
+        self.outlines = [Path(outline) for pair in pairs for outline in pair]
 
-    def draw(self, frame: int) -> Frame:
-        """The whole picture of one frame."""
+    def frames(self) -> Iterator[Frame]:
+        """The pictures, one after the other."""
+        for first in range(0, len(self.stage.scene), _TOGETHER):
+            yield from self._some(slice(first, min(first + _TOGETHER, len(self.stage.scene))))
+
+    def _some(self, frames: slice) -> Iterator[Frame]:
         stage, scene = self.stage, self.stage.scene
-        stage.floor(frame)
-        stage.ways(frame)
-        ends = extend(scene.figures[:, frame])[:, _ENDS]
-        self._shadow(ends, frame)
-        pixels, depth = scene.project(ends, frame)
-        radii = _RADII * scene.focal / depth
+        ends = extend(scene.figures[:, frames].swapaxes(0, 1))[:, :, _ENDS].reshape(-1, len(self.paints), 2, 3)
+        shadows = self._shadows(ends, frames)
+        pixels, depth = scene.project(ends, frames)
+        radii = np.tile(_RADII, (len(scene.figures), 1)) * scene.focal / depth
         rim = max(1.0, scene.height / 400)
         # The rim in the ground's colour parts crossing limbs; it stops short of the joints, not to cut the neighbours.
         inner = pixels + np.array([[0.22], [-0.22]]) * (pixels[..., 1:, :] - pixels[..., :1, :])
-        rims, outlines = _bands(inner, radii + rim), capsules(pixels, radii)
-        rims, outlines = rims.reshape(-1, *rims.shape[2:]), outlines.reshape(-1, *outlines.shape[2:])
-        order = np.argsort(-depth.mean(axis=-1), axis=None)
-        painted = [shape for index in order for shape in (rims[index], outlines[index])]
-        stage.canvas.paint(painted, self.paints[order].reshape(-1, 4))
-        stage.labels(frame)
-        return stage.picture()
+        rims, bones = _bands(inner, radii + rim), capsules(pixels, radii, _ARC)
+        orders = np.argsort(-depth.mean(axis=-1), axis=-1)
+        for i, order in enumerate(orders):
+            stage.floor(frames.start + i)
+            stage.ways(frames.start + i)
+            for shadow, (_, alpha) in zip(shadows, _SHADOWS, strict=True):
+                stage.canvas.fill(shadow[i], stage.shade, alpha)
+            self.rims[:], self.bones[:] = rims[i, order], bones[i, order]
+            stage.canvas.paint(self.outlines, self.paints[order].reshape(-1, 4))
+            stage.labels(frames.start + i)
+            yield stage.picture()
 
-    def _shadow(self, ends: Array, frame: int) -> None:
-        scene = self.stage.scene
+    def _shadows(self, ends: Array, frames: slice) -> list[Array]:
+        scene, radii = self.stage.scene, np.tile(_RADII, (len(self.stage.scene.figures), 1))
         light = scene.light
         fallen = ends - light * (np.maximum(ends[..., 1:2] - scene.floor, 0.0) / light[1])
-        fallen[..., 1] = scene.floor
-        for grown, alpha in ((0.045, 0.07), (0.012, 0.10)):
-            flat = capsules(fallen[..., [0, 2]], _RADII + grown, arc=5).reshape(-1, 10, 2)
-            outline = np.stack([flat[..., 0], np.full(flat.shape[:2], scene.floor), flat[..., 1]], axis=-1)
-            self.stage.canvas.fill(scene.project(outline, frame)[0], self.stage.shade, alpha)
+        flat = [capsules(fallen[..., [0, 2]], radii + grown, arc=5) for grown, _ in _SHADOWS]
+        outlines = [np.stack([x[..., 0], np.full(x.shape[:-1], scene.floor), x[..., 1]], axis=-1) for x in flat]
+        return [scene.project(outline, frames)[0] for outline in outlines]
 
 
-def capsules(ends: Array, radii: Array, arc: int = 12) -> Array:
+def capsules(ends: Array, radii: Array, arc: int) -> Array:
     """Outlines of lines with round, tapering ends. ends [..., 2, 2], radii [..., 2] -> [..., 2 arc, 2], one winding."""
     along = ends[..., 1, :] - ends[..., 0, :]
     heading = np.arctan2(along[..., 1], along[..., 0])[..., None]
