@@ -11,9 +11,12 @@ from torch import nn
 
 pytest.importorskip("accelerate")
 
+from scamo.motion import canonical_joints, features_from_joints, joints_from_features
+from scamo.skeleton import quat_rotate
 from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
 from scamo.transformer import PrefixTransformer, TransformerConfig
 from tests.corpus import WIDTH, write_corpus, write_texts
+from tests.motions import walk
 from training import tokenizer as tokenizer_step
 from training import tokens as tokens_step
 from training import transformer as transformer_step
@@ -48,6 +51,43 @@ def test_reconstruction_parts_make_the_whole_batch(corpus: Path) -> None:
     assert [part["share"] for part in parts] == pytest.approx([0.6, 0.4])
     idle = task.batch(7, 6, 7)
     assert idle["share"] == 0 and idle["units"] == 0 and len(idle["x_btd"]) == 1
+
+
+def test_the_path_is_that_of_the_joints() -> None:
+    frames = walk(61).astype(np.float64)
+    heading = np.linspace(0, 2.0, 61) / 2
+    turn = np.stack([np.cos(heading), 0 * heading, np.sin(heading), 0 * heading], -1)[:, None]
+    features = features_from_joints(canonical_joints(quat_rotate(turn, frames), lengths=None)).astype(np.float32)
+    joints = joints_from_features(features)
+    turned_bt, path_btx = tokenizer_step.root_path(torch.from_numpy(features)[None])
+    np.testing.assert_allclose(path_btx[0].numpy(), joints[:, 0][:, [0, 2]], atol=1e-5)
+    assert turned_bt[0, -1].item() == pytest.approx(1.97, abs=0.05)
+
+
+def test_restraint_and_path_add_what_they_say(corpus: Path) -> None:
+    data = Dataset(corpus)
+    model = MotionTokenizer(TokenizerConfig(LEVELS[16], width=8, code_width=8, depth=1))
+    options = {"restraint": 0.5, "path": 2.0}
+    plain = tokenizer_step.Reconstruction(model, data, 16, 5, 0, data.statistics)
+    task = tokenizer_step.Reconstruction(model, data, 16, 5, 0, data.statistics, **options)
+    batch = task.batch(0, 0, 1)
+    near, told = task.loss(model, batch)
+    assert near.item() == pytest.approx(plain.loss(model, batch)[0].item() + 2 * told["drift"], rel=1e-5)
+    model.vqvae.quantizer.project_in.bias.data += 2.5  # every latent about one beyond its room
+    far, told = task.loss(model, batch)
+    beyond = far.item() - plain.loss(model, batch)[0].item() - 2 * told["drift"]
+    assert beyond == pytest.approx(0.5, rel=0.5)
+
+
+def test_another_codebook_goes_on_from_a_trained_network(codec: Path) -> None:
+    old = MotionTokenizer.from_pretrained(codec)
+    model = MotionTokenizer(TokenizerConfig(LEVELS[64], width=8, code_width=8, depth=1))
+    tokenizer_step.begin_with(model, old)
+    features = np.random.default_rng(0).normal(size=(1, 16, 263)).astype(np.float32)
+    encoded = [m.vqvae.encoder(torch.from_numpy(features).transpose(1, 2)) for m in (model, old)]
+    assert torch.equal(*encoded)
+    with pytest.raises(ValueError, match="--width 8"):
+        tokenizer_step.begin_with(MotionTokenizer(TokenizerConfig(LEVELS[64], width=16, code_width=16, depth=1)), old)
 
 
 def test_next_token_parts_make_the_whole_batch(corpus: Path, codec: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ A recipe is the arguments of a training step, so it can be read, changed with ``
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scamo.transformer import SIZES
@@ -38,15 +38,24 @@ class Places:
         return self.runs / f"tokens-{codebook}.npz"
 
 
-def bundled_tokenizer(codebook: int, places: Places, threads: int = 0) -> tokenizer.Args:
-    """A bundled tokenizer: a quarter of the paper's width, about 30 minutes on one CPU core.
+def bundled_base(places: Places, threads: int = 0) -> tokenizer.Args:
+    """What every bundled tokenizer begins with: a quarter of the paper's width, half an hour of one CPU core.
 
     The paper has the time of GPUs; this takes a faster road: many small steps at a high rate that falls by a cosine.
     """
     return tokenizer.Args(
-        data=places.data, out=places.tokenizer(codebook), codebook=codebook, width=128, steps=18_000, batch=16,
-        window=64, lengths=(32, 48, 64, 96, 128, 192), emphasis=True, restraint=0.1, lr=1.2e-3, schedule="cosine",
-        warmup=0.05, threads=threads, save_every=500, validate_every=3000,
+        data=places.data, out=places.runs / "tokenizer-base", codebook=max(BUNDLED_CODEBOOKS), width=128, steps=18_000,
+        batch=16, window=64, lengths=(32, 48, 64, 96, 128, 192), emphasis=True, restraint=0.1, lr=1.2e-3,
+        schedule="cosine", warmup=0.05, threads=threads, save_every=500, validate_every=3000,
+    )  # fmt: skip
+
+
+def bundled_tokenizer(codebook: int, places: Places, threads: int = 0) -> tokenizer.Args:
+    """A bundled tokenizer: the base goes on with a codebook of its own, and learns not to drift from its path."""
+    base = bundled_base(places, threads)
+    return replace(
+        base, out=places.tokenizer(codebook), codebook=codebook, start=base.out / "model", path=0.5,
+        steps=5000, lr=4e-4,
     )  # fmt: skip
 
 

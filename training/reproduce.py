@@ -121,6 +121,9 @@ def reproduce(args: Args) -> None:
         codecs, models = recipes.quantiser_comparison(places, args.codebooks, threads=args.threads), []
     codecs = [replace(codec, seed=args.seed) for codec in codecs]
     models = [replace(model, seed=args.seed) for model in models]
+    if args.table == "models":
+        base = replace(recipes.bundled_base(places, args.threads), seed=args.seed)
+        once(base.out / "model", partial(tokenizer.main, base))
     train_models(codecs, models)
     judge = train_evaluator(recipes.bundled_evaluator(places, args.threads))
     tables(args, places, judge, [codec.out / "model" for codec in codecs], [model.out / "model" for model in models])

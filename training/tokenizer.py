@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from scamo import checkpoint
 from scamo.metrics import codebook_use, mpjpe
 from scamo.motion import Statistics, joint_count, joints_from_features, mirror_features
 from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
@@ -46,6 +47,18 @@ def channel_emphasis(features: int) -> Tensor:
     return weights / weights.mean()
 
 
+def root_path(features_btd: Tensor) -> tuple[Tensor, Tensor]:
+    """Heading [B, T] in radians and place on the floor [B, T, 2] in metres (x, z), as ``joints_from_features`` adds up.
+
+    features: unnormalised [B, T, 3 or more]; differentiable.
+    """
+    turned_bt = nn.functional.pad(2 * features_btd[:, :-1, 0].cumsum(1), (1, 0))
+    x_bt, z_bt = (nn.functional.pad(features_btd[:, :-1, i], (1, 0)) for i in (1, 2))
+    cos_bt, sin_bt = turned_bt.cos(), turned_bt.sin()
+    steps = torch.stack([x_bt * cos_bt - z_bt * sin_bt, x_bt * sin_bt + z_bt * cos_bt], dim=-1)
+    return turned_bt, steps.cumsum(1)
+
+
 class Reconstruction:
     """The tokenizer's objective: windows in, the same windows out."""
 
@@ -62,12 +75,14 @@ class Reconstruction:
         emphasis: bool = False,
         lengths: tuple[int, ...] = (),
         restraint: float = 0.0,
+        path: float = 0.0,
     ) -> None:
         self.model, self.data, self.window, self.size, self.seed = model, data, window, batch_size, seed
         self.statistics = statistics
+        self._moments = statistics.mean.astype(np.float32), statistics.std.astype(np.float32)
         self.emphasis_d = channel_emphasis(data.features.shape[1]) if emphasis else None
         self.lengths = lengths or (window,)
-        self.restraint = restraint
+        self.restraint, self.path = restraint, path
         self._latents: list[Tensor] = []
         if restraint:
             model.vqvae.quantizer.project_in.register_forward_hook(lambda _, __, z_bnc: self._latents.append(z_bnc))
@@ -105,7 +120,18 @@ class Reconstruction:
             beyond_bnc = torch.relu(self._latents.pop().abs() - ROOM)
             self._latents.clear()
             loss = loss + self.restraint * beyond_bnc.square().mean()
+        if self.path:
+            drift = self._drift(recon_btd.float(), batch["x_btd"])
+            loss, extra = loss + self.path * drift, extra | {"drift": float(drift.detach())}
         return loss, extra | {"codes_in_batch": len(indices_bn.unique())}  # a collapse shows here first
+
+    def _drift(self, recon_btd: Tensor, x_btd: Tensor) -> Tensor:
+        """How far the root's way and heading run apart over a window: mean metres and radians."""
+        mean_d, std_d = (torch.as_tensor(part[:3], device=x_btd.device) for part in self._moments)
+        (turned, path), (wanted_turned, wanted_path) = (
+            root_path(normalised_btd[..., :3] * std_d + mean_d) for normalised_btd in (recon_btd, x_btd)
+        )
+        return (turned - wanted_turned).abs().mean() + (path - wanted_path).abs().mean()
 
     def reconstruction_loss(self, recon_btd: Tensor, x_btd: Tensor) -> tuple[Tensor, dict[str, float]]:
         """The loss and, to log, the plain L1."""
@@ -194,6 +220,11 @@ class Args:
     restraint: float = 0.0
     """Weight of a penalty on latents beyond the last level, which keeps codes from collapsing at high rates; the paper
     has none."""
+    path: float = 0.0
+    """Weight of the drift of the root over a window, in metres and radians: small errors of one sign add up in clips.
+    The paper has none."""
+    start: Path | None = None
+    """A tokenizer's folder whose encoder and decoder to begin with, of whichever codebook; None begins with chance."""
     lr: float = 8e-4
     schedule: Literal["multistep", "cosine"] = "multistep"
     """multistep: appendix Tab. 2's; cosine falls to a hundredth and gets further in few steps."""
@@ -227,6 +258,16 @@ def config_of(args: Args, features: int) -> TokenizerConfig:
     return TokenizerConfig(levels, width=args.width, code_width=args.width, features=features)
 
 
+def begin_with(model: MotionTokenizer, other: MotionTokenizer) -> None:
+    """Copy the encoder and decoder of another tokenizer, and its quantiser where the levels are the same."""
+    taken = {name: value for name, value in other.state_dict().items() if name.startswith("vqvae.")}
+    if model.levels != other.levels:
+        taken = {name: value for name, value in taken.items() if ".quantizer." not in name}
+    if any(model.state_dict()[name].shape != value.shape for name, value in taken.items()):
+        raise ValueError(f"The tokenizer to start with has another width; choose --width {other.config.width}.")
+    model.load_state_dict(taken, strict=False)
+
+
 def dry_run(args: Args, features: int) -> None:
     """Print what the training would cost. The baseline costs what its FSQ counterpart does, but for the look-up."""
     config = config_of(args, features)
@@ -255,11 +296,17 @@ def main(args: Args) -> None:
         else MotionTokenizer(config, statistics.mean, statistics.std)
     )
     task = VQReconstruction if vq else Reconstruction
-    if vq and args.restraint:
-        raise ValueError("Only FSQ has latents to restrain; leave --restraint out with --quantiser vq.")
+    if vq and (args.restraint or args.path):
+        raise ValueError("The baseline knows no --restraint and no --path; leave them out with --quantiser vq.")
+    before = {}
+    if args.start:
+        begin_with(model, MotionTokenizer.from_pretrained(args.start))
+        cost = checkpoint.read_card(args.start).get("training", {})
+        before = {"start": {name: cost[name] for name in ("codebook", "steps", "frames", "seconds") if name in cost}}
     objective = task(
-        model, data, args.window, args.batch, args.seed, statistics, args.emphasis, args.lengths, args.restraint
-    )
+        model, data, args.window, args.batch, args.seed, statistics, args.emphasis, args.lengths, args.restraint,
+        args.path,
+    )  # fmt: skip
     saving = Saving(20, args.save_every, args.validate_every, args.tensorboard)
     result = train(objective, optimisation(args), args.out, args.seed, saving)
     if not is_main_process():
@@ -271,7 +318,7 @@ def main(args: Args) -> None:
         "data": data.about.get("source"),
         "licence": data.about.get("licence"),
         "attribution": data.about.get("attribution"),
-        "training": training_facts(args, result["seconds"], frames=args.steps * args.batch * args.window),
+        "training": training_facts(args, result["seconds"], frames=args.steps * args.batch * args.window) | before,
     }
     model.save_pretrained(args.out / "model", card=card)
     print({"model": str(args.out / "model"), **metrics})
