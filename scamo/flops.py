@@ -49,6 +49,31 @@ def training_flops(non_vocabulary: float, vocabulary: float, tokens: float) -> f
     return 6 * (non_vocabulary + vocabulary) * tokens
 
 
+BF16_TFLOPS: dict[str, float] = {
+    # Peak of dense (not sparse) bf16 matrix products with float32 sums, by the makers' data sheets; the RTX cards by
+    # NVIDIA's white papers of GA102 and AD102. Older cards (V100, T4) have no bf16.
+    "RTX 3090": 71,
+    "RTX 4090": 165,
+    "L4": 121,
+    "A10": 125,
+    "L40S": 362,
+    "A100": 312,
+    "H100 PCIe": 756,
+    "H100 SXM": 989,
+    "H200": 989,
+    "B200": 2250,
+    "MI300X": 1307,
+}
+"""GPUs and what each can do at most, in 10**12 operations per second."""
+
+
+def gpu_flops(gpu: str, hours: float, utilisation: float) -> float:
+    """Operations of so many GPU-hours at a share of the peak (0 to 1). ValueError names the GPUs there are."""
+    if gpu not in BF16_TFLOPS:
+        raise ValueError(f'there is no figure for the GPU "{gpu}"; choose {", ".join(BF16_TFLOPS)}')
+    return BF16_TFLOPS[gpu] * 1e12 * 3600 * hours * utilisation
+
+
 class PowerLaw(NamedTuple):
     """y = 10**intercept * x**exponent; fitted as a line in log10 of both."""
 

@@ -60,3 +60,9 @@ def test_the_papers_check_at_1e18() -> None:
 def test_the_vocabulary_that_suits_the_largest_model() -> None:
     suits = flops.VOCABULARY_OF_NON_VOCABULARY(NON_VOCABULARY["3B"])
     assert suits / SIZES["3B"].width == pytest.approx(62_052, rel=1e-3)  # 2**16 is the nearest codebook
+
+
+def test_gpu_hours_are_operations() -> None:
+    assert flops.gpu_flops("A100", 1000, 0.5) == pytest.approx(5.616e20)
+    with pytest.raises(ValueError, match="A100, H100"):
+        flops.gpu_flops("Voodoo 2", 1, 0.4)
