@@ -1,11 +1,92 @@
-"""What programs get over real HTTP."""
+"""What programs get: the queue by itself, and the endpoints over real HTTP."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("gradio")
+
+from scamo import zoo
+from scamo.export import export
+from scamo.generate import Prompt
+from scamo.motion import Motion
+from scamo.ui import page, programs
+from scamo.ui.studio import Studio
+from tests.motions import walk
+
+
+class Slow:
+    """Answers with what it was asked, in the company it came in, once it is let go."""
+
+    def __init__(self) -> None:
+        self.go, self.begun = threading.Event(), threading.Event()
+        self.batches: list[tuple[str, list[int]]] = []
+
+    def __call__(self, kind: str, asked: list[int]) -> list[int]:
+        self.batches.append((kind, list(asked)))
+        self.begun.set()
+        assert self.go.wait(60)
+        if kind == "wrong":
+            raise ValueError("no such model")
+        return [-one for one in asked]
+
+
+@pytest.fixture
+def slow() -> Iterator[Slow]:
+    one = Slow()
+    yield one
+    one.go.set()
+
+
+def test_what_waits_for_one_kind_is_answered_together(slow):
+    queue = programs.Batches(slow, most=3)
+    first = queue.ask("a", 0)
+    assert slow.begun.wait(60)  # from now on the others wait
+    others = [queue.ask(kind, number) for number, kind in enumerate("abaaab", 1)]
+    assert others[3].cancel()  # left before its turn
+    slow.go.set()
+    assert first.result(60) == 0
+    assert [one.result(60) for one in others if not one.cancelled()] == [-1, -2, -3, -5, -6]
+    assert slow.batches == [("a", [0]), ("a", [1, 3]), ("b", [2, 6]), ("a", [5])]
+
+
+def test_a_fault_reaches_those_it_concerns(slow):
+    queue = programs.Batches(slow)
+    slow.go.set()
+    with pytest.raises(ValueError, match="no such model"):
+        queue.ask("wrong", 1).result(60)
+    assert queue.ask("right", 1).result(60) == -1
+
+
+def test_who_comes_too_late_is_told_so(slow, monkeypatch):
+    monkeypatch.setattr(programs, "WAITING", 2)
+    queue = programs.Batches(slow)
+    queue.ask("a", 0)
+    assert slow.begun.wait(60)
+    assert [queue.ask("a", 1), queue.ask("b", 1)]
+    with pytest.raises(ValueError, match="busy"):
+        queue.ask("a", 2)
+
+
+def test_a_batch_gives_each_what_it_gets_alone():
+    studio = Studio()
+    kind = (studio.card(1024, "1M"), 0.7)
+    asked = [
+        (Prompt("a person walks forward", 2.0), 3), (Prompt("an old man bows, then waves", 1.0), 3),
+        (Prompt("a person runs", None), 5), (Prompt("a person walks forward", 2.0), 4),
+    ]  # fmt: skip
+    together = programs.generations(studio, kind, asked)
+    alone = [programs.generations(studio, kind, [one])[0] for one in asked]
+    assert [one.tokens.tolist() for one in together] == [one.tokens.tolist() for one in alone]
+    assert together[0].tokens.tolist() != together[3].tokens.tolist()
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(one.motion.features, other.motion.features)
 
 
 @pytest.fixture
@@ -15,15 +96,111 @@ def client(served, tmp_path):
     return Client(served, download_files=str(tmp_path), verbose=False)
 
 
+def test_three_endpoints_and_no_more_are_there(client):
+    told = client.view_api(return_format="dict")
+    assert sorted(told["named_endpoints"]) == ["/generate", "/models", "/reconstruct"]
+    assert told["unnamed_endpoints"] == {}
+    parameters = {one["parameter_name"]: one for one in told["named_endpoints"]["/generate"]["parameters"]}
+    assert list(parameters) == ["prompt", "codebook", "size", "seconds", "seed", "temperature", "video"]
+    assert "256" in parameters["codebook"]["python_type"]["type"]
+    assert parameters["video"]["python_type"]["type"] == "bool"
+
+
 def test_programs_generate(client):
     cells = client.predict(api_name="/models")
     assert {"codebook": 256, "size": "0.3M"}.items() <= cells[0].items()
-    video, features, joints, recipe = client.predict(
-        "a person walks forward", 256, "0.3M", 1.0, 3, 1.0, api_name="/generate"
-    )
+    video, features, joints, recipe = client.predict("a person walks", 256, "0.3M", 1.0, 3, 1.0, api_name="/generate")
     assert np.load(features).shape == (20, 263)
     assert np.load(joints).shape == (20, 22, 3)
     assert Path(video["video"] if isinstance(video, dict) else video).stat().st_size > 1000
     assert recipe["seed"] == 3
-    with pytest.raises(Exception, match="10,000"):
-        client.predict("x" * 10_000, 256, "0.3M", 1.0, 3, 1.0, api_name="/generate")
+    for wrong, words in (({"prompt": "x" * 10_000}, "10,000"), ({"seconds": 99}, "1 to 10"), ({"size": "9T"}, "9T")):
+        with pytest.raises(Exception, match=words):
+            client.predict(**{"prompt": "a person walks", "codebook": 256, **wrong}, api_name="/generate")
+
+
+def test_programs_reconstruct(client, tmp_path):
+    from gradio_client import handle_file
+
+    truth = Motion.from_joints(walk(61))
+    export(truth, "npy,bvh", tmp_path, "walk")
+    tokenizer = zoo.load_tokenizer(zoo.BUNDLED / "tokenizer-1024")
+    for name in ("walk_features.npy", "walk_joints.npy", "walk.bvh"):
+        report, features, joints = client.predict(handle_file(tmp_path / name), 1024, api_name="/reconstruct")
+        frames = report["frames"]
+        assert frames in (56, 60)  # joints give one frame less: the velocities take it
+        assert len(report["tokens"]) == frames // 4
+        back = np.load(joints)
+        assert back.shape == (frames, 22, 3)
+        gap = (back - back[:, :1]) - (truth.joints - truth.joints[:, :1])[:frames]
+        if name == "walk_features.npy":
+            assert report["tokens"] == tokenizer.encode(truth.features).tolist()
+            assert report["mpjpe_mm"] == pytest.approx(1000 * np.linalg.norm(gap, axis=-1).mean(), rel=0.01)
+        np.testing.assert_allclose(np.load(features), tokenizer.decode(np.array(report["tokens"])), atol=1e-4)
+    (tmp_path / "words.npy").write_bytes(b"no motion")
+    with pytest.raises(Exception, match="numpy file"):
+        client.predict(handle_file(tmp_path / "words.npy"), 1024, api_name="/reconstruct")
+
+
+def test_the_documents_client_runs_as_it_stands(served, monkeypatch, capsys):
+    document = (Path(__file__).parents[1] / "docs" / "programs.md").read_text()
+    code = document.split("<!-- client -->\n```python\n")[1].split("```")[0]
+    exec(code.replace("http://127.0.0.1:7860", served), {})
+    told = capsys.readouterr().out
+    assert "1024 4M CC-BY-NC-4.0" in told.replace("CC BY-NC 4.0", "CC-BY-NC-4.0")
+    assert "(80, 22, 3)" in told
+
+
+def test_a_minute_can_be_uploaded_and_no_flood(client, served, tmp_path):
+    import urllib.error
+    import urllib.request
+
+    from gradio_client import handle_file
+
+    np.save(tmp_path / "minute.npy", walk(1_201))  # float64, 0.6 MB
+    assert client.predict(handle_file(tmp_path / "minute.npy"), 256, api_name="/reconstruct")[0]["frames"] == 1_200
+    np.save(tmp_path / "longer.npy", np.repeat(walk(1_000), 4, axis=0))
+    with pytest.raises(Exception, match="minute at most"):
+        client.predict(handle_file(tmp_path / "longer.npy"), 256, api_name="/reconstruct")
+    for path, size in (("/gradio_api/queue/join", 2_100_000), ("/gradio_api/upload", 16_100_000)):
+        request = urllib.request.Request(served + path, b"x" * size, {"content-type": "application/json"})
+        with pytest.raises((urllib.error.HTTPError, OSError)) as refused:  # it may hang up before all is sent
+            urllib.request.urlopen(request, timeout=300)
+        assert getattr(refused.value, "code", 413) == 413
+
+
+def test_language_models_get_three_tools():
+    pytest.importorskip("mcp", reason="the extra mcp is not installed")
+    from gradio.mcp import GradioMCPServer
+
+    server = GradioMCPServer(page.build())
+    assert sorted(name.rsplit("_", 1)[-1] for name in server.tool_to_endpoint) == ["generate", "models", "reconstruct"]
+    for tool, endpoint in server.tool_to_endpoint.items():
+        function = server.get_block_fn_from_endpoint_name(endpoint)
+        description, parameters = server.get_fn_description(function, tool)
+        schema, _ = server.get_input_schema(tool, parameters)
+        assert "Returns" in description
+        assert all(part.get("description") for part in schema["properties"].values()), schema
+        assert (endpoint != "generate") or schema["properties"]["codebook"]["enum"] == [256, 1024, 4096]
+
+
+def test_many_at_once_get_their_own_motion_or_are_told_to_come_again(client, served):
+    import urllib.request
+
+    def one(seed: int) -> list[int] | str:
+        try:
+            made = client.predict("a person walks", 256, "0.3M", 1.0, seed, 1.0, False, api_name="/generate")
+        except Exception as error:
+            return str(error)
+        return made[-1]["tokens"] if made[-1]["seed"] == seed and made[0] is None else "somebody else's"
+
+    alone = {seed: one(seed) for seed in (0, 1, 2)}
+    with ThreadPoolExecutor(40) as pool:
+        asked = [pool.submit(one, seed % 3) for seed in range(40)]
+        pages = [urllib.request.urlopen(served, timeout=120).status for _ in range(3)]
+        answers = [future.result() for future in asked]
+    assert pages == [200] * 3
+    right = [answer == alone[seed % 3] for seed, answer in enumerate(answers)]
+    assert all(isinstance(tokens, list) for tokens in alone.values())
+    assert all(ok or "busy" in str(answer) for ok, answer in zip(right, answers, strict=True)), answers
+    assert sum(right) >= programs.WAITING

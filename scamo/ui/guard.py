@@ -11,14 +11,19 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
-MAX_BODY = 2_000_000  # bytes; the page itself sends a few hundred, the largest upload is 1 MB
+MAX_BODY = 2_000_000  # bytes; the page itself sends a few hundred
+MAX_UPLOAD = 16_000_000  # a minute of AMASS's poses at 120 frames a second takes 9 MB, as BVH 14 MB
+_AROUND = 10_000  # what a form puts around its file
 
 # Gradio's /file= fetches any public URL it is given and hands it on: a relay nobody here needs.
 _RELAY = re.compile(r"/file[=/]\s*[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
 
 
 class Guard:
-    """ASGI middleware: 413 for a body above `max_body` bytes, declared or streamed; 403 for a file that is a URL."""
+    """ASGI middleware: 413 for a body above its bytes, declared or streamed; 403 for a file that is a URL.
+
+    Uploaded files may have MAX_UPLOAD bytes, everything else `max_body`.
+    """
 
     def __init__(self, app: App, max_body: int = MAX_BODY) -> None:
         self.app = app
@@ -31,8 +36,9 @@ class Guard:
         if _RELAY.search(scope["path"]):
             await _refuse(send, 403, b"This page serves its own files only.")
             return
+        most = MAX_UPLOAD + _AROUND if scope["path"].endswith("/upload") else self.max_body
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if not declared.isdigit() or int(declared) > self.max_body:
+        if not declared.isdigit() or int(declared) > most:
             await _refuse(send, 413, b"The request is too large.")
             return
 
@@ -44,7 +50,7 @@ class Guard:
             nonlocal received, too_large
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self.max_body:
+            if received > most:
                 too_large = True
                 return {"type": "http.disconnect"}  # the app stops reading and gives up on this request
             return message

@@ -60,6 +60,14 @@ def echo(card: ModelCard, tokenizer: MotionTokenizer, motion: Motion) -> Echo:
     return Echo(card, tokens, back, mpjpe(back.joints, truth, reduce=False), joints)
 
 
+def reconstructed(studio: Studio, motion: Motion, codebook: int) -> Echo:
+    """The echo of a codebook's tokenizer. ValueError names what there is instead."""
+    cards = codecs(studio)
+    if codebook not in cards:
+        raise ValueError(f"There is no codebook of {codebook} here; choose {', '.join(map(str, cards)) or 'none'}.")
+    return echo(cards[codebook], zoo.load_tokenizer(cards[codebook].location), motion)
+
+
 def example(studio: Studio) -> Motion:
     """A motion to begin with, made by the largest model of the largest codebook."""
     if not studio.cards:

@@ -21,12 +21,17 @@ Stream = collections.abc.Generator[int, None, _T]
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
+def first(studio: Studio) -> tuple[int | None, str | None]:
+    """The codebook and the size to begin with: the largest model of 1024 codes, or of the largest codebook."""
+    codebook = 1024 if 1024 in studio.cells else max(studio.cells, default=None)
+    return codebook, next(reversed(studio.cells.get(codebook or 0, {})), None)
+
+
 def model(studio: Studio) -> tuple[gr.Radio, gr.Radio]:
     """Lay out the choice of one model: its codebook and its size."""
-    codebooks = list(studio.cells)
-    first = 1024 if 1024 in studio.cells else max(codebooks, default=None)
-    codebook = gr.Radio(codebooks, value=first, label="Codebook")
-    size = _sizes(studio, first, None)
+    begin = first(studio)
+    codebook = gr.Radio(list(studio.cells), value=begin[0], label="Codebook")
+    size = _sizes(studio, *begin)
     codebook.change(lambda book, now: _sizes(studio, book, now), [codebook, size], size, queue=False, **QUIET)
     return codebook, size
 

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import html
+import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import gradio as gr
 from starlette.middleware import Middleware
 
 from scamo.ui import compare, edit, lab, programs, tokens
-from scamo.ui.guard import Guard
+from scamo.ui.guard import MAX_UPLOAD, Guard
 from scamo.ui.studio import Studio
 
 STATIC = Path(__file__).parent / "static"
 HEADER = "<header><h1>ScaMo</h1><p>Words become human motion: see what codebook and model size change.</p></header>"
 
 
-def build(folders: Sequence[str | Path] = ()) -> gr.Blocks:
-    """The whole page. `folders` hold models offered beside the bundled ones (and those SCAMO_MODELS names)."""
+def build(folders: Sequence[str | Path] = (), batch: int = programs.BATCH) -> gr.Blocks:
+    """The whole page. `folders` hold models offered beside the bundled ones (and those SCAMO_MODELS names).
+
+    batch: how many requests of programs for one model are made in one pass; 1 makes them one after the other.
+    """
     studio = Studio(folders)
     with gr.Blocks(title="ScaMo", analytics_enabled=False, delete_cache=(3600, 21600)) as demo:
         gr.HTML(HEADER)
@@ -32,26 +37,28 @@ def build(folders: Sequence[str | Path] = ()) -> gr.Blocks:
             with gr.Tab("Tokenizer lab"):
                 lab.tab(studio)
         gr.HTML(about(studio))
-        programs.endpoints(studio)
+        programs.endpoints(studio, batch)
         # While the prompt is typed, the text encoder comes in.
         demo.load(studio.warm, queue=False, api_visibility="private")
     return demo
 
 
 def launch(demo: gr.Blocks) -> None:
-    """Serve the page until Ctrl-C, on this machine only unless GRADIO_SERVER_NAME says otherwise."""
+    """Serve the page until Ctrl-C, on this machine only unless GRADIO_SERVER_NAME says otherwise.
+
+    Gradio's own variables hold. Where its extra "mcp" is installed, programs' endpoints are MCP tools too.
+    """
     demo.queue(max_size=20, default_concurrency_limit=1)
     demo.launch(
         theme=theme(),
         css_paths=sorted(STATIC.glob("*.css")),
-        max_file_size="1mb",
-        max_threads=16,
+        max_file_size=MAX_UPLOAD,
+        max_threads=64,  # programs' requests wait in them too
         show_error=False,
-        ssr_mode=False,
-        share=False,
         run_history=False,
         footer_links=["api"],
         state_session_capacity=500,
+        mcp_server=find_spec("mcp") is not None and os.environ.get("GRADIO_MCP_SERVER", "true").lower() == "true",
         app_kwargs={"middleware": [Middleware(Guard)]},
     )
 

@@ -1,72 +1,187 @@
-"""What programs call: /generate makes a motion, /models lists what can make one."""
+"""What programs call: /generate makes a motion, /reconstruct passes one through a tokenizer, /models lists all models.
+
+The same three are the tools of the MCP server, where Gradio's extra for it is installed.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import gradio as gr
 
-from scamo.export import export
-from scamo.generate import Prompt, Sampling
+from scamo.export import export, load_motion
+from scamo.generate import Generation, ModelCard, Prompt, Sampling
 from scamo.recipe import recipe
-from scamo.ui.files import stem_of, workspace
+from scamo.ui import lab, making
+from scamo.ui.files import MAX_TOKENS, stem_of, workspace
 from scamo.ui.say import refusal
 from scamo.ui.studio import Studio
 
 SECONDS = (1.0, 10.0)
 EXAMPLE = "a person walks forward"
+BATCH = 16
+WAITING = 32  # requests; who comes then is told to come again
+
+_Ask = TypeVar("_Ask")
+_Answer = TypeVar("_Answer")
 
 
-def endpoints(studio: Studio) -> None:
-    """Register the endpoints in the Blocks being built. Their inputs are never shown."""
+class Batches(Generic[_Ask, _Answer]):
+    """A queue in front of something that answers many of a kind in nearly the time of one.
+
+    While one batch is made, requests gather; the next batch takes all those of the first one's kind, `most` at most.
+    Nobody waits for a batch to fill: a request that comes alone is made alone, at once.
+    """
+
+    def __init__(self, answer: Callable[[Any, Sequence[_Ask]], Sequence[_Answer]], most: int = BATCH) -> None:
+        self._answer, self._most = answer, most
+        self._waiting: list[tuple[Hashable, _Ask, Future[_Answer]]] = []
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
+
+    def ask(self, kind: Hashable, request: _Ask) -> Future[_Answer]:
+        """The answer to be. ValueError where too many wait already."""
+        future: Future[_Answer] = Future()
+        with self._lock:
+            if len(self._waiting) >= WAITING:
+                raise ValueError("This page is busy: too many requests wait already. Try again in a few seconds.")
+            self._waiting.append((kind, request, future))
+        self._pool.submit(self._next)
+        return future
+
+    def _next(self) -> None:
+        with self._lock:
+            kind = self._waiting[0][0] if self._waiting else None
+            taken = [one for one in self._waiting if one[0] == kind][: self._most]
+            self._waiting = [one for one in self._waiting if one[2] not in {future for _, _, future in taken}]
+        asked = [(request, future) for _, request, future in taken if future.set_running_or_notify_cancel()]
+        if not asked:  # a batch before took this one along, or whoever asked has left
+            return
+        try:
+            answers = self._answer(kind, [request for request, _ in asked])
+        except Exception as error:
+            for _, future in asked:
+                future.set_exception(error)
+        else:
+            for (_, future), answer in zip(asked, answers, strict=True):
+                future.set_result(answer)
+
+
+def generations(studio: Studio, kind: tuple[ModelCard, float], asked: Sequence[tuple[Prompt, int]]) -> list[Generation]:
+    """Motions of one model at one temperature, for prompts with their seeds: each what it would be alone."""
+    card, temperature = kind
+    prompts, seeds = zip(*asked, strict=True)
+    return studio.generator(card).generate_batch(prompts, seed=seeds, temperature=temperature)
+
+
+def endpoints(studio: Studio, batch: int = BATCH) -> None:
+    """Register the endpoints in the Blocks being built. Their inputs are never shown.
+
+    batch: how many requests for the same model are made in one pass at most; 1 makes them one after the other.
+    """
+    batches = Batches[tuple[Prompt, int], Generation](lambda kind, asked: generations(studio, kind, asked), batch)
+    drawing = ThreadPoolExecutor(max_workers=2, thread_name_prefix="drawing")
     with gr.Row(visible=False):
-        prompt = gr.Textbox(label="prompt", value=EXAMPLE)
-        codebook = gr.Number(label="codebook", value=max(studio.cells, default=0), precision=0)
-        size = gr.Textbox(label="size", value="4M")
-        seconds = gr.Number(label="seconds", value=4)
-        seed = gr.Number(label="seed", value=0, precision=0)
-        temperature = gr.Number(label="temperature", value=studio.temperature)
-        picture, features, joints = gr.Video(), gr.File(label="features"), gr.File(label="joints")
-        made, cards = gr.JSON(label="recipe"), gr.JSON(label="models")
+        prompt = gr.Textbox(EXAMPLE, label="prompt")
+        first = making.first(studio)
+        labels = list(dict.fromkeys(label for row in studio.cells.values() for label in row))
+        codebook, size = (
+            gr.Radio(list(studio.cells), value=first[0], label="codebook"),
+            gr.Radio(labels, value=first[1]),
+        )
+        seconds = gr.Number(4, label="seconds")
+        seed = gr.Number(0, label="seed", precision=0)
+        temperature = gr.Number(studio.temperature, label="temperature")
+        video = gr.Checkbox(True, label="video")
+        picture, features, joints = gr.Video(label="video"), gr.File(label="features"), gr.File(label="joints")
+        made, cards, report = gr.JSON(label="recipe"), gr.JSON(label="models"), gr.JSON(label="report")
+        motion = gr.File(label="motion", file_types=[".npy", ".npz", ".bvh"])
         button = gr.Button()
 
-    def generate(
-        prompt: str, codebook: int, size: str, seconds: float | None, seed: int | None, temperature: float
-    ) -> tuple[str, str, str, dict[str, Any]]:
-        """Make one motion of an English prompt.
+    async def generate(
+        prompt: str, codebook: int, size: str, seconds: float | None, seed: int | None, temperature: float, video: bool
+    ) -> tuple[str | None, str, str, dict[str, Any]]:
+        """Make a human motion from an English sentence that says what a person does.
 
         Args:
-            prompt: What the person does.
-            codebook: The codebook's nominal size; see /models.
-            size: The transformer's size; see /models.
-            seconds: Length, 1 to 10; null lets the model decide.
-            seed: The same seed gives the same motion; null draws one.
-            temperature: 0 takes the likeliest token, 1 what the model says.
+            prompt: What the person does, for example "an old man walks forward, then bows".
+            codebook: Size of the codebook, as /models lists it: how many kinds of token a motion is made of.
+            size: Size of the transformer, as /models lists it for this codebook.
+            seconds: Length of the motion, 1 to 10 seconds; null lets the model decide.
+            seed: The same seed gives the same motion again; null draws one.
+            temperature: 0 always takes the likeliest token, 1 draws as the model says.
+            video: Whether to draw it; false is faster and gives null in the video's place.
 
         Returns:
-            The video, features.npy [T, 263], joints.npy [T, 22, 3] in metres, and the recipe with tokens and seed.
+            the video (mp4)
+            HumanML3D features (npy, float32 [frames, 263], 20 frames a second)
+            joints (npy, float32 [frames, 22, 3], metres, Y up)
+            the recipe, with model, seed and tokens
         """
         try:
             card, asked = studio.card(int(codebook), size), Prompt(prompt, _length(seconds))
-            options = Sampling(None if seed is None else int(seed), temperature)
-            one = studio.generator(card).generate(asked, seed=options.seed, temperature=options.temperature)
+            options = Sampling(None if seed is None else int(seed), temperature).resolved()
+            waiting = batches.ask((card, options.temperature), (asked, options.seed or 0))
+            one = await asyncio.wrap_future(waiting)
             told = recipe(card, [one.prompt], one.sampling, one.tokens)
-            paths = export(one.motion, "mp4,npy", workspace(), stem_of(told), told)
+            files = drawing.submit(export, one.motion, "npy,mp4" if video else "npy", workspace(), stem_of(told), told)
+            paths = [str(path) for path in await asyncio.wrap_future(files)]
         except (ValueError, OverflowError, OSError) as error:
             raise refusal(error) from error
-        video, features, joints = map(str, paths)
-        return video, features, joints, told
+        return paths[2] if video else None, paths[0], paths[1], told
+
+    def reconstruct(motion: str, codebook: int) -> tuple[dict[str, Any], str, str]:
+        """Turn a motion into the tokens of a codebook and back, and tell how far it comes back from where it was.
+
+        Args:
+            motion: A minute at most of features or joints (npy, 20 frames a second), SMPL parameters (npz) or BVH.
+            codebook: Size of the codebook, as /models lists it.
+
+        Returns:
+            a report: codebook, tokens, frames, fps, seconds, and mpjpe_mm, the joints' mean distance, pelvis on pelvis
+            HumanML3D features as they came back (npy, float32 [frames, 263])
+            joints as they came back (npy, float32 [frames, 22, 3], metres, Y up)
+        """
+        try:
+            if motion is None:
+                raise ValueError("There is no motion; give a file.")
+            there = load_motion(motion)
+            if len(there) > 4 * MAX_TOKENS:
+                raise ValueError(f"This motion lasts {there.seconds:.0f} seconds; give a minute at most.")
+            one = lab.reconstructed(studio, there, int(codebook))
+            features, joints = export(one.motion, "npy", workspace(), f"{Path(motion).stem}-{codebook}")
+        except (ValueError, OSError) as error:
+            raise refusal(error) from error
+        told = {
+            "codebook": int(codebook), "tokens": one.tokens.tolist(), "frames": len(one.motion), "fps": one.motion.fps,
+            "seconds": one.motion.seconds, "mpjpe_mm": 1000 * float(one.over_time.mean()),
+        }  # fmt: skip
+        return told, str(features), str(joints)
 
     def models() -> list[dict[str, Any]]:
-        """List the models /generate can use."""
+        """List the models that /generate can use and the codebooks that /reconstruct can use.
+
+        Returns:
+            for each model: codebook, size, name, licence, what it knows, bytes on disk and memory_bytes
+        """
         return [
-            {"codebook": codebook, "size": size, "name": card.name, "licence": card.licence, "bytes": card.disk_bytes}
+            {"codebook": codebook, "size": size, "name": card.name, "licence": card.licence, "knows": card.knows}
+            | {"bytes": card.disk_bytes, "memory_bytes": card.memory_bytes}
             for codebook, row in studio.cells.items()
             for size, card in row.items()
         ]
 
-    inputs = [prompt, codebook, size, seconds, seed, temperature]
-    button.click(generate, inputs, [picture, features, joints, made], api_name="generate", concurrency_id="motion")
+    # Batches bounds what waits and what runs, so that programs take no place in the queue from people on the page.
+    button.click(
+        generate, [prompt, codebook, size, seconds, seed, temperature, video], [picture, features, joints, made],
+        api_name="generate", concurrency_limit=None,
+    )  # fmt: skip
+    button.click(reconstruct, [motion, codebook], [report, features, joints], api_name="reconstruct")
     button.click(models, None, cards, api_name="models", queue=False)
 
 
