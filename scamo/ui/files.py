@@ -105,8 +105,8 @@ def settings(studio: Studio, path: str) -> dict[str, Any]:
 
 
 def restorer(
-    studio: Studio, prompt: gr.Textbox, codebook: gr.Radio, sizes: gr.CheckboxGroup, seconds: gr.Slider,
-    free: gr.Checkbox, temperature: gr.Slider, seed: gr.Number, fresh: gr.Checkbox,
+    studio: Studio, prompt: gr.Textbox, cells: gr.HTML, seconds: gr.Slider, free: gr.Checkbox, temperature: gr.Slider,
+    seed: gr.Number, fresh: gr.Checkbox,
 ) -> gr.File:  # fmt: skip
     """A place to drop a file that was made here: the given fields become as they were for it."""
     file = gr.File(label="Drop a file made here to get its settings back", height=160)
@@ -118,11 +118,11 @@ def restorer(
             raise refusal(error) from error
         length = gr.skip() if was["seconds"] is None else was["seconds"]
         return (
-            was["prompt"], was["codebook"], gr.CheckboxGroup(list(studio.cells[was["codebook"]]), value=[was["size"]]),
-            length, was["seconds"] is None, was["temperature"], was["seed"], False,
+            was["prompt"], [[was["codebook"], was["size"]]], length, was["seconds"] is None, was["temperature"],
+            was["seed"], False,
         )  # fmt: skip
 
-    fields = [prompt, codebook, sizes, seconds, free, temperature, seed, fresh]
+    fields = [prompt, cells, seconds, free, temperature, seed, fresh]
     file.upload(restore, file, fields, show_progress="hidden", api_visibility="private")
     return file
 

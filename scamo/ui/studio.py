@@ -61,6 +61,10 @@ class Studio:
             self._generators.move_to_end(card)
             return self._generators[card]
 
+    def holds(self, card: ModelCard) -> bool:
+        """Whether the model is in memory already."""
+        return card in self._generators
+
     def embed(self, card: ModelCard, text: str) -> Tensor:
         """What the model reads of a text, float32 [L, D], by an encoder that all models share."""
         name = card.text_encoder

@@ -150,6 +150,7 @@
 
     const VIEW = { lens: 30, azimuth: -25, elevation: 14 }; // degrees
     const LIGHT = [0.45, 1, 0.35]; // where it comes from
+    const SLOW = 50; // milliseconds between two pictures where no graphics card draws them
     const FLAT = 0.004; // metres above the floor, where shadows and paths lie
 
     /** One surface of limbs, posed at will. */
@@ -263,6 +264,7 @@
             this.root = root;
             this.find = (name) => root.querySelector(name);
             Object.assign(this, { figures: [], fps: 20, time: 0, end: 0, playing: false, run: null, free: false });
+            this.pace = 0;
             this.option = { loop: true, follow: true, trail: false, overlaid: false };
             this.reduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
             this._buildScene();
@@ -437,12 +439,15 @@
         _frame(now) {
             this.asked = null;
             if (!this.root.isConnected) return this.dispose();
-            const step = Math.min((now - (this.before ?? now)) / 1000, 0.25) * this.find(".speed").value;
+            const gap = Math.min(now - (this.before ?? now), 250);
+            this.pace += (gap - this.pace) / 8;
+            const step = (gap / 1000) * this.find(".speed").value;
             this.before = this.playing ? now : null;
             if (this.playing) Object.assign(this, advance(this.time, step, this.end, this.option.loop));
             this._draw();
-            if (this.playing && this.seen !== false) this.wake();
-            else this.before = null;
+            if (!this.playing || this.seen === false) this.before = null;
+            else if (this.pace < SLOW) this.wake();
+            else setTimeout(() => this.wake(), this.pace / 2); // half of the processor is for making motions
         }
 
         _draw() {
