@@ -89,6 +89,19 @@ def test_every_offer_is_written_under_a_plain_name(studio, made, offer, tmp_path
     assert path.name.startswith("a-person-walks-then-a-person-bows")
 
 
+def test_files_for_engines_are_in_place_and_go_round(studio, made, tmp_path):
+    path = files.written(studio, made, "Joints", tmp_path, ["loop", "in_place"])
+    assert path.name.endswith("-in-place-loop_joints.npy")
+    joints = np.load(path)
+    assert 30 <= len(joints) < 60
+    assert np.ptp(joints[:, 0, [0, 2]], axis=0).max() < 1e-5
+    whole = files.written(studio, made, "Recipe", tmp_path, ["loop"])
+    assert read_recipe(whole)["tokens"] == made["tokens"]
+    for offer, variants in (("EXE", []), ("BVH", ["upside_down"])):
+        with pytest.raises(ValueError, match="not offered"):
+            files.written(studio, made, offer, tmp_path, variants)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

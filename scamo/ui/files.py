@@ -11,6 +11,7 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,21 @@ OFFERS = {
 }
 MAX_TOKENS = 300  # a minute
 
+# What a tick changes in every file but the recipe, as `scamo.export.for_engine` does it -> its label, what it is for.
+VARIANTS = {
+    "in_place": ("In place", "the figure stays on its spot; a game engine moves it"),
+    "loop": ("Loop", "cut and blended so that it repeats without a seam"),
+}
+
 # A click on a button with data-option becomes the component's click, with that option.
 CLICKED = """element.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-option]");
     if (button) trigger("click", {option: button.dataset.option});
+});"""
+_TAKEN = """element.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-option]");
+    const ticked = [...element.querySelectorAll("input:checked")].map((box) => box.name);
+    if (button) trigger("click", {option: button.dataset.option, variants: ticked});
 });"""
 _SAVE = """(file) => {
     const link = document.createElement("a");
@@ -134,12 +146,14 @@ def stem_of(recipe: dict[str, Any]) -> str:
     return re.sub(r"[^a-zA-Z0-9.-]+", "-", "-".join(str(part) for part in parts if part))
 
 
-def written(studio: Studio, recipe: dict[str, Any], offer: str, folder: Path) -> Path:
-    """Write one of the OFFERS into `folder` and return its path."""
-    if offer not in OFFERS:
-        raise ValueError(f"{offer} is not offered; choose {', '.join(OFFERS)}.")
+def written(studio: Studio, recipe: dict[str, Any], offer: str, folder: Path, variants: Sequence[str] = ()) -> Path:
+    """Write one of the OFFERS into `folder`, changed by some of the VARIANTS, and return its path."""
+    if offer not in OFFERS or not VARIANTS.keys() >= set(variants):
+        raise ValueError(f"This file is not offered; choose {', '.join(OFFERS)}.")
     kind, ending, _ = OFFERS[offer]
-    paths = export(motion_of(studio, recipe), [kind], folder, stem_of(recipe), recipe)
+    stem = "-".join([stem_of(recipe), *(name.replace("_", "-") for name in VARIANTS if name in variants)])
+    changes: dict[str, Any] = dict.fromkeys(variants, True) if kind != "json" else {}
+    paths = export(motion_of(studio, recipe), [kind], folder, stem, recipe, **changes)
     return next(path for path in paths if path.name.endswith(ending))
 
 
@@ -152,14 +166,21 @@ def downloads(studio: Studio, recipe: gr.State | dict[str, Any]) -> gr.HTML:
         f'<button type="button" data-option="{name}" title="{html.escape(about)}">{name}</button>'
         for name, (_, _, about) in OFFERS.items()
     )
-    row = gr.HTML(f'<div class="take" role="group" aria-label="Take it with you">{buttons}</div>', js_on_load=CLICKED)
+    ticks = "".join(
+        f'<label title="{html.escape(about)}"><input type="checkbox" name="{name}">{label}</label>'
+        for name, (label, about) in VARIANTS.items()
+    )
+    inside = f'<div class="take" role="group" aria-label="Take it with you">{buttons}<span>{ticks}</span></div>'
+    row = gr.HTML(inside, js_on_load=_TAKEN)
     file = gr.DownloadButton(visible="hidden")
 
     def save(recipe: dict[str, Any] | None, event: gr.EventData) -> str:
         try:
             if recipe is None:
                 raise ValueError("There is no motion yet; make one first.")
-            return str(written(studio, recipe, event._data["option"], workspace()))
+            clicked = event._data  # from a browser, so it may be anything
+            variants = [str(name) for name in clicked.get("variants", [])]
+            return str(written(studio, recipe, str(clicked.get("option")), workspace(), variants))
         except (ValueError, OSError) as error:
             raise refusal(error) from error
 
