@@ -48,7 +48,7 @@ def channel_emphasis(features: int) -> Tensor:
 
 
 def root_path(features_btd: Tensor) -> tuple[Tensor, Tensor]:
-    """Heading [B, T] in radians and place on the floor [B, T, 2] in metres (x, z), as ``joints_from_features`` adds up.
+    """Turn back to the first heading [B, T] in radians, and place on the floor [B, T, 2] in metres (x, z), as ``joints_from_features`` adds up.
 
     features: unnormalised [B, T, 3 or more]; differentiable.
     """
