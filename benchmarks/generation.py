@@ -1,82 +1,96 @@
-"""How long a motion's tokens take on a CPU, beside the way the reference makes them. The variants run in turn.
+"""How long a motion's tokens take, beside the way the reference makes them; and what lower precision changes.
 
     python -m benchmarks.generation --size 44M --threads 1 --out generation.json
+    python -m benchmarks.generation --size 3B --device cuda --out generation-3B.json
+    python -m benchmarks.generation --agreement --out agreement.json
 
 Seeded random weights, codebook 65536, 12 text vectors, greedy, 50 passes: 49 tokens and the one that would end them.
 "reference" is its way over our model: no cache, at every pass all positions through all layers and the whole head.
-The floor is the time to read the weights of blocks and head once per pass in float32, at the bandwidth of the same
-repetition. "generate" is all of Generator.generate: tokens, trace, decoder, motion. --model measures a trained model
-instead, with its own prompts' embedding. Writes JSON to --out and a Markdown table beside it.
+"plain cache" is a loop in torch with a cache. The floor is the time to read the weights of blocks and head once a pass
+at the bandwidth of the same repetition, in float32 on a CPU, in bfloat16 on a GPU. "generate" is all of
+Generator.generate: tokens, trace, decoder, motion. The variants take turns. --model measures a trained model instead.
+
+--agreement takes the bundled models along their own float32 motions, likeliest and sampled, and says how often a lower
+precision finds the same token likeliest, and what it does to the cross-entropy. Nothing held out comes with the
+package, so these are the models' own words.
 """
 
 from __future__ import annotations
 
 import copy
-import json
-import multiprocessing
-import os
-import platform
 import statistics
-import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.machine import bandwidth, load, set_threads, synchroniser, table, turns, write
+
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from scamo.generate import Generator
     from scamo.transformer import PrefixTransformer
 
 TEXT, TEXT_WIDTH, LABEL = 12, 2048, 65536
-PROMPT = "a person walks forward, then turns around and waves with the left hand"
+PROMPTS = (
+    "a person walks forward, then turns around and waves with the left hand",
+    "an old man walks forward",
+    "a person runs forward",
+    "someone walks backwards",
+    "a person turns left",
+    "a person turns right",
+    "a person raises the left hand",
+    "a person raises both hands",
+    "a man waves with his left hand",
+    "a person bows",
+    "a happy child dances",
+    "a man kicks with his right leg",
+)
 
 
 @dataclass(frozen=True)
 class Args:
-    """Measure the token loop on this machine's CPU."""
+    """Measure the token loop on this machine."""
 
     size: str = "44M"
     out: Path = Path("generation.json")
     threads: int = 0
     """0: as many as there are cores."""
+    device: str = "cpu"
+    """"cpu" or "cuda"."""
+    types: tuple[str, ...] = ("float16", "bfloat16", "int8")
+    """Lower precisions to measure on a CPU."""
     passes: int = 50
     repetitions: int = 5
     quick: bool = False
-    """2 repetitions of 10 passes."""
+    """2 repetitions of 10 passes; one model and two sentences for --agreement."""
     model: str | None = None
     """A trained model's folder, in place of random weights."""
+    agreement: bool = False
+    """Compare precisions on the bundled models instead."""
 
 
 def main(args: Args) -> None:
     """Measure, print and write."""
-    threads = args.threads or os.cpu_count() or 1
-    for library in ("OMP", "OPENBLAS", "MKL"):  # each reads its own when it is first imported
-        os.environ[f"{library}_NUM_THREADS"] = str(threads)
-    import numpy
+    threads = set_threads(args.threads)
+    arguments = {**asdict(args), "out": args.out.name, "threads": threads}
+    if args.agreement:
+        report: dict[str, Any] = {"arguments": arguments, "models": _agreements(args)}
+        write(args.out, report)
+        print(agreement_table(report))
+        return
+    passes, repetitions = (10, 2) if args.quick else (args.passes, args.repetitions)
+    before = load()
     import torch
 
-    torch.set_num_threads(threads)
-    passes, repetitions = (10, 2) if args.quick else (args.passes, args.repetitions)
-    load = os.getloadavg()[0]
     with torch.inference_mode():
         model, text_bld = subject(args)
-        rows = measured(model, text_bld, passes, repetitions)
-    report = {
-        "arguments": {**asdict(args), "out": args.out.name, "threads": threads},
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__},
-        "load": [load, os.getloadavg()[0]],
-        "variants": rows,
-        "memory": memory(model),
-    }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(report, indent=2) + "\n")
-    table = markdown(report)
-    args.out.with_suffix(".md").write_text(table)
-    print(table)
+        rows = measured(model, text_bld, passes, repetitions, args.types)
+    report = {"arguments": arguments, "load": [before, load()], "passes": passes, "variants": rows}
+    write(args.out, report)
+    print(generation_table([report]))
 
 
 def subject(args: Args) -> tuple[PrefixTransformer, Tensor]:
@@ -87,36 +101,43 @@ def subject(args: Args) -> tuple[PrefixTransformer, Tensor]:
     from scamo.tokenizer import LEVELS
     from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig
 
+    dtype = torch.bfloat16 if args.device == "cuda" else torch.float32
     if args.model is not None:
-        generator = zoo.load(args.model)
+        generator = zoo.load(args.model, device=args.device, dtype=dtype)
         for parameter in generator.transformer.parameters():
             parameter.data = parameter.data.contiguous()
-        return generator.transformer, generator.text_encoder.encode([PROMPT])[0]
+        return generator.transformer, generator.text_encoder.encode([PROMPTS[0]])[0].to(args.device)
     torch.manual_seed(0)
     codes = torch.tensor(LEVELS[LABEL]).prod().item()
-    model = PrefixTransformer(TransformerConfig(int(codes), *SIZES[args.size], TEXT_WIDTH))
-    return model.eval().requires_grad_(False), torch.randn(1, TEXT, TEXT_WIDTH)
+    with torch.device(args.device):
+        model = PrefixTransformer(TransformerConfig(int(codes), *SIZES[args.size], TEXT_WIDTH)).to(dtype)
+        text_bld = torch.randn(1, TEXT, TEXT_WIDTH)
+    return model.eval().requires_grad_(False), text_bld
 
 
-def measured(model: PrefixTransformer, text_bld: Tensor, passes: int, repetitions: int) -> list[dict[str, Any]]:
-    """One row per variant: seconds, ratios to the reference, tokens equal to its, and closeness of the logits."""
+def measured(
+    model: PrefixTransformer, text_bld: Tensor, passes: int, repetitions: int, types: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """One row per variant: seconds, ratios to the reference, tokens equal to its, and closeness of the logits.
+
+    "ours" is in the model's own type; `types` are tried on a CPU only.
+    """
     import torch
 
     from scamo.decode import compact
     from scamo.generate import Generator
     from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
 
-    ours = copy.deepcopy(model)
-    kept = {
-        str(dtype).removeprefix("torch."): compact(copy.deepcopy(model), dtype)
-        for dtype in (torch.float16, torch.bfloat16, torch.int8)
-    }
+    device = text_bld.device.type
+    on_cpu = device == "cpu"
+    ours = copy.deepcopy(model) if on_cpu else model  # the quick step lays matrices out anew
+    kept = {name: compact(copy.deepcopy(model), getattr(torch, name)) for name in (types if on_cpu else ())}
     levels = next(levels for levels in LEVELS.values() if torch.tensor(levels).prod() == model.config.codebook_size)
-    generator = Generator(MotionTokenizer(TokenizerConfig(levels)), ours)
+    generator = Generator(MotionTokenizer(TokenizerConfig(levels)).to(device), ours)
     loops: dict[str, Callable[[Tensor | None], Tensor]] = {
         "reference": lambda given: uncached(model, text_bld, passes),
         "plain cache": lambda given: cached(model, text_bld, passes, given, quick=False),
-        "float32": lambda given: cached(ours, text_bld, passes, given),
+        "ours": lambda given: cached(ours, text_bld, passes, given),
         **{name: partial(cached, small, text_bld, passes) for name, small in kept.items()},
         "generate": lambda given: torch.as_tensor(
             generator.generate(embedding=text_bld[0], seconds=passes / 5, temperature=0).tokens
@@ -124,24 +145,22 @@ def measured(model: PrefixTransformer, text_bld: Tensor, passes: int, repetition
     }
     expected = loops["reference"](None)
     tokens = expected.argmax(-1)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, loop in loops.items():
         free = expected if name == "reference" else loop(None)
-        chosen = free if name == "generate" else free.argmax(-1)
-        row: dict[str, Any] = {"name": name, "equal": int((chosen == tokens).sum()), "of": passes}
+        chosen = free.cpu() if name == "generate" else free.argmax(-1).cpu()
+        equal = int((chosen == tokens.cpu()).sum())
+        row: dict[str, Any] = {"name": name, "equal": equal, "of": passes}
         if name not in ("reference", "generate"):
-            row |= closeness(loop(tokens), expected)
-        rows.append({**row, "seconds": [], "cpu": []})
+            row |= closeness(free if equal == passes else loop(tokens), expected)
+        rows.append(row)
     floor: list[float] = []
-    for _ in range(repetitions):
-        floor.append(passes * weight_bytes(model) / bandwidth())
-        for row in rows:
-            wall, cpu = time.perf_counter(), time.process_time()
-            loops[row["name"]](None)
-            row["seconds"].append(time.perf_counter() - wall)
-            row["cpu"].append(time.process_time() - cpu)
+    tasks = {"floor": lambda: floor.append(passes * weight_bytes(model) / bandwidth(device))}
+    tasks |= {name: partial(loop, None) for name, loop in loops.items()}
+    found = turns(tasks, repetitions, synchroniser(device))
     for row in rows:
-        row["ratios"] = [a / b for a, b in zip(rows[0]["seconds"], row["seconds"], strict=True)]
+        row |= found[row["name"]]
+        row["ratios"] = [a / b for a, b in zip(found["reference"]["seconds"], row["seconds"], strict=True)]
         row["floors"] = [a / b for a, b in zip(row["seconds"], floor, strict=True)]
     return [*rows, {"name": "floor", "seconds": floor}]
 
@@ -150,12 +169,12 @@ def uncached(model: PrefixTransformer, text_bld: Tensor, passes: int) -> Tensor:
     """Logits [passes, codes] of a greedy motion, everything computed anew at every pass."""
     import torch
 
-    mask_bl = torch.ones(text_bld.shape[:2], dtype=torch.bool)
-    tokens_bn = torch.zeros(1, 0, dtype=torch.long)
+    mask_bl = torch.ones(text_bld.shape[:2], dtype=torch.bool, device=text_bld.device)
+    tokens_bn = torch.zeros(1, 0, dtype=torch.long, device=text_bld.device)
     rows = []
     for _ in range(passes):
         logits = model.lm_head(model.transformer.ln_f(model.hidden_states(tokens_bn, text_bld, mask_bl)))
-        rows.append(logits[0, -1, : model.config.codebook_size].clone())
+        rows.append(logits[0, -1, : model.config.codebook_size].float())
         tokens_bn = torch.cat([tokens_bn, rows[-1].argmax()[None, None]], dim=1)
     return torch.stack(rows)
 
@@ -168,13 +187,13 @@ def cached(
 
     from scamo.decode import stepper
 
-    mask_bl = torch.ones(text_bld.shape[:2], dtype=torch.bool)
+    mask_bl = torch.ones(text_bld.shape[:2], dtype=torch.bool, device=text_bld.device)
     logits_bnv, cache = model.prefill(text_bld, mask_bl, passes - 1)
     step = stepper(model, cache) if quick else lambda tokens_b: model.step(tokens_b, cache)
     rows = [logits_bnv[0, -1, : model.config.codebook_size]]
     for i in range(passes - 1):
         token = rows[-1].argmax() if given is None else given[i]
-        rows.append(step(token[None])[0, : model.config.codebook_size])
+        rows.append(step(token[None])[0, : model.config.codebook_size].clone())
     return torch.stack(rows)
 
 
@@ -189,94 +208,134 @@ def closeness(logits: Tensor, expected: Tensor) -> dict[str, float]:
 
 
 def weight_bytes(model: PrefixTransformer) -> int:
-    """Bytes of what a pass must read."""
-    return 4 * (sum(p.numel() for p in model.transformer.h.parameters()) + model.lm_head.weight.numel())
+    """Bytes of what a pass must read, in the model's own type."""
+    parameters = [*model.transformer.h.parameters(), model.lm_head.weight]
+    return sum(p.numel() * p.element_size() for p in parameters)
 
 
-def bandwidth() -> float:
-    """Bytes per second of reading memory, the best of three."""
+def _agreements(args: Args) -> list[dict[str, Any]]:
     import torch
 
-    block = torch.ones(1 << 26)
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        block.sum()
-        seconds.append(time.perf_counter() - start)
-    return block.numel() * 4 / min(seconds)
+    from scamo import zoo
 
-
-def memory(model: PrefixTransformer) -> list[dict[str, Any]]:
-    """Peak resident bytes that loading adds to a fresh process, beside those of the weights in their type."""
-    import torch
-
-    from scamo.transformer import PrefixTransformer, TransformerConfig
-
-    context = multiprocessing.get_context("spawn")
+    cards = zoo.models([args.model]) if args.model else [card for card in zoo.models([]) if card.source == "bundled"]
+    cards, prompts = (cards[:1], PROMPTS[:2]) if args.quick else (cards, PROMPTS)
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        PrefixTransformer(TransformerConfig(1, 1, 1, 2, 1)).save_pretrained(Path(folder) / "tiny")
-        for stored in ("float32", "float16"):
-            model.save_pretrained(Path(folder) / stored, {}, getattr(torch, stored))
-            for computed in ("float32", "float16"):
-                answers = context.Queue()
-                process = context.Process(target=loading, args=(f"{folder}/{stored}", computed, answers))
-                process.start()
-                rows.append({"stored": stored, "computed": computed, **answers.get()})
-                process.join()
+    for card in cards:
+        generator = zoo.load(card)
+        with torch.inference_mode():
+            texts = [generator.text_encoder.encode([prompt])[0] for prompt in prompts]
+            found = agreement(generator, texts, 4.0, args.types)
+        rows += [{"codebook": card.codebook, "size": card.size, **row} for row in found]
+        print(f"{card.name}: {found}", flush=True)
     return rows
 
 
-def loading(folder: str, dtype: str, answers: multiprocessing.Queue) -> None:
-    """Load in this process; send what it took at its peak, and what the weights have."""
+def agreement(
+    generator: Generator, texts: Sequence[Tensor], seconds: float, types: Sequence[str]
+) -> list[dict[str, Any]]:
+    """How close each type stays to float32 along float32's own motions for text embeddings [1, l, d].
+
+    One row per type: share of equal argmax and cross-entropies in nats a token, of likeliest motions ("greedy") and of
+    sampled ones; and the share of motions that come out the same to the last token when each type goes its own way.
+    """
     import torch
 
-    from scamo.transformer import PrefixTransformer
+    from scamo.decode import compact
 
-    PrefixTransformer.from_pretrained(Path(folder).with_name("tiny"))  # so that what else a load needs is there
-    before = resident("VmRSS")
-    model = PrefixTransformer.from_pretrained(folder, dtype=getattr(torch, dtype))
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    answers.put({"peak": resident("VmHWM") - before, "weights": weights})
-
-
-def resident(field: str) -> int:
-    """A figure of this process's memory in bytes; 0 where the system does not tell."""
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:")), 0)
-
-
-def markdown(report: dict[str, Any]) -> str:
-    """The report as tables."""
-    arguments, versions = report["arguments"], report["versions"]
-    what = arguments["model"] or f"{arguments['size']} of random weights"
-    lines = [
-        f"## Tokens of {what}, {arguments['threads']} thread(s)",
-        "",
-        f"{report['machine']}; torch {versions['torch']}, numpy {versions['numpy']}; "
-        f"load {report['load'][0]:.1f} to {report['load'][1]:.1f}. Medians.",
-        "",
-        "| | seconds | CPU seconds | reference / this | this / floor | tokens equal | argmax | error | divergence |",
-        "|---|---|---|---|---|---|---|---|---|",
+    model = copy.deepcopy(generator.transformer)
+    kept = {name: compact(copy.deepcopy(model), getattr(torch, name)) for name in types}
+    sums: dict[str, dict[str, list[float]]] = {name: {} for name in types}
+    for seed, text_bld in enumerate(texts):
+        for kind, temperature in (("greedy", 0.0), ("sampled", 1.0)):
+            made = generator.generate(embedding=text_bld[0], seconds=seconds, seed=seed, temperature=temperature)
+            tokens = torch.from_numpy(made.tokens)
+            exact = cached(model, text_bld, len(tokens), tokens)
+            for name, small in kept.items():
+                logits = cached(small, text_bld, len(tokens), tokens)
+                measures = {
+                    f"{kind}_argmax": (logits.argmax(-1) == exact.argmax(-1)).float().mean().item(),
+                    f"{kind}_nll": _nll(logits, tokens),
+                    f"{kind}_nll_float32": _nll(exact, tokens),
+                }
+                if kind == "greedy":
+                    free = cached(small, text_bld, len(tokens)).argmax(-1)
+                    measures["same_motion"] = float(torch.equal(free, tokens))
+                for measure, value in measures.items():
+                    sums[name].setdefault(measure, []).append(value)
+    return [
+        {
+            "type": name,
+            "motions": len(texts),
+            **{measure: statistics.fmean(values) for measure, values in found.items()},
+        }
+        for name, found in sums.items()
     ]
-    for row in report["variants"]:
-        cells = [row["name"], f"{statistics.median(row['seconds']):.2f}"]
-        if "cpu" in row:
-            ratios = row["ratios"]
-            cells += [
-                f"{statistics.median(row['cpu']):.2f}",
-                f"{statistics.median(ratios):.1f} [{min(ratios):.1f}, {max(ratios):.1f}]",
-                f"{statistics.median(row['floors']):.2f}",
-                f"{row['equal']}/{row['of']}",
-            ]
-        if "argmax" in row:
-            cells += [f"{row['argmax']:.2f}", f"{row['error']:.1e}", f"{row['divergence']:.1e}"]
-        lines.append(f"| {' | '.join(cells + [''] * (9 - len(cells)))} |")
-    lines += ["", "| stored | computed | peak of a load, MB | weights, MB |", "|---|---|---|---|"]
-    for row in report["memory"]:
-        lines.append(f"| {row['stored']} | {row['computed']} | {row['peak'] / 1e6:.0f} | {row['weights'] / 1e6:.0f} |")
-    return "\n".join(lines) + "\n"
+
+
+def _nll(logits_nv: Tensor, tokens_n: Tensor) -> float:
+    return -logits_nv.double().log_softmax(-1).gather(1, tokens_n[:, None]).mean().item()
+
+
+def generation_table(reports: Sequence[dict[str, Any]]) -> str:
+    """Reports as one Markdown table."""
+    head = ["", "seconds", "CPU seconds", "reference / this", "this / floor", "tokens equal", "argmax", "logit error"]
+    rows = []
+    for report in reports:
+        arguments = report["arguments"]
+        place = (
+            "GPU"
+            if arguments["device"] == "cuda"
+            else f"{arguments['threads']} thread{'s'[: arguments['threads'] > 1]}"
+        )
+        rows.append([f"**{arguments['model'] or arguments['size']}, {place}**", *[""] * (len(head) - 1)])
+        for row in report["variants"]:
+            cells = [row["name"], f"{statistics.median(row['seconds']):.2f}"]
+            if "cpu" in row:
+                ratios = row["ratios"]
+                cells += [
+                    f"{statistics.median(row['cpu']):.2f}",
+                    f"{statistics.median(ratios):.1f} [{min(ratios):.1f}, {max(ratios):.1f}]",
+                    f"{statistics.median(row['floors']):.2f}",
+                    f"{row['equal']}/{row['of']}",
+                ]
+            if "argmax" in row:
+                cells += [f"{row['argmax']:.2f}", f"{row['error']:.0e}"]
+            rows.append(cells + [""] * (len(head) - len(cells)))
+    return table(head, rows)
+
+
+def agreement_table(report: dict[str, Any]) -> str:
+    """The agreement of precisions as a Markdown table, the mean over the models and each by itself."""
+    head = [
+        "model",
+        "type",
+        "argmax, greedy",
+        "argmax, sampled",
+        "cross-entropy of sampled",
+        "float32's",
+        "same motion",
+    ]
+    rows = []
+    models = report["models"]
+    for kind in dict.fromkeys(row["type"] for row in models):
+        own = [row for row in models if row["type"] == kind]
+        mean = {key: statistics.fmean(row[key] for row in own) for key, value in own[0].items() if type(value) is float}
+        rows.append(_agreement_cells("all", {"type": kind, **mean}))
+    rows += [_agreement_cells(f"{row['codebook']}, {row['size']}", row) for row in models]
+    return table(head, rows)
+
+
+def _agreement_cells(name: str, row: dict[str, Any]) -> list[str]:
+    return [
+        name,
+        row["type"],
+        f"{row['greedy_argmax']:.1%}",
+        f"{row['sampled_argmax']:.1%}",
+        f"{row['sampled_nll']:.4f}",
+        f"{row['sampled_nll_float32']:.4f}",
+        f"{row['same_motion']:.0%}",
+    ]
 
 
 if __name__ == "__main__":
