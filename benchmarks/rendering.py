@@ -1,41 +1,36 @@
-"""How long pictures of a motion take: drawing, encoding, both together, and how that compares with plain matplotlib.
+"""How long it takes from tokens to joints to pictures to a file, and how that compares with plain matplotlib.
 
     python -m benchmarks.rendering --out rendering.json
 
 A clip of 196 frames (the longest of HumanML3D) at 480 pixels: stick figure, and the mannequin by each rasteriser that
 works here. "matplotlib" draws as the reference does, by a function written for this comparison: for every frame a new
 figure with 3D axes, lines for the five chains, a floor, the path, saved as PNG and decoded again, at the reference's
-960 pixels; ours is measured at that size too, for the ratio (of CPU time, both draw in one thread). Medians over the
-repetitions; the variants take turns.
-Writes JSON to --out and a Markdown table beside it.
+960 pixels. Ours is measured at that size too, once with the same things in the picture (figure, floor, path, and
+shadows that the other lacks) and once as people get it, with the floor's grid; the ratio is one of CPU time, since both
+draw in one thread. Decoding is that of the paper's decoder, 512 channels wide, with random weights. Medians over the
+repetitions; the variants take turns. Writes JSON to --out.
 """
 
 from __future__ import annotations
 
 import io
-import json
-import os
-import platform
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from importlib.metadata import version
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+from benchmarks.machine import load, set_threads, table, timed, turns, write
 
-from scamo.render import mesh_frames, stick_frames, write_video
-from scamo.render.mesh import pyrender_problem
-from scamo.skeleton import CHAINS, forward_kinematics
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Frame = NDArray[np.uint8]
 
 FRAMES, FPS = 196, 20
 REFERENCE_PIXELS = 960
-
-Frame = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -43,82 +38,106 @@ class Args:
     """Measure drawing and encoding on this machine's CPU."""
 
     out: Path = Path("rendering.json")
+    threads: int = 0
+    """For the decoder; 0: as many as there are cores."""
     repetitions: int = 5
+    body_repetitions: int = 1
+    """Of the mannequin, which takes a hundred times as long."""
     size: int = 480
+    width: int = 512
+    """Channels of the decoder."""
     quick: bool = False
-    """One repetition of 40 frames, 5 for matplotlib."""
+    """One repetition of 4 frames, 1 for matplotlib."""
 
 
 def main(args: Args) -> None:
     """Measure, print and write."""
-    frames, repetitions = (40, 1) if args.quick else (FRAMES, args.repetitions)
-    slow_frames = 5 if args.quick else 20
-    joints = walk(frames)
-    variants: dict[str, Callable[[], Iterator[Frame]]] = {
-        "stick": lambda: stick_frames(joints, size=args.size, caption="a person walks in a circle"),
-        "stick, fixed camera": lambda: stick_frames(joints, size=args.size, camera="fixed"),
-        "body, numpy": lambda: mesh_frames(joints, size=args.size, backend="numpy"),
+    threads = set_threads(args.threads)
+    before = load()
+    report = measured(args)
+    arguments = {**asdict(args), "out": args.out.name, "threads": threads}
+    report = {"arguments": arguments, "load": [before, load()], **report}
+    write(args.out, report)
+    print(rendering_table(report))
+
+
+def measured(args: Args) -> dict[str, Any]:
+    """All figures of a run; times are medians in seconds."""
+    from scamo.render import mesh_frames, stick_frames
+    from scamo.render.mesh import pyrender_problem
+
+    frames, slow_frames = (4, 1) if args.quick else (FRAMES, 20)
+    repetitions = 1 if args.quick else args.repetitions
+    joints, size, large = walk(frames), args.size, REFERENCE_PIXELS
+    sticks: dict[str, Callable[[], Iterator[Frame]]] = {
+        "stick": lambda: stick_frames(joints, size=size, caption="a person walks in a circle"),
+        "stick, fixed camera": lambda: stick_frames(joints, size=size, camera="fixed"),
+    }
+    bodies: dict[str, Callable[[], Iterator[Frame]]] = {
+        "body, numpy": lambda: mesh_frames(joints, size=size, backend="numpy")
     }
     if not pyrender_problem():
-        variants["body, pyrender"] = lambda: mesh_frames(joints, size=args.size, backend="pyrender")
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in variants}
-    ours_large: list[float] = []
-    theirs: list[float] = []
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    for draw in variants.values():
+        bodies["body, pyrender"] = lambda: mesh_frames(joints, size=size, backend="pyrender")
+    for draw in (*sticks.values(), *bodies.values()):
         next(draw())  # imports, the mannequin, OpenGL: once in a process, not once in a clip
     next(matplotlib_frames(joints[:1]))
-    for repetition in range(repetitions):
-        for name, draw in variants.items():
-            found[name].append(measure(draw))
-            print(f"{repetition + 1}/{repetitions} {name}: {found[name][-1]['together_s']:.2f} s", flush=True)
-        theirs.append(seconds(lambda: consume(matplotlib_frames(joints[:slow_frames])))[1] / slow_frames)
-        ours_large.append(seconds(lambda: consume(stick_frames(joints, size=REFERENCE_PIXELS)))[1] / frames)
-    report = {
-        "machine": machine() | {"load_at_start": load},
+    comparison: dict[str, Callable[[], Any]] = {
+        "matplotlib": lambda: consume(matplotlib_frames(joints[:slow_frames])),
+        "the same in the picture": lambda: consume(stick_frames(joints, size=large, grid=False)),
+        "as people get it": lambda: consume(stick_frames(joints, size=large, caption="a person walks in a circle")),
+    }
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in sticks}
+    beside: dict[str, list[float]] = {name: [] for name in comparison}
+    steps: dict[str, list[float]] = {}
+    decoding = _decoding(frames // 4, args.width)
+    turns(decoding, 1)  # warm
+    for _ in range(repetitions):
+        for name, draw in sticks.items():
+            found[name].append(clip(draw))
+        for name, times in turns(comparison, 1).items():
+            beside[name].append(times["cpu"][0] / (slow_frames if name == "matplotlib" else frames))
+        for name, times in turns(decoding, 1).items():
+            steps.setdefault(name, []).append(times["seconds"][0])
+    for name, draw in bodies.items():
+        found[name] = [clip(draw) for _ in range(1 if args.quick else args.body_repetitions)]
+    return {
         "frames": frames,
-        "pixels": args.size,
-        "repetitions": repetitions,
         "variants": {
             name: {key: statistics.median(run[key] for run in runs) for key in runs[0]} for name, runs in found.items()
         },
-        "matplotlib": {
-            "pixels": REFERENCE_PIXELS,
-            "ms_a_frame": 1e3 * statistics.median(theirs),
-            "ours_ms_a_frame": 1e3 * statistics.median(ours_large),
-            "times_slower": statistics.median(theirs) / statistics.median(ours_large),
+        "cpu_per_frame_at_960": {name: statistics.median(values) for name, values in beside.items()},
+        "ratios": {
+            name: statistics.median(a / b for a, b in zip(beside["matplotlib"], values, strict=True))
+            for name, values in beside.items()
         },
+        "steps": {name: statistics.median(values) for name, values in steps.items()},
     }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(report, indent=2) + "\n")
-    args.out.with_suffix(".md").write_text(markdown(report))
-    print(markdown(report))
 
 
-def measure(draw: Callable[[], Iterator[Frame]]) -> dict[str, float]:
-    """One clip: drawn alone, its frames encoded alone, and drawn while it is encoded, as users have it."""
-    drawing, drawing_cpu = seconds(lambda: consume(draw()))
-    kept = list(draw())
+def _decoding(tokens: int, width: int) -> dict[str, Callable[[], Any]]:
+    import numpy as np
+    import torch
+
+    from scamo.motion import Motion
+    from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
+
+    torch.manual_seed(0)
+    tokenizer = MotionTokenizer(TokenizerConfig(LEVELS[65536], width=width, code_width=width)).eval()
+    ids = np.random.default_rng(0).integers(tokenizer.codebook_size, size=tokens)
+    features = tokenizer.decode(ids)
+    return {"decode": lambda: tokenizer.decode(ids), "joints": lambda: Motion(features).joints}
+
+
+def clip(draw: Callable[[], Iterator[Frame]]) -> dict[str, float]:
+    """One clip: drawn alone, and drawn while it is encoded, as users have it. Seconds and megabytes."""
+    from scamo.render import write_video
+
+    drawing, drawing_cpu = timed(lambda: consume(draw()))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
-        encoding, _ = seconds(lambda: write_video(kept, path, FPS))
-        together, _ = seconds(lambda: write_video(draw(), path, FPS))
+        together, _ = timed(lambda: write_video(draw(), path, FPS))
         size = path.stat().st_size
-    return {
-        "drawing_s": drawing,
-        "drawing_cpu_s": drawing_cpu,
-        "drawing_ms_a_frame": 1e3 * drawing_cpu / len(kept),
-        "encoding_s": encoding,
-        "together_s": together,
-        "megabytes": size / 1e6,
-    }
-
-
-def seconds(work: Callable[[], Any]) -> tuple[float, float]:
-    """Wall and CPU time of a call (of this process; the encoder is one of its own)."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - wall, time.process_time() - cpu
+    return {"drawing": drawing, "drawing_cpu": drawing_cpu, "together": together, "megabytes": size / 1e6}
 
 
 def consume(frames: Iterable[Frame]) -> None:
@@ -129,6 +148,10 @@ def consume(frames: Iterable[Frame]) -> None:
 
 def walk(frames: int) -> NDArray[np.floating]:
     """Joints [frames, 22, 3] of a figure that walks in a circle of 2 m, arms and legs swinging."""
+    import numpy as np
+
+    from scamo.skeleton import forward_kinematics
+
     time_s = np.arange(frames) / FPS
     phase = 2 * np.pi * 0.9 * time_s
     heading = time_s / 2
@@ -138,14 +161,14 @@ def walk(frames: int) -> NDArray[np.floating]:
         q[:, 0], q[:, 1 + axis] = np.cos(angle / 2), np.sin(angle / 2)
         return q
 
-    turns = np.tile([1.0, 0.0, 0.0, 0.0], (frames, 22, 1))
-    turns[:, 0] = about(1, heading)
-    turns[:, 1], turns[:, 2] = about(0, -0.5 * np.sin(phase)), about(0, 0.5 * np.sin(phase))
-    turns[:, 4], turns[:, 5] = about(0, 0.5 + 0.4 * np.cos(phase)), about(0, 0.5 - 0.4 * np.cos(phase))
-    turns[:, 16], turns[:, 17] = about(2, np.full(frames, -1.2)), about(2, np.full(frames, 1.2))
-    turns[:, 18], turns[:, 19] = about(1, -0.6 - 0.3 * np.sin(phase)), about(1, 0.6 - 0.3 * np.sin(phase))
+    turned = np.tile([1.0, 0.0, 0.0, 0.0], (frames, 22, 1))
+    turned[:, 0] = about(1, heading)
+    turned[:, 1], turned[:, 2] = about(0, -0.5 * np.sin(phase)), about(0, 0.5 * np.sin(phase))
+    turned[:, 4], turned[:, 5] = about(0, 0.5 + 0.4 * np.cos(phase)), about(0, 0.5 - 0.4 * np.cos(phase))
+    turned[:, 16], turned[:, 17] = about(2, np.full(frames, -1.2)), about(2, np.full(frames, 1.2))
+    turned[:, 18], turned[:, 19] = about(1, -0.6 - 0.3 * np.sin(phase)), about(1, 0.6 - 0.3 * np.sin(phase))
     root = np.stack([2 - 2 * np.cos(heading), np.zeros(frames), 2 * np.sin(heading)], axis=-1)
-    joints = forward_kinematics(turns, root)
+    joints = forward_kinematics(turned, root)
     return joints - [0, joints[..., 1].min(), 0]
 
 
@@ -155,7 +178,10 @@ def matplotlib_frames(joints: NDArray[np.floating]) -> Iterator[Frame]:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    import numpy as np
     from mpl_toolkits.mplot3d.art3d import Poly3DCollection
+
+    from scamo.skeleton import CHAINS
 
     low, high = joints.min(axis=(0, 1)), joints.max(axis=(0, 1))
     for frame, pose in enumerate(joints):
@@ -185,47 +211,28 @@ def matplotlib_frames(joints: NDArray[np.floating]) -> Iterator[Frame]:
         yield np.round(255 * plt.imread(stream)).astype(np.uint8)
 
 
-def machine() -> dict[str, Any]:
-    """What the figures depend on."""
-    model = platform.processor()
-    if Path("/proc/cpuinfo").exists():
-        names = [
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ]
-        model = names[0] if names else model
-    packages = ("numpy", "matplotlib", "torch", "pyrender", "imageio-ffmpeg")
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-    }
-
-
-def markdown(report: dict[str, Any]) -> str:
-    """The report as a table."""
-    facts, plain = report["machine"], report["matplotlib"]
-    lines = [
-        f"{report['frames']} frames, {report['pixels']} x {report['pixels']} pixels, {facts['cores']} cores "
-        f"({facts['cpu']}), Python {facts['python']}, matplotlib {facts['matplotlib']}, "
-        f"medians of {report['repetitions']}.",
-        "",
-        "| | drawing, CPU ms a frame | drawing, s | encoding, s | both together, s | MB |",
-        "|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {name} | {row['drawing_ms_a_frame']:.1f} | {row['drawing_s']:.2f} | {row['encoding_s']:.2f} | "
-        f"{row['together_s']:.2f} | {row['megabytes']:.2f} |"
+def rendering_table(report: dict[str, Any]) -> str:
+    """The report as Markdown tables."""
+    frames, size = report["frames"], report["arguments"]["size"]
+    rows = [
+        [name, f"{1e3 * row['drawing_cpu'] / frames:.1f}", f"{row['drawing']:.2f}", f"{row['together']:.2f}",
+         f"{row['megabytes']:.2f}"]
         for name, row in report["variants"].items()
+    ]  # fmt: skip
+    head = [f"{frames} frames, {size} x {size}", "CPU ms a frame", "drawn, s", "drawn and encoded, s", "MB"]
+    beside = [
+        [name, f"{1e3 * value:.1f}", f"{report['ratios'][name]:.0f}"]
+        for name, value in report["cpu_per_frame_at_960"].items()
     ]
-    lines += [
-        "",
-        f"Plain matplotlib at {plain['pixels']} pixels: {plain['ms_a_frame']:.0f} CPU ms a frame; our stick figure at "
-        f"that size: {plain['ours_ms_a_frame']:.1f} ms, {plain['times_slower']:.0f} times as fast.",
-    ]
-    return "\n".join(lines) + "\n"
+    steps = [[name, f"{value:.3f}"] for name, value in report["steps"].items()]
+    width = report["arguments"]["width"]
+    return "\n".join(
+        [
+            table(head, rows),
+            table([f"{REFERENCE_PIXELS} x {REFERENCE_PIXELS}", "CPU ms a frame", "times as fast"], beside),
+            table([f"{frames} frames, {width} channels", "s"], steps),
+        ]
+    )
 
 
 if __name__ == "__main__":
