@@ -1,0 +1,279 @@
+"""How time and memory grow with a clip's length, the batch, the model's size and the codebook; what loading takes.
+
+    python -m benchmarks.growth --out growth.json
+    python -m benchmarks.growth --device cuda --size 3B --batches 1 8 64 256 --out growth-3B.json
+
+Seeded random weights; greedy tokens behind 12 text vectors. Every series goes from small to large, and memory is the
+process's peak beyond what it held before the series' models were there (on a GPU what its allocator handed out). The
+exponent is the slope of a line through the logarithms of the larger half of the points: 1 is linear, and less where a
+fixed cost is still felt. A load is measured in a fresh process that has imported everything. Writes JSON to --out and
+a picture beside it.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.machine import load, resident, set_threads, synchroniser, table, timed, write
+
+if TYPE_CHECKING:
+    from scamo.transformer import PrefixTransformer
+
+TEXT, TEXT_WIDTH = 12, 384
+
+
+@dataclass(frozen=True)
+class Args:
+    """Measure how costs grow."""
+
+    out: Path = Path("growth.json")
+    threads: int = 0
+    """0: as many as there are cores."""
+    device: str = "cpu"
+    size: str = "4M"
+    """Of the series in which the size stays."""
+    codebook: int = 1024
+    lengths: tuple[int, ...] = (50, 100, 200, 500, 1000, 2000)
+    """Tokens of a clip."""
+    batches: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
+    sizes: tuple[str, ...] = ("0.3M", "1M", "4M", "44M", "111M")
+    codebooks: tuple[int, ...] = (256, 1024, 4096, 16384, 65536)
+    tokens: int = 20
+    """Of each clip in the series in which the length stays."""
+    width: int = 128
+    """Channels of the tokenizer's decoder."""
+    repetitions: int = 3
+    loaded: str = "44M"
+    """The size whose loading is measured, at codebook 65536."""
+    quick: bool = False
+    """Two points a series, one repetition, a small load."""
+
+
+def main(args: Args) -> None:
+    """Measure, print, draw and write."""
+    threads = set_threads(args.threads)
+    before = load()
+    if args.quick:
+        args = replace_quick(args)
+    report: dict[str, Any] = {
+        "series": [series(args, name) for name in ("length", "batch", "size", "codebook")],
+        "loading": loads(args.loaded, args.codebook if args.quick else 65536),
+    }
+    arguments = {**asdict(args), "out": args.out.name, "threads": threads}
+    report = {"arguments": arguments, "load": [before, load()], **report}
+    write(args.out, report)
+    plot(report, args.out.with_suffix(".png"))
+    print(growth_table(report))
+
+
+def replace_quick(args: Args) -> Args:
+    """Two points a series, and the smallest of everything."""
+    return Args(
+        out=args.out, threads=args.threads, device=args.device, size="0.3M", codebook=256, lengths=(4, 8),
+        batches=(1, 2), sizes=("0.3M", "1M"), codebooks=(256, 1024), tokens=4, width=16, repetitions=1,
+        loaded="1M", quick=True,
+    )  # fmt: skip
+
+
+def series(args: Args, name: str) -> dict[str, Any]:
+    """One series: what grows, its points with seconds and bytes of each task, and the exponents of the seconds."""
+    wait = synchroniser(args.device)
+    held = peak(args.device, start=True)
+    points = []
+    values: Sequence[Any] = {
+        "length": args.lengths, "batch": args.batches, "size": args.sizes, "codebook": args.codebooks
+    }[name]  # fmt: skip
+    model = None
+    for value in values:
+        if model is None or name in ("size", "codebook"):
+            model = random_model(
+                value if name == "size" else args.size, value if name == "codebook" else args.codebook, args.device
+            )
+        x, tasks = _point(args, name, value, model)
+        seconds = {}
+        for task, work in tasks.items():
+            work()
+            seconds[task] = statistics.median(timed(work, wait)[0] for _ in range(args.repetitions))
+        points.append({"value": value, "x": x, "seconds": seconds, "bytes": peak(args.device) - held})
+    exponents = {
+        task: exponent([point["x"] for point in points], [point["seconds"][task] for point in points])
+        for task in points[0]["seconds"]
+    }
+    return {"name": name, "points": points, "exponents": exponents}
+
+
+def _point(args: Args, name: str, value: Any, model: PrefixTransformer) -> tuple[float, dict[str, Callable[[], Any]]]:
+    if name == "length":
+        return value, {"tokens": partial(tokens, model, value), **_decoding(args, value)}
+    if name == "batch":
+        return value, {"tokens": partial(tokens, model, args.tokens, value)}
+    # Against what grows in the model: all its weights with its size, the codes with the codebook.
+    grows = model.config.codebook_size if name == "codebook" else sum(model.parameter_counts())
+    return grows, {"tokens": partial(tokens, model, args.tokens)}
+
+
+def random_model(size: str, codebook: int, device: str) -> PrefixTransformer:
+    """Random weights, in float32 on a CPU and bfloat16 on a GPU."""
+    import torch
+
+    from scamo.tokenizer import LEVELS
+    from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig
+
+    torch.manual_seed(0)
+    dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
+    with torch.device(device):
+        model = PrefixTransformer(TransformerConfig(math.prod(LEVELS[codebook]), *SIZES[size], TEXT_WIDTH)).to(dtype)
+    return model.eval().requires_grad_(False)
+
+
+def tokens(model: PrefixTransformer, count: int, rows: int = 1) -> None:
+    """Greedy tokens for so many rows at once."""
+    import torch
+
+    from scamo.decode import stepper
+
+    device = model.lm_head.weight.device
+    text_bld = torch.ones(rows, TEXT, TEXT_WIDTH, device=device)
+    mask_bl = torch.ones(rows, TEXT, dtype=torch.bool, device=device)
+    with torch.inference_mode():
+        logits_bnv, cache = model.prefill(text_bld, mask_bl, count - 1)
+        step, logits_bv = stepper(model, cache), logits_bnv[:, -1]
+        for _ in range(count - 1):
+            logits_bv = step(logits_bv.argmax(-1))
+
+
+def _decoding(args: Args, count: int) -> dict[str, Callable[[], Any]]:
+    import numpy as np
+
+    from scamo.motion import Motion
+    from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
+
+    config = TokenizerConfig(LEVELS[args.codebook], width=args.width, code_width=args.width)
+    tokenizer = MotionTokenizer(config).to(args.device).eval().requires_grad_(False)
+    ids = np.random.default_rng(0).integers(tokenizer.codebook_size, size=count)
+    features = tokenizer.decode(ids)
+    return {"decoder": lambda: tokenizer.decode(ids), "joints": lambda: Motion(features).joints}
+
+
+def peak(device: str, start: bool = False) -> int:
+    """The most memory in bytes since the last call with `start`, which gives what is held at that moment."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        if start:
+            torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.max_memory_allocated()
+    if start:
+        forget = Path("/proc/self/clear_refs")
+        if forget.exists():
+            forget.write_text("5")  # Linux: the peak is what is resident now
+    return resident("VmHWM")
+
+
+def exponent(x: Sequence[float], y: Sequence[float]) -> float:
+    """The slope of log y over log x through the larger half of the points."""
+    pairs = [(math.log(a), math.log(b)) for a, b in zip(x, y, strict=True)][-max(2, math.ceil(len(x) / 2)) :]
+    return statistics.linear_regression(*zip(*pairs, strict=True)).slope
+
+
+def loads(size: str, codebook: int) -> list[dict[str, Any]]:
+    """Peak resident bytes that loading adds to a fresh process, beside those of the weights in their type."""
+    import torch
+
+    from scamo.transformer import PrefixTransformer, TransformerConfig
+
+    model = random_model(size, codebook, "cpu")
+    context = multiprocessing.get_context("spawn")
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        PrefixTransformer(TransformerConfig(1, 1, 1, 2, 1)).save_pretrained(Path(folder) / "tiny")
+        for stored in ("float32", "float16"):
+            model.save_pretrained(Path(folder) / stored, {}, getattr(torch, stored))
+            for computed in ("float32", "float16"):
+                answers = context.Queue()
+                process = context.Process(target=loading, args=(f"{folder}/{stored}", computed, answers))
+                process.start()
+                rows.append({"size": size, "stored": stored, "computed": computed, **answers.get(timeout=600)})
+                process.join()
+    return rows
+
+
+def loading(folder: str, dtype: str, answers: multiprocessing.Queue) -> None:
+    """Load in this process; send what it took at its peak, and what the weights have."""
+    import torch
+
+    from scamo.transformer import PrefixTransformer
+
+    PrefixTransformer.from_pretrained(Path(folder).with_name("tiny"))  # so that what else a load needs is there
+    before = resident("VmRSS")
+    model = PrefixTransformer.from_pretrained(folder, dtype=getattr(torch, dtype))
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    answers.put({"peak": resident("VmHWM") - before, "weights": weights})
+
+
+def plot(report: dict[str, Any], path: Path) -> None:
+    """Seconds above, memory below, one column a series, both axes logarithmic."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    ink, colours = "#46505f", ("#2b7bba", "#e2783c", "#2c7a5b")
+    with plt.rc_context({"font.size": 8, "text.color": ink, "axes.labelcolor": ink, "axes.edgecolor": "#c9c5bd",
+                         "xtick.color": ink, "ytick.color": ink, "axes.spines.top": False,
+                         "axes.spines.right": False}):  # fmt: skip
+        figure, axes = plt.subplots(2, 4, figsize=(11, 4.6), sharex="col", layout="constrained")
+        words = {"length": "tokens of a clip", "batch": "rows of a batch", "size": "parameters", "codebook": "codes"}
+        for (above, below), part in zip(axes.T, report["series"], strict=True):
+            x = [point["x"] for point in part["points"]]
+            for colour, (task, slope) in zip(colours, part["exponents"].items(), strict=False):
+                seconds = [point["seconds"][task] for point in part["points"]]
+                above.loglog(
+                    x, seconds, "o-", color=colour, markersize=3, linewidth=1.4, label=f"{task}, x^{slope:.2f}"
+                )
+            below.loglog(x, [max(point["bytes"], 1) / 1e6 for point in part["points"]], "o-", color=ink, markersize=3,
+                         linewidth=1.4)  # fmt: skip
+            above.legend(frameon=False)
+            below.set_xlabel(words[part["name"]])
+            for ax in (above, below):
+                ax.grid(color="#e8e5df", linewidth=0.6)
+        axes[0, 0].set_ylabel("seconds")
+        axes[1, 0].set_ylabel("megabytes more at the peak")
+        figure.savefig(path, dpi=100)
+        plt.close(figure)
+
+
+def growth_table(report: dict[str, Any]) -> str:
+    """The report as Markdown tables."""
+    rows = []
+    for part in report["series"]:
+        first, last = part["points"][0], part["points"][-1]
+        for task, slope in part["exponents"].items():
+            a, b = first["seconds"][task], last["seconds"][task]
+            rows.append([part["name"], f"{first['value']} to {last['value']}", task, f"{1e3 * a:.0f} to {1e3 * b:.0f}",
+                         f"{slope:.2f}", f"{last['bytes'] / 1e6:.0f}"])  # fmt: skip
+    loading_rows = [
+        [f"{row['size']}, {row['stored']}", row["computed"], f"{row['peak'] / 1e6:.0f}", f"{row['weights'] / 1e6:.0f}",
+         f"{row['peak'] / row['weights'] - 1:+.0%}"]
+        for row in report["loading"]
+    ]  # fmt: skip
+    return "\n".join(
+        [
+            table(["what grows", "from, to", "task", "ms", "exponent", "MB more at the peak"], rows),
+            table(["loaded file", "computed in", "peak, MB", "weights, MB", "beyond the weights"], loading_rows),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    import tyro
+
+    main(tyro.cli(Args))
