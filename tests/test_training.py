@@ -59,9 +59,10 @@ def test_the_path_is_that_of_the_joints() -> None:
     turn = np.stack([np.cos(heading), 0 * heading, np.sin(heading), 0 * heading], -1)[:, None]
     features = features_from_joints(canonical_joints(quat_rotate(turn, frames), lengths=None)).astype(np.float32)
     joints = joints_from_features(features)
-    turned_bt, path_btx = tokenizer_step.root_path(torch.from_numpy(features)[None])
-    np.testing.assert_allclose(path_btx[0].numpy(), joints[:, 0][:, [0, 2]], atol=1e-5)
-    assert turned_bt[0, -1].item() == pytest.approx(-1.97, abs=0.05)  # what turns the body back
+    _, path_btx = tokenizer_step.root_path(torch.from_numpy(features)[None])
+    np.testing.assert_allclose(
+        path_btx[0].numpy(), joints[:, 0][:, [0, 2]], atol=1e-5
+    )  # right headings, or it would bend
 
 
 def test_restraint_and_path_add_what_they_say(corpus: Path) -> None:

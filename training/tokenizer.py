@@ -48,8 +48,9 @@ def channel_emphasis(features: int) -> Tensor:
 
 
 def root_path(features_btd: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn back to the first heading [B, T] in radians, and place on the floor [B, T, 2] in metres (x, z), as ``joints_from_features`` adds up.
+    """Turn back to the first heading [B, T] in radians, and place on the floor [B, T, 2] in metres (x, z).
 
+    Both as ``joints_from_features`` adds them up.
     features: unnormalised [B, T, 3 or more]; differentiable.
     """
     turned_bt = nn.functional.pad(2 * features_btd[:, :-1, 0].cumsum(1), (1, 0))
