@@ -60,9 +60,7 @@ def test_the_path_is_that_of_the_joints() -> None:
     features = features_from_joints(canonical_joints(quat_rotate(turn, frames), lengths=None)).astype(np.float32)
     joints = joints_from_features(features)
     _, path_btx = tokenizer_step.root_path(torch.from_numpy(features)[None])
-    np.testing.assert_allclose(
-        path_btx[0].numpy(), joints[:, 0][:, [0, 2]], atol=1e-5
-    )  # right headings, or it would bend
+    np.testing.assert_allclose(path_btx[0].numpy(), joints[:, 0][:, [0, 2]], atol=1e-5)
 
 
 def test_restraint_and_path_add_what_they_say(corpus: Path) -> None:
