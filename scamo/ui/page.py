@@ -11,7 +11,7 @@ from pathlib import Path
 import gradio as gr
 from starlette.middleware import Middleware
 
-from scamo.ui import compare, edit, lab, programs, tokens
+from scamo.ui import arena, compare, edit, lab, programs, scaling, tokens
 from scamo.ui.guard import MAX_UPLOAD, Guard
 from scamo.ui.studio import Studio
 
@@ -36,6 +36,10 @@ def build(folders: Sequence[str | Path] = (), batch: int = programs.BATCH) -> gr
                 tokens.tab(studio)
             with gr.Tab("Tokenizer lab"):
                 lab.tab(studio)
+            with gr.Tab("Scaling"):
+                scaling.tab(studio)
+            with gr.Tab("Blind arena"):
+                arena.tab(studio)
         gr.HTML(about(studio))
         programs.endpoints(studio, batch)
         # While the prompt is typed, the text encoder comes in.
