@@ -1,9 +1,10 @@
-"""One token after the other on a CPU: the step of a single row, as fast as memory brings the weights.
+"""One token after the other, as fast as memory brings the weights: a single row on a CPU, all rows on a GPU.
 
-A step reads every weight once and computes next to nothing, so what counts is how the matrices are read. numpy's BLAS
-reads one whose inputs lie one after the other, [in, out], at the speed of memory and with all threads; torch's does
-neither for a single row. The matrices are therefore laid out so where they are, as views that the rest of torch uses as
-before, and numpy reads that same memory.
+On a CPU a step reads every weight once and computes next to nothing, so what counts is how the matrices are read.
+numpy's BLAS reads one whose inputs lie one after the other, [in, out], at the speed of memory and with all threads;
+torch's does neither for a single row. The matrices are therefore laid out so where they are, as views that the rest of
+torch uses as before, and numpy reads that same memory. On a GPU a step is some hundred kernels that take less time than
+their launch, so it is recorded once and replayed whole.
 
     step = stepper(model, cache)    # in place of model.step(tokens, cache)
     logits = step(tokens)
@@ -24,19 +25,24 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scamo.transformer import Cache, PrefixTransformer, by_input
+from scamo.transformer import Cache, PrefixTransformer, by_input, rotate
 
 _Vector = NDArray[np.float32]
 _Product = Callable[[_Vector], _Vector]
+
+_WORTH_RECORDING = 12  # tokens to come; to record a step takes as long as some of them
 
 
 def stepper(model: PrefixTransformer, cache: Cache) -> Callable[[Tensor], Tensor]:
     """The function that appends one token per row, int [b], and gives the logits float32 [b, v] of the next.
 
-    It is the quick one for a single row on the CPU, in float32 or compact, and `model.step` for all else. The cache is
-    its own from here on.
+    It is the quick one for a single row on the CPU, in float32 or compact, a recorded one on a GPU where enough tokens
+    are to come, and `model.step` for all else. The cache is its own from here on, and what a step gives may be
+    overwritten by the next.
     """
     weight = model.llama_proj.weight
+    if weight.device.type == "cuda" and cache.room >= _WORTH_RECORDING and not weight.requires_grad:
+        return _Recorded(model, cache)
     single = len(cache.keys[0]) == 1 and cache.seen_bs is None
     if single and weight.device.type == "cpu" and weight.dtype == torch.float32 and not weight.requires_grad:
         return _Row(model, cache)
@@ -107,6 +113,63 @@ class _Row:
         return np.matmul(weight[:, None], layer.values[:, : slot + 1]).reshape(-1)
 
 
+class _Recorded:
+    """The step of all rows with no number of Python's in it: the slot is a tensor, attention goes over all slots.
+
+    On a GPU it is recorded as a CUDA graph; elsewhere it runs as it is, which is how it is tested.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, model: PrefixTransformer, cache: Cache) -> None:
+        self.model, self.cache = model, cache
+        b, _, slots, _ = cache.keys[0].shape
+        device = cache.keys[0].device
+        for part in (*cache.keys, *cache.values):
+            part[:, :, cache.length :] = 0  # a weight of 0 does not save from the NaN that fresh memory may hold
+        self.tokens_b = torch.zeros(b, dtype=torch.long, device=device)
+        self.slot = torch.tensor([cache.length], device=device)
+        self.slots = torch.arange(slots, device=device)
+        seen = torch.ones(b, slots, dtype=torch.bool, device=device) if cache.seen_bs is None else cache.seen_bs
+        self.seen = seen[:, None, None]
+        if device.type == "cuda":
+            beside = torch.cuda.Stream()
+            beside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(beside):  # libraries set themselves up in their first calls, not to be recorded
+                for _ in range(2):
+                    self._step()
+            torch.cuda.current_stream().wait_stream(beside)
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+                self.logits_bv = self._step()
+
+    @torch.inference_mode()
+    def __call__(self, tokens_b: Tensor) -> Tensor:
+        assert self.cache.room > 0, "the cache is full; prefill with a larger max_tokens"
+        self.tokens_b.copy_(tokens_b)
+        self.slot.fill_(self.cache.length)
+        self.cache.length += 1
+        if self.slot.device.type != "cuda":
+            return self._step()
+        self.graph.replay()
+        return self.logits_bv
+
+    def _step(self) -> Tensor:
+        trunk, slot = self.model.transformer, self.slot
+        layers: Any = zip(trunk.h, self.cache.keys, self.cache.values, strict=True)
+        x = trunk.wte(self.tokens_b[:, None]).to(self.model.llama_proj.weight.dtype)
+        cos, sin = (angle.index_select(1, slot)[:, :, None, None] for angle in self.cache.rotary)
+        mask = self.seen & (self.slots <= slot)
+        for block, keys, values in layers:
+            qkv = block.attn.c_attn(block.rms_1(x)).view(len(x), 1, 3, keys.shape[1], keys.shape[3])
+            q, k = rotate(qkv[:, :, :2], cos, sin).permute(2, 0, 3, 1, 4)
+            keys.index_copy_(2, slot, k)
+            values.index_copy_(2, slot, qkv[:, :, 2].transpose(1, 2))
+            y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+            x = x + block.attn.c_proj(y.transpose(1, 2).reshape(x.shape))
+            x = x + block.mlp(block.rms_2(x))
+        return self.model.lm_head(trunk.ln_f(x[:, 0])).float()
+
+
 def _normed(x: _Vector, scale: _Vector) -> _Vector:
     return x * (scale * np.float32(1 / np.sqrt(np.dot(x, x) / len(x) + 1e-5)))
 
@@ -142,7 +205,7 @@ def compact(model: PrefixTransformer, dtype: torch.dtype) -> PrefixTransformer:
 
 
 class _Float16(nn.Module):
-    """A matrix in float16, packed for the kernels of x86 that widen it on the way: 2-5 times the speed of torch.mv."""
+    """A matrix in float16, packed for the kernels of x86 that widen it on the way: 2-3 times the speed of torch.mv."""
 
     def __init__(self, weight: Tensor, dtype: torch.dtype) -> None:
         super().__init__()

@@ -93,6 +93,25 @@ def test_matrices_are_read_where_they_are() -> None:
     assert not torch.allclose(logits_of(model, torch.arange(3)), changed)
 
 
+@pytest.mark.parametrize("padded", [False, True])
+def test_the_step_that_gpus_record_gives_the_plain_one_s_logits(padded: bool) -> None:
+    model = random_model(layers=3)
+    text, mask = text_of(6)
+    text, mask = text.expand(3, -1, -1), mask.repeat(3, 1)
+    if padded:
+        mask[1, 4:] = mask[2, 1:] = False
+    begin_bn, tokens_bn = torch.arange(6).view(3, 2), torch.arange(30).view(3, 10)
+    _, cache = model.prefill(text, mask, 12, begin_bn)
+    _, other = model.prefill(text, mask, 12, begin_bn)
+    with torch.inference_mode():
+        for part in (*cache.keys, *cache.values):
+            part[:, :, cache.length :] = torch.nan  # as fresh memory may be
+    recorded = decode._Recorded(model, cache)
+    for tokens_b in tokens_bn.T:
+        torch.testing.assert_close(recorded(tokens_b), model.step(tokens_b, other), atol=2e-5, rtol=1e-5)
+    assert cache.room == 0
+
+
 def test_two_generations_side_by_side_do_not_mix() -> None:
     model = random_model()
     one, other = (model.prefill(*text_of(count), 4)[1] for count in (2, 5))
