@@ -12,6 +12,9 @@ a picture beside it.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import math
 import multiprocessing
 import statistics
@@ -102,7 +105,7 @@ def series(args: Args, name: str) -> dict[str, Any]:
         for task, work in tasks.items():
             work()
             seconds[task] = statistics.median(timed(work, wait)[0] for _ in range(args.repetitions))
-        points.append({"value": value, "x": x, "seconds": seconds, "bytes": peak(args.device) - held})
+        points.append({"value": value, "x": x, "seconds": seconds, "bytes": max(0, peak(args.device) - held)})
     exponents = {
         task: exponent([point["x"] for point in points], [point["seconds"][task] for point in points])
         for task in points[0]["seconds"]
@@ -172,6 +175,9 @@ def peak(device: str, start: bool = False) -> int:
             torch.cuda.reset_peak_memory_stats()
         return torch.cuda.max_memory_allocated()
     if start:
+        gc.collect()
+        with contextlib.suppress(AttributeError, OSError):  # glibc keeps what was freed, and would hide what is needed
+            ctypes.CDLL(None).malloc_trim(0)
         forget = Path("/proc/self/clear_refs")
         if forget.exists():
             forget.write_text("5")  # Linux: the peak is what is resident now
@@ -239,7 +245,7 @@ def plot(report: dict[str, Any], path: Path) -> None:
                 above.loglog(
                     x, seconds, "o-", color=colour, markersize=3, linewidth=1.4, label=f"{task}, x^{slope:.2f}"
                 )
-            below.loglog(x, [max(point["bytes"], 1) / 1e6 for point in part["points"]], "o-", color=ink, markersize=3,
+            below.loglog(x, [max(point["bytes"], 1e5) / 1e6 for point in part["points"]], "o-", color=ink, markersize=3,
                          linewidth=1.4)  # fmt: skip
             above.legend(frameon=False)
             below.set_xlabel(words[part["name"]])
