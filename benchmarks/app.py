@@ -51,7 +51,7 @@ class Args:
     starts: int = 2
     """Cold starts."""
     clients: tuple[int, ...] = (1, 4, 16)
-    requests: int = 4
+    requests: int = 3
     """Of each client."""
     quick: bool = False
     """One repetition, one start, 1 and 2 clients with one request each."""
