@@ -303,11 +303,11 @@ def tab(studio: Studio) -> None:
         with gr.Column(scale=0, min_width=200, elem_id="actions"):
             start = gr.Button("Generate", variant="primary", elem_id="generate")
             stop = gr.Button("Stop", interactive=False, elem_id="stop")
+    expected = gr.HTML(elem_id="expected")
     gr.Examples([[text] for text in EXAMPLES], prompt, label="For example", api_visibility="private")
     with gr.Row(elem_id="compare", equal_height=False):
         with gr.Column(scale=0, min_width=320, elem_id="settings"):
             cells = grid.cells(studio)
-            expected = gr.HTML(elem_id="expected")
             with gr.Group():
                 seconds = gr.Slider(*SECONDS, value=4, step=0.2, label="Length in seconds", buttons=[])
                 free = gr.Checkbox(False, label="Let each model decide when it is over")
@@ -429,7 +429,7 @@ def _pick(studio: Studio, result: Result, shown: gr.State, stage: gr.HTML) -> No
             raise refusal(error) from error
         return other, on_stage(other)
 
-    table = gr.HTML(scores(result), js_on_load=CLICKED)
+    table = gr.HTML(scores(result), js_on_load=CLICKED, apply_default_css=False)
     table.click(pick, shown, [shown, stage], show_progress="hidden", concurrency_id="files", api_visibility="private")
 
 

@@ -539,8 +539,8 @@
             this.controls.addEventListener("change", () => this.wake());
             this.watchers = [
                 new ResizeObserver(() => this.wake()),
-                new IntersectionObserver(([entry]) => {
-                    this.seen = entry.isIntersecting;
+                new IntersectionObserver((entries) => {
+                    this.seen = entries.at(-1).isIntersecting; // of several that were waiting the last one is true
                     this.wake();
                 }),
                 new MutationObserver(() => this._theme()),
