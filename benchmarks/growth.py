@@ -237,19 +237,22 @@ def plot(report: dict[str, Any], path: Path) -> None:
                          "xtick.color": ink, "ytick.color": ink, "axes.spines.top": False,
                          "axes.spines.right": False}):  # fmt: skip
         figure, axes = plt.subplots(2, 4, figsize=(11, 4.6), sharex="col", layout="constrained")
-        words = {"length": "tokens of a clip", "batch": "rows of a batch", "size": "parameters", "codebook": "codes"}
+        words = {"length": "tokens of a clip", "batch": "rows of a batch", "size": "size", "codebook": "codebook"}
         for (above, below), part in zip(axes.T, report["series"], strict=True):
             x = [point["x"] for point in part["points"]]
             for colour, (task, slope) in zip(colours, part["exponents"].items(), strict=False):
                 seconds = [point["seconds"][task] for point in part["points"]]
-                above.loglog(
-                    x, seconds, "o-", color=colour, markersize=3, linewidth=1.4, label=f"{task}, x^{slope:.2f}"
-                )
-            below.loglog(x, [max(point["bytes"], 1e5) / 1e6 for point in part["points"]], "o-", color=ink, markersize=3,
-                         linewidth=1.4)  # fmt: skip
+                line = {"color": colour, "markersize": 3, "linewidth": 1.4, "label": f"{task}, x^{slope:.2f}"}
+                above.loglog(x, seconds, "o-", **line)
+            megabytes = [max(point["bytes"], 1e5) / 1e6 for point in part["points"]]
+            below.loglog(x, megabytes, "o-", color=ink, markersize=3, linewidth=1.4)
             above.legend(frameon=False)
             below.set_xlabel(words[part["name"]])
+            below.set_xticks(x, [str(point["value"]) for point in part["points"]])
             for ax in (above, below):
+                low, high = ax.get_ylim()
+                ax.set_ylim(10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high)))  # whole decades
+                ax.tick_params(which="minor", bottom=False, left=False, labelbottom=False, labelleft=False)
                 ax.grid(color="#e8e5df", linewidth=0.6)
         axes[0, 0].set_ylabel("seconds")
         axes[1, 0].set_ylabel("megabytes more at the peak")
