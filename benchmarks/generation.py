@@ -221,11 +221,13 @@ def _agreements(args: Args) -> list[dict[str, Any]]:
     cards = zoo.models([args.model]) if args.model else [card for card in zoo.models([]) if card.source == "bundled"]
     cards, prompts = (cards[:1], PROMPTS[:2]) if args.quick else (cards, PROMPTS)
     rows = []
+    texts: dict[str | None, list[Tensor]] = {}  # by the encoder, which models share
     for card in cards:
         generator = zoo.load(card)
         with torch.inference_mode():
-            texts = [generator.text_encoder.encode([prompt])[0] for prompt in prompts]
-            found = agreement(generator, texts, 4.0, args.types)
+            if card.text_encoder not in texts:
+                texts[card.text_encoder] = [generator.text_encoder.encode([prompt])[0] for prompt in prompts]
+            found = agreement(generator, texts[card.text_encoder], 4.0, args.types)
         rows += [{"codebook": card.codebook, "size": card.size, **row} for row in found]
         print(f"{card.name}: {found}", flush=True)
     return rows
