@@ -1,4 +1,4 @@
-"""The tabs that look into tokens and tokenizers, with tiny models and no browser."""
+"""The tab that looks into tokens: its logic with tiny models, and in a browser."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ import pytest
 gr = pytest.importorskip("gradio")
 
 from scamo import zoo  # noqa: E402
-from scamo.generate import Prompt, Sampling  # noqa: E402
-from scamo.motion import Motion  # noqa: E402
-from scamo.recipe import recipe  # noqa: E402
-from scamo.ui import lab, tokens  # noqa: E402
+from scamo.ui import tokens  # noqa: E402
 from scamo.ui.studio import Studio  # noqa: E402
-from tests.motions import walk  # noqa: E402
 from tests.tiny import FakeEncoder, write_models  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zoo, "BUNDLED", write_models(tmp_path_factory.mktemp("models"), (256, 1024), ("0.3M",)))
+        patch.setattr(zoo, "BUNDLED", write_models(tmp_path_factory.mktemp("models"), (256,), ("0.3M",)))
         patch.delenv(zoo.MODELS_VARIABLE, raising=False)
         patch.setattr("scamo.ui.studio.load_text_encoder", lambda name: FakeEncoder())
         yield Studio()
@@ -94,30 +90,35 @@ def test_a_place_outside_is_refused(generator, view):
         finish(tokens.changed(generator, view["now"], 10, 0, branch=True))
 
 
-def test_every_codebook_gives_a_motion_back(studio):
-    cards = lab.codecs(studio)
-    assert list(cards) == [256, 1024]
-    motion = Motion(Motion.from_joints(walk(44)).features)  # 43 frames: 3 fill no token
-    echoes = [lab.echo(card, zoo.load_tokenizer(card.location), motion) for card in cards.values()]
-    for one in echoes:
-        assert one.tokens.shape == (10,)
-        assert one.over_time.shape == (40,)
-        assert one.joints.shape == (22,)
-        assert one.joints[0] == 0
-        assert one.over_time.mean() == pytest.approx(one.joints.mean(), rel=1e-4)
-    frame = lab.curves(echoes)
-    assert list(frame.columns) == ["seconds", "error in mm", "codebook"]
-    assert len(frame) == 80
-    assert lab.table(echoes).count("<tr>") == 1 + 3 + 21
-    held = recipe(echoes[0].card, [Prompt("your motion", 2.0)], Sampling(0), echoes[0].tokens)
-    assert held["tokens"] == echoes[0].tokens.tolist()
-
-
-def test_an_example_is_made_by_the_largest_codebook(studio):
-    assert len(lab.example(studio)) == 120
-
-
-def test_the_tabs_can_be_laid_out(studio):
+def test_the_tab_can_be_laid_out(studio):
     with gr.Blocks():
         tokens.tab(studio)
-        lab.tab(studio)
+
+
+def test_a_browser_puts_another_token_in_its_place(visit):
+    page = visit()
+    page.get_by_role("tab", name="Tokens").click()
+    page.get_by_label("number input for Length in seconds").locator("visible=true").fill("2")
+    page.click("#tokenise")
+    cells = page.locator("#strip button")
+    cells.nth(9).wait_for()
+    before = cells.all_inner_texts()
+    assert len(before) == 10
+
+    cells.nth(3).click()
+    page.locator("#choice").first.wait_for()
+    page.locator("#choice label:not(:has-text('now')):visible").first.click()
+    page.click("#replace")
+    page.locator("#strip .changed").wait_for()
+    after = cells.all_inner_texts()
+    ids = [[text.split()[0] for text in texts] for texts in (before, after)]
+    assert [place for place in range(10) if ids[0][place] != ids[1][place]] == [3]
+    page.wait_for_function("[...document.querySelectorAll('.film video')].some((v) => v.duration > 0)")
+
+    cells.nth(5).click()
+    page.locator("#choice label:not(:has-text('now')):visible").first.click()
+    page.click("#branch")
+    page.wait_for_function("document.querySelectorAll('#strip .changed').length && !document.querySelector('.picked')")
+    branched = [text.split()[0] for text in cells.all_inner_texts()]
+    assert branched[:5] == ids[1][:5]
+    assert branched[5] != ids[1][5]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -26,7 +27,7 @@ from scamo.ui.say import note, refusal
 from scamo.ui.studio import Studio
 
 MAX_FRAMES = 400  # twenty seconds, what a page can draw while somebody waits
-EXAMPLE = Prompt("a person walks forward, turns around and walks back", 6.0)
+EXAMPLE = Path(__file__).parents[1] / "checkpoints" / "example.npy"
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,19 +69,17 @@ def reconstructed(studio: Studio, motion: Motion, codebook: int) -> Echo:
     return echo(cards[codebook], zoo.load_tokenizer(cards[codebook].location), motion)
 
 
-def example(studio: Studio) -> Motion:
-    """A motion to begin with, made by the largest model of the largest codebook."""
-    if not studio.cards:
-        raise ValueError("No model was found on this machine; start the page with --models and a folder.")
-    generator = studio.generator(studio.cards[-1])
-    return generator.generate(EXAMPLE, seed=0, temperature=1.0).motion
+def example() -> Motion:
+    """A proud walk that was captured from a person; no bundled model was trained on proud walks."""
+    return Motion(np.load(EXAMPLE))
 
 
 def table(echoes: Sequence[Echo]) -> str:
     """Tokens used, mean error and the error of every joint, a column for each codebook; HTML."""
     head = "".join(f"<th>{one.card.codebook}</th>" for one in echoes)
     rows = [
-        ("Tokens", [f"{len(one.tokens)}, {len(set(one.tokens.tolist()))} different" for one in echoes]),
+        ("Tokens", [str(len(one.tokens)) for one in echoes]),
+        ("Different ones", [str(len(set(one.tokens.tolist()))) for one in echoes]),
         ("Mean error, mm", [f"{1000 * one.over_time.mean():.0f}" for one in echoes]),
         ("Worst moment, mm", [f"{1000 * one.over_time.max():.0f}" for one in echoes]),
     ]
@@ -110,7 +109,7 @@ def curves(echoes: Sequence[Echo]) -> pd.DataFrame:
         )
         for one in echoes
     ]
-    return pd.concat(parts) if parts else pd.DataFrame(columns=["seconds", "error in mm", "codebook"])
+    return pd.concat(parts)
 
 
 def tab(studio: Studio) -> None:
@@ -119,8 +118,8 @@ def tab(studio: Studio) -> None:
     held = gr.State(None)
     with gr.Row(elem_classes="bench", equal_height=False):
         with gr.Column(scale=0, min_width=320, elem_classes="tools"):
-            file = gr.File(label="A motion: features or joints (npy), SMPL (npz), BVH", height=160)
-            try_one = gr.Button("Use an example", elem_id="example")
+            file = gr.File(label="Drop a motion (npy, npz, BVH)", height=160)
+            try_one = gr.Button("Use a captured walk", size="sm", elem_id="example")
             offered = [str(codebook) for codebook in codecs(studio)]
             chosen = gr.CheckboxGroup(offered, value=offered[-5:], label="Codebooks")
         with gr.Column(scale=1, min_width=320, elem_classes="outcome"):
@@ -128,9 +127,9 @@ def tab(studio: Studio) -> None:
             video = gr.Video(
                 interactive=False, show_label=False, autoplay=True, loop=True, buttons=[], elem_classes="film"
             )
-            plot = gr.LinePlot(
-                curves([]), x="seconds", y="error in mm", color="codebook", title="Error over time", height=240,
-                show_label=False, buttons=[],
+            plot = gr.LinePlot(  # the kind of its axes is taken from the first values it gets
+                x="seconds", y="error in mm", color="codebook", title="Error over time", height=240, show_label=False,
+                buttons=[], visible=False,
             )  # fmt: skip
             sheet = gr.HTML()
             which = gr.Radio([], label="Take the motion of this codebook with you", visible=False)
@@ -140,17 +139,14 @@ def tab(studio: Studio) -> None:
         if not chosen:
             raise ValueError("No codebook is chosen; tick at least one.")
         motion = Motion(motion.features[:MAX_FRAMES], motion.fps)
-        cards = codecs(studio)
-        echoes = [
-            echo(cards[int(codebook)], zoo.load_tokenizer(cards[int(codebook)].location), motion) for codebook in chosen
-        ]
+        echoes = [reconstructed(studio, motion, int(codebook)) for codebook in chosen]
         prompt = Prompt(name, len(echoes[0].tokens) / 5)
         recipes = {str(one.card.codebook): recipe(one.card, [prompt], Sampling(0), one.tokens) for one in echoes}
         figures = {"as it was": motion, **{str(one.card.codebook): one.motion for one in echoes}}
         last = list(recipes)[-1]
         return (
             note(f"{name}: {motion.seconds:.1f} s, as it was and as {len(echoes)} codebooks give it back."),
-            making.film(figures, recipes[last]), curves(echoes), table(echoes), recipes,
+            making.film(figures, recipes[last]), gr.LinePlot(curves(echoes), visible=True), table(echoes), recipes,
             gr.Radio(list(recipes), value=last, visible=len(recipes) > 1), recipes[last],
         )  # fmt: skip
 
@@ -162,7 +158,7 @@ def tab(studio: Studio) -> None:
 
     def from_example(chosen: list[str]) -> tuple[Any, ...]:
         try:
-            return show(example(studio), "An example made here", chosen)
+            return show(example(), "A captured walk", chosen)
         except (ValueError, OSError) as error:
             raise refusal(error) from error
 

@@ -1,0 +1,87 @@
+"""The tab that passes motions through tokenizers: its logic with tiny models, and in a browser."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+gr = pytest.importorskip("gradio")
+
+from scamo import zoo  # noqa: E402
+from scamo.export import export  # noqa: E402
+from scamo.generate import Prompt, Sampling  # noqa: E402
+from scamo.motion import Motion  # noqa: E402
+from scamo.recipe import recipe  # noqa: E402
+from scamo.ui import lab  # noqa: E402
+from scamo.ui.studio import Studio  # noqa: E402
+from tests.motions import walk  # noqa: E402
+from tests.tiny import write_models  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zoo, "BUNDLED", write_models(tmp_path_factory.mktemp("models"), (256, 1024), ("0.3M",)))
+        patch.delenv(zoo.MODELS_VARIABLE, raising=False)
+        yield Studio()
+
+
+def test_every_codebook_gives_a_motion_back(studio):
+    cards = lab.codecs(studio)
+    assert list(cards) == [256, 1024]
+    motion = Motion(Motion.from_joints(walk(44)).features)  # 43 frames: 3 fill no token
+    echoes = [lab.echo(card, zoo.load_tokenizer(card.location), motion) for card in cards.values()]
+    for one in echoes:
+        assert one.tokens.shape == (10,)
+        assert one.over_time.shape == (40,)
+        assert one.joints.shape == (22,)
+        assert one.joints[0] == 0
+        assert one.over_time.mean() == pytest.approx(one.joints.mean(), rel=1e-4)
+    frame = lab.curves(echoes)
+    assert list(frame.columns) == ["seconds", "error in mm", "codebook"]
+    assert len(frame) == 80
+    assert lab.table(echoes).count("<tr>") == 1 + 4 + 21
+    held = recipe(echoes[0].card, [Prompt("your motion", 2.0)], Sampling(0), echoes[0].tokens)
+    assert held["tokens"] == echoes[0].tokens.tolist()
+
+
+def test_a_codebook_that_is_not_there_is_refused(studio):
+    with pytest.raises(ValueError, match="256, 1024"):
+        lab.reconstructed(studio, lab.example(), 4096)
+
+
+def test_the_example_is_a_walk_of_a_person(studio):
+    motion = lab.example()
+    assert len(motion) == 109
+    root = motion.joints[:, 0]
+    assert 3 < np.linalg.norm((root[-1] - root[0])[[0, 2]]) < 6
+    assert 0.8 < root[:, 1].mean() < 1.1
+    tokenizer = zoo.load_tokenizer(lab.EXAMPLE.parent / "tokenizer-4096")
+    bundled = lab.echo(studio.cards[0], tokenizer, motion)
+    assert 0.005 < bundled.over_time.mean() < 0.1  # metres: the real tokenizer knows such motions, and is not perfect
+
+
+def test_the_tab_can_be_laid_out(studio):
+    with gr.Blocks():
+        lab.tab(studio)
+
+
+def test_a_browser_drops_a_motion_and_sees_it_come_back(visit, tmp_path):
+    export(Motion.from_joints(walk(41)), "bvh", tmp_path, "walk")
+    page = visit()
+    page.get_by_role("tab", name="Tokenizer lab").click()
+    panel = page.get_by_role("tabpanel").locator("visible=true")
+    panel.locator("input[type=file]").first.set_input_files(tmp_path / "walk.bvh")
+    panel.get_by_text("as it was and as 3 codebooks give it back").wait_for()
+    assert panel.locator(".sheet tbody tr").count() == 4 + 21
+    assert panel.locator(".sheet thead th").all_inner_texts()[1:] == ["256", "1024", "4096"]
+    page.wait_for_function("[...document.querySelectorAll('.film video')].some((v) => v.duration > 0)")
+    with page.expect_download() as saved:
+        panel.locator(".take button[data-option=Joints]").click()
+    assert np.load(saved.value.path()).shape == (36, 22, 3)  # a frame less twice, then whole tokens
+
+    (tmp_path / "words.npy").write_bytes(b"no motion")
+    panel.locator("button[aria-label*=emove], button[aria-label*=lear]").first.click()
+    panel.locator("input[type=file]").first.set_input_files(tmp_path / "words.npy")
+    page.get_by_text("cannot be read as a numpy file").first.wait_for()
+    assert panel.locator(".sheet tbody tr").count() == 4 + 21  # what was there stays
