@@ -169,8 +169,8 @@ def tab(studio: Studio) -> None:
         with gr.Column(scale=0, min_width=320, elem_classes="tools"):
             prompt = gr.Textbox(EXAMPLES[0], label="What happens?", lines=2, elem_id="arena-prompt")
             with gr.Row():
-                draw = gr.Button("Draw two models", variant="primary", size="sm", elem_id="draw")
-                stop = gr.Button("Stop", size="sm")
+                draw = gr.Button("Draw two models", variant="primary", size="sm", min_width=150, elem_id="draw")
+                stop = gr.Button("Stop", size="sm", min_width=70, elem_id="arena-stop")
             with gr.Group():
                 seconds = gr.Slider(*SECONDS, value=4, step=0.2, label="Length in seconds", buttons=[])
                 names = gr.CheckboxGroup(list(cards), value=list(cards), label="Drawn from (codebook · size)")
@@ -187,8 +187,12 @@ def tab(studio: Studio) -> None:
             result = gr.HTML(elem_id="revealed")
             sums = gr.HTML(elem_id="standings")
             with gr.Row():
-                take_table = gr.DownloadButton("Table (CSV)", size="sm", interactive=False, elem_id="take-table")
-                take_votes = gr.DownloadButton("Votes (CSV)", size="sm", interactive=False, elem_id="take-votes")
+                take_table = gr.DownloadButton(
+                    "Table (CSV)", size="sm", interactive=False, min_width=120, elem_id="take-table"
+                )
+                take_votes = gr.DownloadButton(
+                    "Votes (CSV)", size="sm", interactive=False, min_width=120, elem_id="take-votes"
+                )
 
     def ready(yes: bool) -> list[gr.Button]:
         return [gr.Button(interactive=yes) for _ in buttons]
