@@ -126,9 +126,9 @@ def tab(studio: Studio) -> None:
                 prompt = gr.Textbox(label="and then", placeholder="a person waves with both hands")
                 seconds = gr.Slider(*SECONDS, value=3, step=0.2, label="for so many seconds", buttons=[])
             with gr.Row():
-                go_on = gr.Button("Go on from there", elem_id="go-on")
-                stop = gr.Button("Stop")
-            file = gr.File(label="Or begin with a file (npy, npz, BVH; MP4, GLB, JSON made here)", height=160)
+                go_on = gr.Button("Go on from there", size="sm", elem_id="go-on")
+                stop = gr.Button("Stop", size="sm")
+            file = gr.File(label="Or begin with any motion file", height=160)
 
     def shown(made: Recipe) -> tuple[Any, ...]:
         motion = motion_of(studio, made)
