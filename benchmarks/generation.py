@@ -189,7 +189,7 @@ def cached(
 
     mask_bl = torch.ones(text_bld.shape[:2], dtype=torch.bool, device=text_bld.device)
     logits_bnv, cache = model.prefill(text_bld, mask_bl, passes - 1)
-    step = stepper(model, cache) if quick else lambda tokens_b: model.step(tokens_b, cache)
+    step = stepper(model, cache, record=True) if quick else lambda tokens_b: model.step(tokens_b, cache)
     rows = [logits_bnv[0, -1, : model.config.codebook_size]]
     for i in range(passes - 1):
         token = rows[-1].argmax() if given is None else given[i]

@@ -148,7 +148,7 @@ def tokens(model: PrefixTransformer, count: int, rows: int = 1) -> None:
     mask_bl = torch.ones(rows, TEXT, dtype=torch.bool, device=device)
     with torch.inference_mode():
         logits_bnv, cache = model.prefill(text_bld, mask_bl, count - 1)
-        step, logits_bv = stepper(model, cache), logits_bnv[:, -1]
+        step, logits_bv = stepper(model, cache, record=True), logits_bnv[:, -1]
         for _ in range(count - 1):
             logits_bv = step(logits_bv.argmax(-1))
 
