@@ -36,9 +36,9 @@ _WORTH_RECORDING = 12  # tokens to come; to record a step takes as long as some 
 def stepper(model: PrefixTransformer, cache: Cache, record: bool = False) -> Callable[[Tensor], Tensor]:
     """The function that appends one token per row, int [b], and gives the logits float32 [b, v] of the next.
 
-    It is the quick one for a single row on the CPU, in float32 or compact, and `model.step` for all else. `record`: on a
-    GPU, where enough tokens are to come, a step recorded once as a CUDA graph (for the benchmarks, until it has been
-    seen on one). The cache is the stepper's own from here on, and what a step gives may be overwritten by the next.
+    It is the quick one for a single row on the CPU, in float32 or compact, and `model.step` for all else. `record`: on
+    a GPU, where enough tokens are to come, a step recorded once as a CUDA graph (for the benchmarks, until it has been
+    seen on one). The cache is the stepper's own from here on; what a step gives may be overwritten by the next.
     """
     weight = model.llama_proj.weight
     if record and weight.device.type == "cuda" and cache.room >= _WORTH_RECORDING and not weight.requires_grad:
