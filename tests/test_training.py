@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from torch import nn
 
 pytest.importorskip("accelerate")
 
-from scamo import checkpoint
 from scamo.motion import canonical_joints, features_from_joints, joints_from_features
 from scamo.skeleton import quat_rotate
 from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
@@ -89,20 +87,6 @@ def test_another_codebook_goes_on_from_a_trained_network(codec: Path) -> None:
     assert torch.equal(*encoded)
     with pytest.raises(ValueError, match="--width 8"):
         tokenizer_step.begin_with(MotionTokenizer(TokenizerConfig(LEVELS[64], width=16, code_width=16, depth=1)), old)
-
-
-def test_a_decoder_learns_alone_and_the_codes_stay(corpus: Path, codec: Path, tmp_path: Path) -> None:
-    step = {"steps": 3, "batch": 4, "window": 16, "codebook": 16, "width": 8, "threads": 1, "validate_every": 99}
-    with pytest.raises(ValueError, match="--start"):
-        tokenizer_step.main(tokenizer_step.Args(corpus, tmp_path / "no", keep_codes=True, **step))
-    first = tokenizer_step.Args(corpus, tmp_path / "first", **step)
-    tokenizer_step.main(first)
-    tokenizer_step.main(replace(first, out=tmp_path / "second", start=first.out / "model", keep_codes=True))
-    old, new = (MotionTokenizer.from_pretrained(tmp_path / name / "model") for name in ("first", "second"))
-    features = Dataset(corpus).features[:64]
-    np.testing.assert_array_equal(old.encode(features), new.encode(features))
-    assert not np.array_equal(old.decode([1, 2, 3]), new.decode([1, 2, 3]))
-    assert checkpoint.read_card(tmp_path / "second" / "model")["training"]["start"]["steps"] == 3
 
 
 def test_next_token_parts_make_the_whole_batch(corpus: Path, codec: Path, tmp_path: Path) -> None:

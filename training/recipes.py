@@ -50,21 +50,12 @@ def bundled_base(places: Places, threads: int = 0) -> tokenizer.Args:
     )  # fmt: skip
 
 
-def bundled_codes(codebook: int, places: Places, threads: int = 0) -> tokenizer.Args:
-    """The base goes on with a codebook of its own, and learns not to drift from its path."""
+def bundled_tokenizer(codebook: int, places: Places, threads: int = 0) -> tokenizer.Args:
+    """A bundled tokenizer: the base goes on with a codebook of its own, and learns not to drift from its path."""
     base = bundled_base(places, threads)
     return replace(
-        base, out=places.runs / f"codes-{codebook}", codebook=codebook, start=base.out / "model", path=0.5, steps=5000,
-        lr=4e-4,
-    )  # fmt: skip
-
-
-def bundled_tokenizer(codebook: int, places: Places, threads: int = 0) -> tokenizer.Args:
-    """A bundled tokenizer: those codes, and a decoder that has learned to read them for longer."""
-    codes = bundled_codes(codebook, places, threads)
-    return replace(
-        codes, out=places.tokenizer(codebook), start=codes.out / "model", keep_codes=True, restraint=0.0, steps=3000,
-        lr=3e-4,
+        base, out=places.tokenizer(codebook), codebook=codebook, start=base.out / "model", path=0.5,
+        steps=5000, lr=4e-4,
     )  # fmt: skip
 
 

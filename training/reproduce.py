@@ -122,9 +122,8 @@ def reproduce(args: Args) -> None:
     codecs = [replace(codec, seed=args.seed) for codec in codecs]
     models = [replace(model, seed=args.seed) for model in models]
     if args.table == "models":
-        before = [recipes.bundled_codes(codebook, places, args.threads) for codebook in args.codebooks]
-        for codec in (recipes.bundled_base(places, args.threads), *before):
-            once(codec.out / "model", partial(tokenizer.main, replace(codec, seed=args.seed)))
+        base = replace(recipes.bundled_base(places, args.threads), seed=args.seed)
+        once(base.out / "model", partial(tokenizer.main, base))
     train_models(codecs, models)
     judge = train_evaluator(recipes.bundled_evaluator(places, args.threads))
     tables(args, places, judge, [codec.out / "model" for codec in codecs], [model.out / "model" for model in models])

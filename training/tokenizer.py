@@ -226,8 +226,6 @@ class Args:
     The paper has none."""
     start: Path | None = None
     """A tokenizer's folder whose encoder and decoder to begin with, of whichever codebook; None begins with chance."""
-    keep_codes: bool = False
-    """Learn the decoder alone: what --start makes of a motion stays, and transformers trained on its tokens with it."""
     lr: float = 8e-4
     schedule: Literal["multistep", "cosine"] = "multistep"
     """multistep: appendix Tab. 2's; cosine falls to a hundredth and gets further in few steps."""
@@ -302,17 +300,10 @@ def main(args: Args) -> None:
     if vq and (args.restraint or args.path):
         raise ValueError("The baseline knows no --restraint and no --path; leave them out with --quantiser vq.")
     before = {}
-    if args.keep_codes and (args.start is None or vq):
-        raise ValueError("--keep-codes keeps those of an FSQ tokenizer; say which with --start.")
     if args.start:
         begin_with(model, MotionTokenizer.from_pretrained(args.start))
         cost = checkpoint.read_card(args.start).get("training", {})
-        if args.keep_codes:
-            model.vqvae.encoder.requires_grad_(False)
-            model.vqvae.quantizer.project_in.requires_grad_(False)
-        before = {
-            "start": {name: cost[name] for name in ("codebook", "steps", "frames", "seconds", "start") if name in cost}
-        }
+        before = {"start": {name: cost[name] for name in ("codebook", "steps", "frames", "seconds") if name in cost}}
     objective = task(
         model, data, args.window, args.batch, args.seed, statistics, args.emphasis, args.lengths, args.restraint,
         args.path,
