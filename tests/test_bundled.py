@@ -41,7 +41,7 @@ def test_a_card_says_where_its_model_comes_from(folder: Path) -> None:
 def test_a_larger_codebook_reconstructs_better_and_a_larger_model_predicts_better() -> None:
     errors = [checkpoint.read_card(zoo.BUNDLED / f"tokenizer-{c}")["metrics"]["mpjpe_mm"] for c in CODEBOOKS]
     assert errors == sorted(errors, reverse=True)
-    assert errors[-1] < 40
+    assert errors[-1] < 30
     losses = [checkpoint.read_card(zoo.BUNDLED / f"4096-{s}")["metrics"]["normalised_loss"] for s in SIZES]
     assert losses[-1] < losses[0] < 0
 

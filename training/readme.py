@@ -29,7 +29,7 @@ def tokenizer_table(folder: Path = zoo.BUNDLED) -> str:
             codes *= level
         lines.append(
             f"| {card['name'].split('-')[1]} | {codes:,} ({', '.join(map(str, levels))}) | {metrics['l1']:.3f} "
-            f"| {metrics['mpjpe_mm']:.1f} mm | {metrics['global_mpjpe_mm']:.0f} mm | {metrics['usage']:.0%} "
+            f"| {metrics['mpjpe_mm']:.2f} mm | {metrics['global_mpjpe_mm']:.0f} mm | {metrics['usage']:.0%} "
             f"| {metrics['entropy']:.0f} |"
         )
     return "\n".join(lines)
