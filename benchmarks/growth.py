@@ -190,7 +190,7 @@ def exponent(x: Sequence[float], y: Sequence[float]) -> float:
     return statistics.linear_regression(*zip(*pairs, strict=True)).slope
 
 
-def loads(size: str, codebook: int) -> list[dict[str, Any]]:
+def loads(size: str, codebook: int, types: Sequence[str] = ("float32", "float16")) -> list[dict[str, Any]]:
     """Peak resident bytes that loading adds to a fresh process, beside those of the weights in their type."""
     import torch
 
@@ -201,9 +201,9 @@ def loads(size: str, codebook: int) -> list[dict[str, Any]]:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         PrefixTransformer(TransformerConfig(1, 1, 1, 2, 1)).save_pretrained(Path(folder) / "tiny")
-        for stored in ("float32", "float16"):
+        for stored in types:
             model.save_pretrained(Path(folder) / stored, {}, getattr(torch, stored))
-            for computed in ("float32", "float16"):
+            for computed in types:
                 answers = context.Queue()
                 process = context.Process(target=loading, args=(f"{folder}/{stored}", computed, answers))
                 process.start()
