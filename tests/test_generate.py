@@ -379,7 +379,7 @@ def test_a_timelines_context_stays_within_the_positions(generator: Generator) ->
     config = replace(generator.transformer.config, max_positions=16)
     generator.transformer.config = config
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         whole = generator.timeline([Prompt("run", 2.0), Prompt("run", 2.0)], temperature=0)
     following = generator.generate("run", seconds=3, start=whole.tokens[5:10], temperature=0)
     np.testing.assert_array_equal(whole.tokens[5:], following.tokens)
@@ -463,7 +463,7 @@ def test_parts_that_do_not_go_together(generator: Generator) -> None:
 
 def test_warnings_for_what_is_cut_or_unseen(generator: Generator) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         generator.generate(WALK, seed=0)
     with pytest.warns(UserWarning, match="reaches 150 word pieces"):
         generator.generate("la " * 200, seconds=0.2)
