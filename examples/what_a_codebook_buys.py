@@ -7,9 +7,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from scamo.export import load_motion
 
 import scamo
+from scamo.export import load_motion
 from scamo.metrics import mpjpe
 from scamo.motion import joints_from_features
 
