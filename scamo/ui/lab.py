@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -27,7 +26,7 @@ from scamo.ui.say import note, refusal
 from scamo.ui.studio import Studio
 
 MAX_FRAMES = 400  # twenty seconds, what a page can draw while somebody waits
-EXAMPLE = Path(__file__).parents[1] / "checkpoints" / "example.npy"
+EXAMPLE = Prompt("a person walks forward", 5.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +68,11 @@ def reconstructed(studio: Studio, motion: Motion, codebook: int) -> Echo:
     return echo(cards[codebook], zoo.load_tokenizer(cards[codebook].location), motion)
 
 
-def example() -> Motion:
-    """A proud walk that was captured from a person; no bundled model was trained on proud walks."""
-    return Motion(np.load(EXAMPLE))
+def example(studio: Studio) -> Motion:
+    """A motion to begin with, made by the largest model of the largest codebook: no captured one is in the package."""
+    if not studio.cards:
+        raise ValueError("No model was found on this machine; start the page with --models and a folder.")
+    return studio.generator(studio.cards[-1]).generate(EXAMPLE, seed=0).motion
 
 
 def table(echoes: Sequence[Echo]) -> str:
@@ -119,7 +120,7 @@ def tab(studio: Studio) -> None:
     with gr.Row(elem_classes="bench", equal_height=False):
         with gr.Column(scale=0, min_width=320, elem_classes="tools"):
             file = gr.File(label="Drop a motion (npy, npz, BVH)", height=160)
-            try_one = gr.Button("Use a captured walk", size="sm", elem_id="example")
+            try_one = gr.Button("Use an example", size="sm", elem_id="example")
             offered = [str(codebook) for codebook in codecs(studio)]
             chosen = gr.CheckboxGroup(offered, value=offered[-5:], label="Codebooks")
         with gr.Column(scale=1, min_width=320, elem_classes="outcome"):
@@ -158,7 +159,7 @@ def tab(studio: Studio) -> None:
 
     def from_example(chosen: list[str]) -> tuple[Any, ...]:
         try:
-            return show(example(), "A captured walk", chosen)
+            return show(example(studio), "An example made here", chosen)
         except (ValueError, OSError) as error:
             raise refusal(error) from error
 
