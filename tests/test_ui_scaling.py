@@ -7,10 +7,11 @@ import math
 import re
 
 import pytest
+import torch
 
 gr = pytest.importorskip("gradio")
 
-from scamo import flops, zoo  # noqa: E402
+from scamo import checkpoint, flops, zoo  # noqa: E402
 from scamo.tokenizer import LEVELS  # noqa: E402
 from scamo.transformer import SIZES, Size  # noqa: E402
 from scamo.ui import chart, scaling  # noqa: E402
@@ -60,6 +61,25 @@ def test_every_tokenizer_of_the_paper_and_of_this_page_is_a_dot(metric, cards):
     rows = [*scaling.published()["tokenizers"], *measured]
     shown = scaling.tokenizer_chart(metric, measured)
     assert shown.count("<circle") == sum(row.get(metric) is not None for row in rows)
+
+
+def test_tokenizers_in_folders_and_from_the_hub_are_measured_too(cards, tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    snapshot = tmp_path / "hub" / "models--owner--name" / "snapshots" / "c0ffee"
+    for number, folder in enumerate((tmp_path / "own", snapshot)):
+        for place, kind in ((folder, {"tokenizer": "tokenizer"}), (folder / "tokenizer", {})):
+            metrics = {"metrics": {"mpjpe_mm": 12.5 + number}, "data": "mine"}
+            checkpoint.write(place, {"weight": torch.zeros(2)}, {"name": f"{number}", **metrics, **kind})
+    card = next(card for card in cards if card.codebook == 1024)
+    own = dataclasses.replace(card, source="local", location=str(tmp_path / "own"))
+    hub, gone = (dataclasses.replace(card, source="hub", location=f"owner/{name}@c0ffee") for name in ("name", "gone"))
+    measured = scaling.tokenizer_cards([card, own, hub, gone])
+    shown = scaling.tokenizer_chart("mpjpe_mm", measured)
+    assert [row["data"] for row in measured[1:]] == ["mine", "mine"]
+    assert "FSQ, here (2), 1024: 12.5" in shown and "FSQ, here (3), 1024: 13.5" in shown
+    assert "here (2)" not in scaling.tokenizer_chart("usage", measured)
 
 
 def test_the_figures_of_table_3_are_readable():

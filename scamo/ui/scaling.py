@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -64,12 +65,22 @@ def tokenizer_cards(cards: Iterable[ModelCard]) -> list[dict[str, Any]]:
     """The tokenizers behind models on this machine as rows of Tab. 3: codebook, data and what was measured."""
     found = {}
     for card in cards:
-        folder = Path(card.location)
-        if card.source == "hub":
-            continue  # its tokenizer's card is on this machine only once the model was used
-        own = checkpoint.read_card(folder / checkpoint.read_card(folder).get("tokenizer", "tokenizer"))
-        found[own["sha256"]] = {"codebook": card.codebook, "data": own.get("data", ""), **own.get("metrics", {})}
+        folder = _folder(card)
+        if folder is not None:
+            own = checkpoint.read_card(folder / checkpoint.read_card(folder).get("tokenizer", "tokenizer"))
+            found[own["sha256"]] = {"codebook": card.codebook, "data": own.get("data", ""), **own.get("metrics", {})}
     return list(found.values())
+
+
+def _folder(card: ModelCard) -> Path | None:
+    """Where a model's cards are: listing it has fetched them from the hub, None should they be gone since."""
+    if card.source != "hub":
+        return Path(card.location)
+    from huggingface_hub import try_to_load_from_cache
+
+    repository, _, commit = card.location.partition("@")
+    path = try_to_load_from_cache(repository, checkpoint.CARD, revision=commit)
+    return Path(path).parent if isinstance(path, str) else None
 
 
 def tokenizer_chart(metric: str, measured: Sequence[Row]) -> str:
@@ -80,7 +91,13 @@ def tokenizer_chart(metric: str, measured: Sequence[Row]) -> str:
         for quantiser in ("fsq", "vq")
         for data in ("MotionUnion", "HumanML3D")
     ]
-    kinds.append(("FSQ, here", "here", measured))
+    lines: dict[int, list[Row]] = {}
+    count: Counter[int] = Counter()
+    for row in measured:
+        if row.get(metric) is not None:  # a second tokenizer of one codebook begins a second line
+            count[row["codebook"]] += 1
+            lines.setdefault(count[row["codebook"]], []).append(row)
+    kinds += [("FSQ, here" + f" ({number})" * (number > 1), "here", line) for number, line in lines.items()]
     points = [(name, look, _points(found, "codebook", metric)) for name, look, found in kinds]
     series = [Series(name, found, look) for name, look, found in points if found]
     books = {book for one in series for book in one.points}
