@@ -1,4 +1,4 @@
-"""Motion FSQ-VAE: 263 features at 20 fps <-> one integer per four frames.
+"""Motion FSQ-VAE: 263 features at 20 fps <-> one integer per four frames. And VQ's, to be compared with.
 
 Parameter names and arithmetic are those of the released checkpoints, so their weights load without translation.
 Everything is float32: an index is the result of a rounding, and half precision would move it.
@@ -191,6 +191,7 @@ class MotionTokenizer(nn.Module):
     without them features are taken as normalised already.
     """
 
+    kind = "tokenizer"  # what its card calls it
     mean: Tensor
     std: Tensor
 
@@ -258,7 +259,7 @@ class MotionTokenizer(nn.Module):
             bad = ids.min() if ids.min() < 0 else ids.max()
             raise ValueError(f"token {bad} is no code of this codebook, whose ids are 0 to {self.codebook_size - 1}")
         indices = torch.as_tensor(ids.astype(np.int64), device=self.mean.device)
-        x = self._decode_codes(self.vqvae.quantizer.fsq.codes_from_indices(indices if ids.ndim == 2 else indices[None]))
+        x = self._decode_codes(self._codes(indices if ids.ndim == 2 else indices[None]))
         if not normalised:
             x = x * self.std + self.mean
         return (x if ids.ndim == 2 else x[0]).cpu().numpy()
@@ -271,6 +272,9 @@ class MotionTokenizer(nn.Module):
             codes_bnd = quantizer.fsq.codes(quantizer.project_in(z_btc.float()))
         return codes_bnd, quantizer.fsq.indices(codes_bnd.detach())
 
+    def _codes(self, indices_bn: Tensor) -> Tensor:
+        return self.vqvae.quantizer.fsq.codes_from_indices(indices_bn)
+
     def _decode_codes(self, codes_bnd: Tensor) -> Tensor:
         latent_bnc = self.vqvae.quantizer.project_out(codes_bnd)
         return self.vqvae.decoder(latent_bnc.transpose(1, 2)).transpose(1, 2)
@@ -279,7 +283,7 @@ class MotionTokenizer(nn.Module):
         self, folder: str | os.PathLike[str], card: Mapping[str, Any] | None = None, dtype: torch.dtype | None = None
     ) -> Path:
         """Write weights, statistics and a card; `dtype` float16 halves the file (it is computed in float32 again)."""
-        own = {"kind": "tokenizer", "name": f"tokenizer-{codebook_label(self.levels)}"}
+        own = {"kind": self.kind, "name": f"{self.kind}-{codebook_label(self.levels)}"}
         whole = {**own, **(card or {}), "config": asdict(self.config)}
         return checkpoint.write(folder, self.state_dict(), whole, dtype)
 
@@ -288,12 +292,55 @@ class MotionTokenizer(nn.Module):
         cls, folder: str | os.PathLike[str], device: str | torch.device = "cpu", verify: bool = True
     ) -> MotionTokenizer:
         """Load a tokenizer's folder in float32, ready to use. Raises CheckpointError if it is missing or damaged."""
-        card = checkpoint.read_checked(folder, "tokenizer")
+        card = checkpoint.read_checked(folder, cls.kind)
         tensors = {name: value.float() for name, value in checkpoint.read_tensors(folder, verify).items()}
         with torch.device("meta"):
             model = cls(TokenizerConfig(**card["config"]))
-        model.load_state_dict(tensors, assign=True)
+        model.load_state_dict(cls._own(tensors), assign=True)
         return model.to(device).eval().requires_grad_(False)
+
+    @classmethod
+    def _own(cls, stored: dict[str, Tensor]) -> dict[str, Tensor]:
+        return stored
+
+
+class VQTokenizer(MotionTokenizer):
+    """The baseline: the same network around a learned codebook, as `training.vq` makes it.
+
+    `config.levels` is (codes,). A token is the number of the vector [code_width] that is nearest to the latent.
+    """
+
+    kind = "vq-tokenizer"
+
+    def __init__(self, config: TokenizerConfig, mean: ArrayLike | None = None, std: ArrayLike | None = None) -> None:
+        super().__init__(config, mean, std)
+        quantizer = nn.Module()
+        quantizer.register_buffer("codebook", torch.zeros(self.codebook_size, config.code_width))
+        quantizer.project_out = nn.Identity()
+        self.vqvae.add_module("quantizer", quantizer)
+
+    @property
+    def codebook(self) -> Tensor:
+        """The vectors, float32 [codes, code_width]."""
+        codebook = self.vqvae.quantizer.codebook
+        assert isinstance(codebook, Tensor)
+        return codebook
+
+    def _quantise(self, x_btd: Tensor) -> tuple[Tensor, Tensor]:
+        z_bnc = self.vqvae.encoder(x_btd.transpose(1, 2)).transpose(1, 2)
+        indices_bn = torch.cdist(z_bnc.float(), self.codebook).argmin(dim=-1).to(torch.int32)
+        return self._codes(indices_bn), indices_bn
+
+    def _codes(self, indices_bn: Tensor) -> Tensor:
+        return self.codebook[indices_bn]
+
+    @classmethod
+    def _own(cls, stored: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Of a quantiser that was still learning, whose vectors are `...embed` [1, codes, width], the vectors alone."""
+        prefix = "vqvae.quantizer."
+        (codebook,) = (tensor for name, tensor in stored.items() if name.endswith((".codebook", ".embed")))
+        network = {name: tensor for name, tensor in stored.items() if not name.startswith(prefix)}
+        return network | {f"{prefix}codebook": codebook.flatten(0, -2)}
 
 
 def _statistic(name: str, values: ArrayLike | None, default: float, width: int) -> Tensor:

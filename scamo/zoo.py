@@ -6,13 +6,16 @@ cards only. What `SCAMO_MODELS` names (folders or hub ids, separated as in PATH)
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,16 +27,17 @@ from scamo.checkpoint import CheckpointError
 from scamo.decode import compact
 from scamo.generate import Generator, ModelCard
 from scamo.text import TextEncoder
-from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig, codebook_label
+from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig, VQTokenizer, codebook_label
 from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig, size_label
 
-__all__ = ["ModelCard", "convert_official", "load", "load_tokenizer", "models"]
+__all__ = ["ModelCard", "TokenizerCard", "convert_official", "load", "load_tokenizer", "models", "tokenizers"]
 
 BUNDLED = Path(__file__).parent / "checkpoints"
 MODELS_VARIABLE = "SCAMO_MODELS"
 HUB: tuple[str, ...] = ()
 """Published models, each as owner/name@commit."""
 
+_QUANTISERS = {MotionTokenizer.kind: "fsq", VQTokenizer.kind: "vq"}  # by the kind that a tokenizer's card states
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 _WEIGHT_FILES = ["*.safetensors", "tokenizer/*"]
 _CARD_FILES = [checkpoint.CARD, f"tokenizer/{checkpoint.CARD}"]
@@ -45,14 +49,63 @@ def models(folders: Sequence[str | os.PathLike[str]] = ()) -> list[ModelCard]:
     A folder is a model's own, or holds models one level down. Loads no weights; of a hub model only the cards are
     fetched. A model whose card cannot be read is left out with a warning that names it.
     """
-    named = [entry for entry in os.environ.get(MODELS_VARIABLE, "").split(os.pathsep) if entry]
     cards = _listed(BUNDLED, "bundled")
-    for place in (*HUB, *named, *(os.fspath(folder) for folder in folders)):
+    for place in (*HUB, *_named(), *(os.fspath(folder) for folder in folders)):
         try:
             cards += _cards(place)
         except ValueError as error:
-            warnings.warn(f"{place} is left out: {error}", stacklevel=2)
+            if not any(card.get("kind") in _QUANTISERS for _, card in _readable(place)):
+                warnings.warn(f"{place} is left out: {error}", stacklevel=2)
     return list({card.location: card for card in cards}.values())
+
+
+@dataclass(frozen=True)
+class TokenizerCard:
+    """What a tokenizer without a model is. name: its folder's. quantiser: "fsq" or "vq"."""
+
+    name: str
+    location: str
+    tokenizer: TokenizerConfig
+    quantiser: str
+
+    @property
+    def codebook(self) -> int:
+        """Nominal size of the codebook."""
+        return codebook_label(self.tokenizer.levels)
+
+
+def tokenizers(folders: Sequence[str | os.PathLike[str]] = ()) -> list[TokenizerCard]:
+    """Cards of the tokenizers that no listed model uses, in the folders where `models` looks. VQ ones are among them.
+
+    Loads no weights. Of what cannot be read `models` tells.
+    """
+    used, found = set(), {}
+    for place in (BUNDLED, *_named(), *folders):
+        for path, card in _readable(place):
+            if card.get("kind") == "transformer":
+                used.add((path / card.get("tokenizer", "tokenizer")).resolve())
+            elif card.get("kind") in _QUANTISERS:
+                name = path.parent.name if path.name == "model" else path.name  # a training's folder ends in /model
+                found[path.resolve()] = TokenizerCard(
+                    name, str(path), TokenizerConfig(**card["config"]), _QUANTISERS[card["kind"]]
+                )
+    return [card for path, card in found.items() if path not in used]
+
+
+def _named() -> list[str]:
+    return [entry for entry in os.environ.get(MODELS_VARIABLE, "").split(os.pathsep) if entry]
+
+
+def _readable(place: str | os.PathLike[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for path in _folders(Path(place).expanduser().absolute()):
+        with contextlib.suppress(CheckpointError):
+            yield path, checkpoint.read_card(path)
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The checkpoints in a folder: itself, if it has a card, or those one level below."""
+    own = (folder / checkpoint.CARD).is_file()
+    return [folder] if own else sorted(card.parent for card in folder.glob(f"*/{checkpoint.CARD}"))
 
 
 def load(
@@ -109,7 +162,8 @@ def load_tokenizer(
         folder = _tokenizer_folder(_folder(_chosen(_cards(os.fspath(path_or_hub_id)), codebook, None)))
     else:
         folder = _bundled_tokenizer(codebook)
-    return MotionTokenizer.from_pretrained(folder, _available(device))
+    vq = checkpoint.read_card(folder).get("kind") == VQTokenizer.kind
+    return (VQTokenizer if vq else MotionTokenizer).from_pretrained(folder, _available(device))
 
 
 def _available(device: str | torch.device) -> torch.device:
@@ -165,14 +219,13 @@ def _cards(place: str) -> list[ModelCard]:
 
 def _listed(folder: Path, source: str) -> list[ModelCard]:
     """The models in a folder or one level below; with its own card a folder is one model, or a tokenizer."""
-    own = (folder / checkpoint.CARD).is_file()
     cards = []
-    for path in [folder] if own else sorted(card.parent for card in folder.glob(f"*/{checkpoint.CARD}")):
+    for path in _folders(folder):
         try:
             if checkpoint.read_card(path).get("kind") == "transformer":
                 cards.append(_card(path, source, str(path)))
         except CheckpointError as error:
-            if own:
+            if path == folder:
                 raise
             warnings.warn(f"{path} is left out: {error}", stacklevel=3)
     return cards

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from scamo import checkpoint
 from scamo.checkpoint import CheckpointError
-from scamo.tokenizer import FSQ, LEVELS, MotionTokenizer, TokenizerConfig, codebook_label
+from scamo.tokenizer import FSQ, LEVELS, MotionTokenizer, TokenizerConfig, VQTokenizer, codebook_label
+from scamo.zoo import load_tokenizer
 from tests import golden
 
 LEVEL_LISTS = st.lists(st.integers(2, 16), min_size=1, max_size=6)
@@ -172,6 +174,32 @@ def test_half_precision_on_disk_is_float32_in_use(tmp_path: Path) -> None:
     assert {tensor.dtype for tensor in loaded.state_dict().values()} == {torch.float32}
     assert torch.equal(loaded.std, model.std)
     np.testing.assert_allclose(loaded.decode([1, 2]), model.decode([1, 2]), atol=0.02)
+
+
+def test_a_learned_codebook_is_read_by_its_kind(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    fsq = small((24,))
+    model = VQTokenizer(fsq.config, fsq.mean, fsq.std).eval()
+    model.vqvae.quantizer.codebook.normal_(std=0.1)
+    folder = model.save_pretrained(tmp_path / "vq")
+    card = checkpoint.read_card(folder)
+    assert (card["kind"], card["name"]) == ("vq-tokenizer", "vq-tokenizer-32")
+    loaded = load_tokenizer(folder)
+    x = features(200, 263)
+    tokens = loaded.encode(x)
+    with torch.inference_mode():
+        z = loaded.vqvae.encoder(((torch.from_numpy(x) - model.mean) / model.std).T[None])[0].T
+        away = (z.double()[:, None] - model.codebook.double()).square().sum(-1)
+    np.testing.assert_array_equal(tokens, away.argmin(-1))
+    assert len(set(tokens.tolist())) > 3
+    np.testing.assert_array_equal(loaded.decode(tokens), model.decode(model.encode(x)))
+    with pytest.raises(ValueError, match="token 24 is no code"):
+        loaded.decode([24])
+    with pytest.raises(CheckpointError, match="holds a vq-tokenizer; give the folder of a tokenizer"):
+        MotionTokenizer.from_pretrained(folder)
+    (folder / "weights.safetensors").write_bytes(b"0")
+    with pytest.raises(CheckpointError, match="get it again"):
+        load_tokenizer(folder)
 
 
 def test_a_transformers_folder_is_no_tokenizer(tmp_path: Path) -> None:
