@@ -168,6 +168,7 @@ def padded(task: NextToken, rows: Sequence[TokenClip], encoder: TextEncoder | No
 
     captions = [row.captions[0] for row in rows]
     batch = task.collate(list(rows), captions)
+    del batch["real_r"]  # all slots are computed
     more = LONGEST - batch["tokens_bn"].shape[1]
     for key in ("tokens_bn", "targets_bn"):
         batch[key] = pad(batch[key], (0, more), value=task.pad)

@@ -134,6 +134,23 @@ class Cache:
         return self.keys[0].shape[2] - self.length
 
 
+class _Real(NamedTuple):
+    """Which slots of a batch are not padding: int [r] among the b * s. Attention needs rows, all else only those."""
+
+    slots: Tensor
+    b: int
+    s: int
+
+    def joined(self, x_bsc: Tensor) -> Tensor:
+        """[r, c], the real slots of all rows behind one another."""
+        return x_bsc.flatten(0, 1).index_select(0, self.slots)
+
+    def apart(self, x_rc: Tensor) -> Tensor:
+        """[b, s, c] again, zeros where padding is."""
+        x = x_rc.new_zeros(self.b * self.s, x_rc.shape[1])
+        return x.index_copy(0, self.slots, x_rc).view(self.b, self.s, -1)
+
+
 class _RMSNorm(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -150,9 +167,12 @@ class _Attention(nn.Module):
         self.c_attn = nn.Linear(config.width, 3 * config.width, bias=False)
         self.c_proj = nn.Linear(config.width, config.width, bias=False)
 
-    def forward(self, x: Tensor, rotary: _Rotary, mask: Tensor | None, past: _Past | None = None) -> Tensor:
-        b, s, c = x.shape
-        qkv = self.c_attn(x).view(b, s, 3, self.heads, c // self.heads)
+    def forward(
+        self, x: Tensor, rotary: _Rotary, mask: Tensor | None, past: _Past | None = None, real: _Real | None = None
+    ) -> Tensor:
+        qkv = self.c_attn(x) if real is None else real.apart(self.c_attn(x))
+        b, s, c = qkv.shape
+        qkv = qkv.view(b, s, 3, self.heads, c // self.heads // 3)
         q, k = rotate(qkv[:, :, :2], *(angle[:, :, None, None] for angle in rotary)).permute(2, 0, 3, 1, 4)
         v = qkv[:, :, 2].transpose(1, 2)
         if past is not None:
@@ -160,8 +180,8 @@ class _Attention(nn.Module):
             past.keys[:, :, past.length : end] = k
             past.values[:, :, past.length : end] = v
             k, v = past.keys[:, :, :end], past.values[:, :, :end]
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.c_proj(y.transpose(1, 2).reshape(b, s, c))
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).reshape(b, s, c // 3)
+        return self.c_proj(y if real is None else real.joined(y))
 
 
 class _FeedForward(nn.Module):
@@ -183,8 +203,10 @@ class _Block(nn.Module):
         self.rms_2 = _RMSNorm(config.width)
         self.mlp = _FeedForward(config)
 
-    def forward(self, x: Tensor, rotary: _Rotary, mask: Tensor | None, past: _Past | None = None) -> Tensor:
-        x = x + self.attn(self.rms_1(x), rotary, mask, past)
+    def forward(
+        self, x: Tensor, rotary: _Rotary, mask: Tensor | None, past: _Past | None = None, real: _Real | None = None
+    ) -> Tensor:
+        x = x + self.attn(self.rms_1(x), rotary, mask, past, real)
         return x + self.mlp(self.rms_2(x))
 
 
@@ -227,22 +249,30 @@ class PrefixTransformer(nn.Module):
         if self.config.tied:
             self.lm_head.weight = self.transformer.wte.weight
 
-    def forward(self, tokens_bn: Tensor, text_bld: Tensor, text_mask_bl: Tensor) -> Tensor:
+    def forward(
+        self, tokens_bn: Tensor, text_bld: Tensor, text_mask_bl: Tensor, real_r: Tensor | None = None
+    ) -> Tensor:
         """Logits [b, n + 1, v] of every motion token of a training batch and of what follows the last.
 
         Row i predicts token i given the text and the tokens before it. tokens: int [b, n], n may be 0; shorter rows are
         filled with `config.pad_id` (their later logits mean nothing). text: float [b, l, d]; text_mask: bool [b, l].
+        real: int [r], those of the b * (l + n) slots, row after row, that are not padding: only attention is then
+        computed for the others too. It changes no logit that means something.
         """
-        return self._predictions(self.hidden_states(tokens_bn, text_bld, text_mask_bl), text_mask_bl)
+        return self._predictions(self.hidden_states(tokens_bn, text_bld, text_mask_bl, real_r), text_mask_bl)
 
-    def hidden_states(self, tokens_bn: Tensor, text_bld: Tensor, text_mask_bl: Tensor) -> Tensor:
+    def hidden_states(
+        self, tokens_bn: Tensor, text_bld: Tensor, text_mask_bl: Tensor, real_r: Tensor | None = None
+    ) -> Tensor:
         """The stream [b, l + n, c] after the last block, before the final norm; arguments as of `forward`."""
         x = torch.cat([self._project(text_bld), self._embed(tokens_bn)], dim=1)
         rotary = self._rotary(text_mask_bl, tokens_bn.shape[1])
         mask = _prefix_mask(text_mask_bl, tokens_bn.shape[1])
+        real = None if real_r is None else _Real(real_r, x.shape[0], x.shape[1])
+        x = x if real is None else real.joined(x)
         for block in self.transformer.h:
-            x = block(x, rotary, mask)
-        return x
+            x = block(x, rotary, mask, real=real)
+        return x if real is None else real.apart(x)
 
     @torch.inference_mode()
     def prefill(

@@ -75,13 +75,12 @@ def test_accumulation_is_one_batch(tmp_path: Path) -> None:
     assert losses(tmp_path / "three") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
 
 
-def test_two_processes_are_one(tmp_path: Path, processes) -> None:
-    toy_training.run(tmp_path / "one", rows=17)
+def run_in_group(processes: multiprocessing.context.ForkServerContext, folder: Path, spread: bool) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     group = [
-        processes.Process(target=toy_training.run_in_group, args=(tmp_path / "two", rank, 2, port, 17))
+        processes.Process(target=toy_training.run_in_group, args=(folder, rank, 2, port, 17, spread))
         for rank in range(2)
     ]
     for process in group:
@@ -89,8 +88,20 @@ def test_two_processes_are_one(tmp_path: Path, processes) -> None:
     for process in group:
         process.join(120)
         assert process.exitcode == 0
+
+
+def test_two_processes_are_one(tmp_path: Path, processes) -> None:
+    whole = toy_training.run(tmp_path / "one", rows=17)["weights"]
+    run_in_group(processes, tmp_path / "two", spread=False)
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
     assert latest_state(tmp_path / "two") == (tmp_path / "two" / "state-00000030", 30)
+    run_in_group(processes, tmp_path / "spread", spread=True)
+    assert losses(tmp_path / "spread") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
+    gathered = torch.load(tmp_path / "spread" / "whole.pt")
+    assert all(type(value) is torch.Tensor for value in gathered.values())
+    torch.testing.assert_close(gathered, whole, atol=1e-4, rtol=0)
+    parts = list((tmp_path / "spread").glob("state-00000030/pytorch_model_fsdp_0/*.distcp"))
+    assert len(parts) == 2  # each process saved its own
 
 
 def test_schedules() -> None:

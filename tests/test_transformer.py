@@ -76,6 +76,22 @@ def test_what_stands_in_the_padding_changes_nothing() -> None:
         torch.testing.assert_close(model(tokens, text, mask), model(tokens, other, mask))
 
 
+def test_leaving_padding_out_changes_no_logit_and_no_gradient() -> None:
+    model = small(tied=True)
+    tokens, text, mask = batch([2, 5, 1], 6)
+    tokens[1, 4:] = model.config.pad_id
+    real = torch.cat([mask, tokens != model.config.pad_id], dim=1)
+    meant = torch.cat([torch.ones(3, 1, dtype=torch.bool), tokens != model.config.pad_id], dim=1)
+    found = []
+    for slots in (None, real.flatten().nonzero()[:, 0]):
+        model.zero_grad()
+        logits = model(tokens, text, mask, slots)[meant]
+        logits.square().sum().backward()
+        found.append([logits.detach(), *(parameter.grad.clone() for parameter in model.parameters())])
+    for whole, without in zip(*found, strict=True):
+        torch.testing.assert_close(without, whole, atol=1e-4, rtol=1e-4)
+
+
 def test_who_sees_whom() -> None:
     model = small()
     tokens, text, mask = batch([4], 6)

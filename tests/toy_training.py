@@ -50,15 +50,35 @@ def optimisation(accumulate: int = 1) -> Optimisation:
 
 
 def run(folder: Path, dropout: float = 0.0, pause: float = 0.0, accumulate: int = 1, rows: int = 16) -> dict:
-    """Train the toy into a folder."""
+    """Train the toy into a folder; the trained weights are among what it returns."""
     torch.set_num_threads(1)
     saving = Saving(log_every=1, save_every=4, validate_every=10)
-    return train(Toy(dropout, pause, rows), optimisation(accumulate), folder, seed=3, saving=saving)
+    toy = Toy(dropout, pause, rows)
+    result = train(toy, optimisation(accumulate), folder, seed=3, saving=saving)
+    return result | {"weights": toy.model.state_dict()}
 
 
-def run_in_group(folder: Path, rank: int, world: int, port: int, rows: int) -> None:
-    """The same as one process of a group on this machine."""
+def run_in_group(folder: Path, rank: int, world: int, port: int, rows: int, spread: bool = False) -> None:
+    """The same as one process of a group on this machine; `spread`: the weights over the group's memory (FSDP)."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1",
                    "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}  # fmt: skip
+    if spread:
+        spread_on_cpus()
     run(folder, rows=rows)
+    if spread:
+        whole = run(folder, rows=rows)["weights"]  # of the saved states, which hold a part each
+        if rank == 0:
+            torch.save(whole, folder / "whole.pt")
     torch.distributed.destroy_process_group()
+
+
+def spread_on_cpus() -> None:
+    """Take this group for one of GPUs: Accelerate offers FSDP to those alone, though torch has it on CPUs too."""
+    from accelerate import PartialState
+    from accelerate.utils import DistributedType
+
+    os.environ |= {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_TRANSFORMER_CLS_TO_WRAP": "Linear",
+                   "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP", "FSDP_RESHARD_AFTER_FORWARD": "true",
+                   "FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT"}  # fmt: skip
+    PartialState(cpu=True)
+    PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU

@@ -130,6 +130,7 @@ def train(
         lr=optimisation.lr,
         betas=optimisation.betas,
         weight_decay=optimisation.weight_decay,
+        fused=True,  # one pass over the weights instead of ten
     )
     spread = accelerator.distributed_type == "FSDP"
     blueprint = _without_values(objective.model) if spread else None
