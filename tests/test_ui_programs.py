@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
+import io
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +21,7 @@ from scamo import zoo
 from scamo.export import export
 from scamo.generate import Prompt
 from scamo.motion import Motion
-from scamo.ui import page, programs
+from scamo.ui import programs
 from scamo.ui.studio import Studio
 from tests.motions import walk
 
@@ -152,9 +157,6 @@ def test_the_documents_client_runs_as_it_stands(served, monkeypatch, capsys):
 
 
 def test_a_minute_can_be_uploaded_and_no_flood(client, served, tmp_path):
-    import urllib.error
-    import urllib.request
-
     from gradio_client import handle_file
 
     np.save(tmp_path / "minute.npy", walk(1_201))  # float64, 0.6 MB
@@ -169,24 +171,53 @@ def test_a_minute_can_be_uploaded_and_no_flood(client, served, tmp_path):
         assert getattr(refused.value, "code", 413) == 413
 
 
-def test_language_models_get_three_tools():
-    pytest.importorskip("mcp", reason="the extra mcp is not installed")
-    from gradio.mcp import GradioMCPServer
+def test_a_language_model_makes_a_motion_and_reconstructs_it(served):
+    """As an agent does: lists the tools, chooses by their schemas, and hands the URL of one answer to the next tool."""
+    pytest.importorskip("mcp", reason='the extra is not installed: pip install -e ".[mcp]"')
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamable_http_client
 
-    server = GradioMCPServer(page.build())
-    assert sorted(name.rsplit("_", 1)[-1] for name in server.tool_to_endpoint) == ["generate", "models", "reconstruct"]
-    for tool, endpoint in server.tool_to_endpoint.items():
-        function = server.get_block_fn_from_endpoint_name(endpoint)
-        description, parameters = server.get_fn_description(function, tool)
-        schema, _ = server.get_input_schema(tool, parameters)
-        assert "Returns" in description
-        assert all(part.get("description") for part in schema["properties"].values()), schema
-        assert (endpoint != "generate") or schema["properties"]["codebook"]["enum"] == [256, 1024, 4096]
+    async def agent() -> None:
+        async with (
+            streamable_http_client(f"{served}/gradio_api/mcp/") as (read, write, *_),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            assert sorted(tools) == ["generate", "models", "reconstruct"]
+            for tool in tools.values():
+                assert "Returns" in (tool.description or "")
+                assert all(part.get("description") for part in tool.inputSchema["properties"].values())
+            assert tools["generate"].inputSchema["properties"]["codebook"]["enum"] == [256, 1024, 4096]
+
+            async def call(tool: str, **arguments: object) -> tuple[bool, str]:
+                answer = await session.call_tool(tool, arguments)
+                return bool(answer.isError), "\n".join(part.text for part in answer.content)
+
+            failed, text = await call("models")
+            assert not failed
+            assert {"codebook": 256, "size": "0.3M"}.items() <= ast.literal_eval(text)[0].items()
+            chosen = {"codebook": 256, "size": "0.3M", "seconds": None, "seed": 3, "temperature": 0, "video": False}
+            failed, text = await call("generate", prompt="a person walks", **chosen)
+            assert not failed, text
+            picture, features, joints, recipe = ast.literal_eval(text)
+            assert (picture, recipe["seed"]) == (None, 3)
+            with urllib.request.urlopen(joints["url"]) as answer:
+                assert np.load(io.BytesIO(answer.read())).shape == (4 * len(recipe["tokens"]), 22, 3)
+            failed, text = await call("reconstruct", motion=features["url"], codebook=1024)
+            assert not failed, text
+            assert len(ast.literal_eval(text)[0]["tokens"]) == len(recipe["tokens"])
+            for wrong, words in (({"seconds": 99}, "1 to 10"), ({"codebook": 77}, "1024"), ({"prompt": " "}, "empty")):
+                failed, text = await call("generate", **{"prompt": "a person walks", "video": False, **wrong})
+                assert failed and words in text
+            elsewhere = features["url"].split("file=")[0] + "file=" + str(Path(__file__).resolve())
+            failed, text = await call("reconstruct", motion=elsewhere)
+            assert failed and "cannot be fetched" in text
+
+    asyncio.run(agent())
 
 
 def test_many_at_once_get_their_own_motion_or_are_told_to_come_again(client, served):
-    import urllib.request
-
     def one(seed: int) -> list[int] | str:
         try:
             made = client.predict("a person walks", 256, "0.3M", 1.0, seed, 1.0, False, api_name="/generate")

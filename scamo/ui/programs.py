@@ -11,8 +11,12 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+from urllib.parse import unquote
 
 import gradio as gr
+import httpx
+from gradio.components.api_component import Api
+from gradio_client.utils import is_http_url_like
 
 from scamo.export import export, load_motion
 from scamo.generate import Generation, ModelCard, Prompt, Sampling
@@ -90,17 +94,15 @@ def endpoints(studio: Studio, batch: int = BATCH) -> None:
         prompt = gr.Textbox(EXAMPLE, label="prompt")
         first = making.first(studio)
         labels = list(dict.fromkeys(label for row in studio.cells.values() for label in row))
-        codebook, size = (
-            gr.Radio(list(studio.cells), value=first[0], label="codebook"),
-            gr.Radio(labels, value=first[1]),
-        )
-        seconds = gr.Number(4, label="seconds")
-        seed = gr.Number(0, label="seed", precision=0)
+        # In MCP's schema a Radio of numbers is one of strings, which fits nothing, and no Number may be null.
+        codebook = Api(first[0], {"type": "integer", "enum": list(studio.cells)}, "codebook")  # type: ignore[dict-item]
+        size = gr.Radio(labels, value=first[1])
+        seconds, seed = Api(4, _or_null("number"), "seconds"), Api(0, _or_null("integer"), "seed")
         temperature = gr.Number(studio.temperature, label="temperature")
         video = gr.Checkbox(True, label="video")
         picture, features, joints = gr.Video(label="video"), gr.File(label="features"), gr.File(label="joints")
-        made, cards, report = gr.JSON(label="recipe"), gr.JSON(label="models"), gr.JSON(label="report")
-        motion = gr.File(label="motion", file_types=[".npy", ".npz", ".bvh"])
+        made, cards, report = gr.JSON(label="recipe"), Api(None, {}, "models"), gr.JSON(label="report")
+        motion = _reads_own(gr.File(label="motion", file_types=[".npy", ".npz", ".bvh"]))
         button = gr.Button()
 
     async def generate(
@@ -110,10 +112,10 @@ def endpoints(studio: Studio, batch: int = BATCH) -> None:
 
         Args:
             prompt: What the person does, for example "an old man walks forward, then bows".
-            codebook: Size of the codebook, as /models lists it: how many kinds of token a motion is made of.
-            size: Size of the transformer, as /models lists it for this codebook.
+            codebook: Size of the codebook, as `models` lists it: how many kinds of token a motion is made of.
+            size: Size of the transformer, as `models` lists it for this codebook.
             seconds: Length of the motion, 1 to 10 seconds; null lets the model decide.
-            seed: The same seed gives the same motion again; null draws one.
+            seed: The same seed gives the same motion again; 0 if not given, null draws one.
             temperature: 0 always takes the likeliest token, 1 draws as the model says.
             video: Whether to draw it; false is faster and gives null in the video's place.
 
@@ -124,8 +126,8 @@ def endpoints(studio: Studio, batch: int = BATCH) -> None:
             the recipe, with model, seed and tokens
         """
         try:
-            card, asked = studio.card(int(codebook), size), Prompt(prompt, _length(seconds))
-            options = Sampling(None if seed is None else int(seed), temperature).resolved()
+            card, asked = studio.card(_whole("codebook", codebook), size), Prompt(prompt, _length(seconds))
+            options = Sampling(None if seed is None else _whole("seed", seed), temperature).resolved()
             waiting = batches.ask((card, options.temperature), (asked, options.seed or 0))
             one = await asyncio.wrap_future(waiting)
             told = recipe(card, [one.prompt], one.sampling, one.tokens)
@@ -140,7 +142,7 @@ def endpoints(studio: Studio, batch: int = BATCH) -> None:
 
         Args:
             motion: A minute at most of features or joints (npy, 20 frames a second), SMPL parameters (npz) or BVH.
-            codebook: Size of the codebook, as /models lists it.
+            codebook: Size of the codebook, as `models` lists it.
 
         Returns:
             a report: codebook, tokens, frames, fps, seconds, and mpjpe_mm, the joints' mean distance, pelvis on pelvis
@@ -153,18 +155,18 @@ def endpoints(studio: Studio, batch: int = BATCH) -> None:
             there = load_motion(motion)
             if len(there) > 4 * MAX_TOKENS:
                 raise ValueError(f"This motion lasts {there.seconds:.0f} seconds; give a minute at most.")
-            one = lab.reconstructed(studio, there, int(codebook))
+            one = lab.reconstructed(studio, there, _whole("codebook", codebook))
             features, joints = export(one.motion, "npy", workspace(), f"{Path(motion).stem}-{codebook}")
         except (ValueError, OSError) as error:
             raise refusal(error) from error
         told = {
-            "codebook": int(codebook), "tokens": one.tokens.tolist(), "frames": len(one.motion), "fps": one.motion.fps,
-            "seconds": one.motion.seconds, "mpjpe_mm": 1000 * float(one.over_time.mean()),
+            "codebook": one.card.codebook, "tokens": one.tokens.tolist(), "frames": len(one.motion),
+            "fps": one.motion.fps, "seconds": one.motion.seconds, "mpjpe_mm": 1000 * float(one.over_time.mean()),
         }  # fmt: skip
         return told, str(features), str(joints)
 
     def models() -> list[dict[str, Any]]:
-        """List the models that /generate can use and the codebooks that /reconstruct can use.
+        """List the models that `generate` can use and the codebooks that `reconstruct` can use.
 
         Returns:
             for each model: codebook, size, name, licence, what it knows, bytes on disk and memory_bytes
@@ -185,7 +187,44 @@ def endpoints(studio: Studio, batch: int = BATCH) -> None:
     button.click(models, None, cards, api_name="models", queue=False)
 
 
-def _length(seconds: float | None) -> float | None:
-    if seconds is not None and not SECONDS[0] <= seconds <= SECONDS[1]:
+def _reads_own(file: gr.File) -> gr.File:
+    """Let it take the URLs of files on this page, such as what /generate made: Gradio fetches none from private
+    addresses, and an MCP client has nothing but URLs to give."""
+    component: Any = file  # whose method cannot be overridden in a subclass: Gradio writes a file beside those
+    fetch = component.async_move_resource_to_block_cache
+
+    async def move(place: Any) -> str | None:
+        _, own, name = str(place).partition("/gradio_api/file=")
+        path = Path(unquote(name)).resolve()
+        if own and path.is_file() and path.is_relative_to(Path(component.GRADIO_CACHE).resolve()):
+            place = str(path)
+        try:
+            return await fetch(place)
+        except (ValueError, OSError, httpx.HTTPError) as error:
+            if not is_http_url_like(str(place)):
+                raise
+            words = f"{place} cannot be fetched from here; give a public address, or upload the file first."
+            raise refusal(ValueError(words)) from error
+
+    component.async_move_resource_to_block_cache = move
+    return file
+
+
+def _or_null(kind: str) -> Any:
+    return {"anyOf": [{"type": kind}, {"type": "null"}]}
+
+
+def _whole(name: str, value: Any) -> int:
+    if not isinstance(value, (int, float)) or value != value // 1:
+        raise ValueError(f"The {name} is {value!r}; give a whole number.")
+    return int(value)
+
+
+def _length(seconds: Any) -> float | None:
+    if seconds is None:
+        return None
+    if not isinstance(seconds, (int, float)):
+        raise ValueError(f"{seconds!r} is no number of seconds; give one of {SECONDS[0]:g} to {SECONDS[1]:g}.")
+    if not SECONDS[0] <= seconds <= SECONDS[1]:
         raise ValueError(f"{seconds:g} seconds are not offered here; choose {SECONDS[0]:g} to {SECONDS[1]:g}.")
     return seconds
