@@ -88,16 +88,22 @@ class Scene:
         y = self.centre[1] - seen[..., 1] * scale
         return np.stack([x, y], axis=-1), depth
 
+    def floor_rows(self) -> tuple[Array, Array]:
+        """Where on the floor each row of pixels looks, x and z relative to the target, NaN above the horizon.
+
+        [H, 2] at the picture's centre, and [H, 2] by how much that moves with every pixel to the right.
+        """
+        right, up, back = self.rotation  # right is level
+        y = (self.centre[1] - np.arange(self.height)[:, None] - 0.5) / self.focal
+        rays, lens = y * up - back, self.distance * back
+        down = np.where(rays[:, 1:2] < -1e-6, -rays[:, 1:2], np.nan)
+        along = (lens[1] + self.target[0, 1] - self.floor) / down
+        return lens[[0, 2]] + along * rays[:, [0, 2]], along * right[[0, 2]] / self.focal
+
     def floor_points(self) -> Array:
         """Where on the floor each pixel looks, x and z relative to the target, [H, W, 2]; NaN above the horizon."""
-        y, x = np.mgrid[0 : self.height, 0 : self.width] + 0.5
-        rays = np.stack(
-            [(x - self.centre[0]) / self.focal, (self.centre[1] - y) / self.focal, -np.ones_like(x)], axis=-1
-        )
-        rays = rays @ self.rotation
-        lens = self.distance * self.rotation[2]
-        down = np.where(rays[..., 1] < -1e-6, -rays[..., 1], np.nan)
-        return lens[[0, 2]] + rays[..., [0, 2]] * ((lens[1] + self.target[0, 1] - self.floor) / down)[..., None]
+        middle, step = self.floor_rows()
+        return middle[:, None] + step[:, None] * (np.arange(self.width) + 0.5 - self.centre[0])[:, None]
 
     @property
     def stage(self) -> float:

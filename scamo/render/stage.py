@@ -1,24 +1,25 @@
 """The stage on which every renderer puts its figures: ground, grid, fade, path, caption, labels, drawn by Agg.
 
 matplotlib's own rasteriser is used without its axes, which cost ninety milliseconds a frame. What never changes (the
-fade, the caption, the whole floor under a fixed camera) is drawn once.
+fade, the caption, the whole floor under a fixed camera) is drawn once. A canvas whose picture nobody holds any more is
+cleaned where it was drawn on and used again, so that a frame costs what changes and not what it measures.
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+import weakref
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import scene as scenes
 from .scene import CELL, CameraMode, Colour, Scene, build_scene
-
-if TYPE_CHECKING:
-    from matplotlib.path import Path
 
 Array = NDArray[np.floating]
 Frame = NDArray[np.uint8]
@@ -115,7 +116,7 @@ class Stage:
         ways: Array | None = None,
         fade: bool = False,
     ) -> None:
-        self.scene, self.background, self.names, self.grid = scene, background, names, grid
+        self.scene, self.background, self.names = scene, background, names
         self.way_points = None if ways is None else ways * [1, 0, 1] + [0, scene.floor, 0]
         dark = scenes.is_dark(background)
         self.ground = scenes.mix(background, (1.0, 1.0, 1.0), 0.10 if dark else 0.75)
@@ -123,47 +124,69 @@ class Stage:
         self.shade: Colour = (0.0, 0.0, 0.0) if dark else (0.20, 0.20, 0.24)
         self.fade = fade
         self.colours = scenes.palettes(len(scene.figures), background, fade)
+        if ways is not None:
+            self.steps = np.linspace(0, ways.shape[1] - 1, min(ways.shape[1], 512)).astype(int)
+            self.halves = Shapes(2 * len(ways), [len(self.steps)])  # ahead of each figure, then behind each
+            # The box of a whole path is large, those of its parts are not; each ends where the next one begins.
+            self.parts = np.minimum(np.arange(0, len(self.steps), 16)[:, None] + np.arange(17), len(self.steps) - 1)
+        self.rings: Shapes | None = None
+        if grid:
+            pieces = _grid(scene, 0)[0]
+            self.rings = Shapes(len(pieces), pieces.shape[1] * [2])
         self.canvas = Canvas(scene.width, scene.height)
-        self.bare = self._ground_picture()
-        _write_caption(self.bare, caption, background)
-        self.still: Frame | None = None  # the whole floor, once drawn, if the camera never moves
+        self.canvases = deque([self.canvas], maxlen=3)  # an encoder holds one frame while the next one is drawn
+        self.canvas.pixels[:] = self._ground_picture()
+        self._write_caption(caption)
+        if not np.ptp(scene.target, axis=0).any():
+            self._draw_grid(0)
+            self.rings = None
+        self.bare = self.canvas.pixels.copy()
 
     def floor(self, frame: int) -> None:
-        """Ground and grid, faded into the background, and the caption."""
-        if self.still is not None:
-            self.canvas.pixels[:] = self.still
-            return
-        self.canvas.pixels[:] = self.bare
-        if self.grid:
-            width = max(1.0, self.scene.height / 480)
-            pieces, some, strengths = _grid(self.scene, frame)
-            pixels, _ = self.scene.project(pieces, frame)
-            for ring, strength in enumerate(strengths):
-                self.canvas.lines(pixels[ring, some[ring]], self.ink, width, 0.8 * strength)
-        if not np.ptp(self.scene.target, axis=0).any():
-            self.still = self.canvas.pixels.copy()
+        """Begin a picture: ground and grid, faded into the background, and the caption."""
+        free = [canvas for canvas in self.canvases if canvas.lent() is None]
+        self.canvas = free[0] if free else Canvas(self.scene.width, self.scene.height)
+        if not free:
+            self.canvases.append(self.canvas)
+        self.canvas.clean(self.bare)
+        self._draw_grid(frame)
+
+    def _draw_grid(self, frame: int) -> None:
+        if self.rings is not None:
+            pieces, strengths = _grid(self.scene, frame)
+            self.rings.points[:] = self.scene.project(pieces.reshape(self.rings.points.shape[0], -1, 3), frame)[0]
+            colours = [(*self.ink, 0.8 * strength) for strength in strengths]
+            self.canvas.lines(self.rings, colours, max(1.0, self.scene.height / 480))
+            self.canvas.touch(boxes_round(self.rings.points.reshape(1, -1, 2), self.scene.height / 480 + 1))
 
     def _ground_picture(self) -> Frame:
         """The lit ground, turning into the background with distance: uint8 RGBA [H, W, 4]."""
-        distance = np.nan_to_num(np.linalg.norm(self.scene.floor_points(), axis=-1), nan=np.inf)
-        strength = _strength(distance / self.scene.stage)[..., None]
-        picture = np.full((self.scene.height, self.scene.width, 4), 255, dtype=np.uint8)
-        ground, background = np.array(self.ground), np.array(self.background)
-        picture[..., :3] = np.round(255 * (background + (ground - background) * strength))
-        return picture
+        steps = _strength(np.sqrt(np.linspace(0, 1, 2048)))[:, None]  # by the square of the distance
+        shades = np.full((len(steps), 4), 255, dtype=np.uint8)
+        shades[:, :3] = np.round(255 * (np.array(self.background) * (1 - steps) + np.array(self.ground) * steps))
+        # Along a row the square is a parabola: one pass of multiplications where the distance needs many.
+        middle, step = (rows * np.sqrt(len(shades) - 1) / self.scene.stage for rows in self.scene.floor_rows())
+        terms = [np.sum(a * b, axis=1)[:, None] for a, b in ((middle, middle), (2 * middle, step), (step, step))]
+        a, b, c = (
+            np.nan_to_num(term, nan=far).astype(np.float32) for term, far in zip(terms, (1e9, 0, 0), strict=True)
+        )
+        x = np.arange(self.scene.width, dtype=np.float32) + np.float32(0.5 - self.scene.centre[0])
+        square = np.clip(a + x * (b + x * c), 0, len(shades) - 1)
+        return shades.view(np.uint32)[square.astype(np.uint16), 0][..., None].view(np.uint8)
 
     def ways(self, frame: int) -> None:
-        """The roots' paths on the floor: thin as a whole, strong as far as they are walked."""
+        """The roots' paths on the floor: strong as far as they are walked, pale from there on."""
         if self.way_points is None:
             return
-        length = self.way_points.shape[1]
-        step = max(1, length // 512)
-        walked = frame + 1 if length == len(self.scene) else length
+        count, length = self.way_points.shape[:2]
+        here = frame if length == len(self.scene) else length - 1
+        pixels, _ = self.scene.project(self.way_points, frame)
+        self.halves.points[:count] = pixels[:, np.maximum(self.steps, here)]
+        self.halves.points[count:] = pixels[:, np.minimum(self.steps, here)]
+        colours = [(*of[0], alpha) for alpha in (0.25, 0.66) for of in self.colours[-count:]]
         width = max(1.2, self.scene.height / 300)
-        for points, colours in zip(self.way_points, self.colours[-len(self.way_points) :], strict=True):
-            pixels = self.scene.project(points, frame)[0][None]
-            self.canvas.lines(pixels[:, ::step], colours[0], width, 0.25)
-            self.canvas.lines(pixels[:, :walked], colours[0], width, 0.55)
+        self.canvas.lines(self.halves, colours, width)
+        self.canvas.touch(boxes_round(self.halves.points[:, self.parts].reshape(-1, self.parts.shape[1], 2), width))
 
     def labels(self, frame: int) -> None:
         """A name over each figure's head."""
@@ -173,12 +196,35 @@ class Stage:
             (x, y), _ = scene.project(joints[15] + [0, 0.34, 0], frame)
             self.canvas.text(x, y, name, size, colours[0])
 
-    def picture(self) -> Frame:
-        """The canvas as uint8 [H, W, 3]: a view of a copy with a fourth channel, which the encoder takes as it is.
+    def _write_caption(self, lines: Sequence[str]) -> None:
+        ink = (0.93, 0.93, 0.91) if scenes.is_dark(self.background) else (0.20, 0.22, 0.26)
+        size = _font_size(min(self.scene.width, self.scene.height))
+        for row, line in enumerate(lines):
+            self.canvas.text(self.scene.width / 2, (row + 1) * 1.32 * size, line, size, ink)
 
-        To drop that channel would take eight times as long as the copy.
+    def picture(self) -> Frame:
+        """The canvas as uint8 [H, W, 3], not to be written to; it is not drawn on again while anything looks at it.
+
+        It leaves out the fourth channel, which the encoder takes as it is: to cut it off would take longer than all.
         """
-        return self.canvas.pixels.copy()[..., :3]
+        return self.canvas.lend()[..., :3]
+
+
+class Shapes:
+    """So many shapes, each of outlines or lines with so many points: made once, their points are written every frame.
+
+    points: [N, P, 2], pixels with y down. A matplotlib Path takes as long to make as to draw; of it Agg reads but the
+    four attributes that stand here.
+    """
+
+    def __init__(self, count: int, lengths: Sequence[int]) -> None:
+        self.points = np.zeros((count, sum(lengths), 2))
+        codes = np.full(sum(lengths), 2, dtype=np.uint8)  # a line to here
+        codes[np.cumsum([0, *lengths[:-1]])] = 1  # a new outline from here
+        self.paths = [
+            SimpleNamespace(vertices=points, codes=codes, should_simplify=False, simplify_threshold=0.0)
+            for points in self.points
+        ]
 
 
 class Canvas:
@@ -186,46 +232,57 @@ class Canvas:
 
     def __init__(self, width: int, height: int) -> None:
         from matplotlib.backends.backend_agg import RendererAgg
-        from matplotlib.transforms import Affine2D
+        from matplotlib.transforms import Affine2D, IdentityTransform
 
         self.renderer: Any = RendererAgg(width, height, 72)  # 72 dpi: a point is a pixel
-        self.pixels: Frame = np.asarray(self.renderer.buffer_rgba())
-        self.flip = Affine2D().scale(1, -1).translate(0, height)
+        self.whole = [0, 0, width, height]
+        self.changed = [self.whole]
+        self.lent: Callable[[], Frame | None] = lambda: None
+        self.flip, self.same = Affine2D().scale(1, -1).translate(0, height).frozen(), IdentityTransform()
         self.gc = self.renderer.new_gc()
         self.gc.set_antialiased(True)
         self.gc.set_snap(False)
         self.gc.set_capstyle("round")
         self.gc.set_joinstyle("round")
 
-    def fill(self, outlines: Array, colour: Colour, alpha: float = 1.0) -> None:
-        """Fill outlines [N, P, 2] as one shape, so that overlaps do not darken."""
-        from matplotlib.path import Path
+    @property
+    def pixels(self) -> Frame:
+        """All of it, uint8 RGBA [H, W, 4], to be written to."""
+        self.changed = [self.whole]
+        return np.asarray(self.renderer.buffer_rgba())
 
-        codes = np.full(outlines.shape[:2], Path.LINETO, dtype=np.uint8)
-        codes[:, 0] = Path.MOVETO
-        self.gc.set_linewidth(0)
-        self.gc.set_alpha(alpha)
-        self.renderer.draw_path(self.gc, Path(outlines.reshape(-1, 2), codes.ravel()), self.flip, colour)
+    def lend(self) -> Frame:
+        """All of it, to be looked at only; `lent` returns it for as long as it or any view of it is in use."""
+        pixels = np.asarray(self.renderer.buffer_rgba())
+        pixels.flags.writeable = False
+        self.lent = weakref.ref(pixels)
+        return pixels
 
-    def paint(self, outlines: Sequence[Path], colours: Array) -> None:
-        """Fill many outlines one over the other, each in its colour [N, 4]; one call into Agg for all."""
-        from matplotlib.transforms import IdentityTransform
+    def clean(self, picture: Frame) -> None:
+        """Show this picture again: wherever something was drawn since."""
+        pixels = np.asarray(self.renderer.buffer_rgba()).view(np.uint32)[..., 0]
+        for x0, y0, x1, y1 in self.changed:
+            if x0 < x1 and y0 < y1:
+                pixels[y0:y1, x0:x1] = picture.view(np.uint32)[y0:y1, x0:x1, 0]
+        self.changed = []
 
+    def touch(self, boxes: Array) -> None:
+        """Remember that something is drawn within these boxes [N, 4]: left, top, right, bottom."""
+        self.changed += np.clip(boxes, 0, self.whole[2:] * 2).astype(int).tolist()
+
+    def fill(self, shapes: Sequence[Any], colours: Any) -> None:
+        """Fill shapes one over the other, each in its colour [N, 4]; one shape's outlines do not darken each other."""
+        self._draw(shapes, colours, np.empty((0, 4)), 0.0)
+
+    def lines(self, shapes: Shapes, colours: Any, width: float) -> None:
+        """Stroke lines, round at their ends, as `fill` fills outlines."""
+        self._draw(shapes.paths, np.empty((0, 4)), colours, width)
+
+    def _draw(self, paths: Sequence[Any], faces: Any, edges: Any, width: float) -> None:
         self.renderer.draw_path_collection(
-            self.gc, self.flip.frozen(), outlines, np.empty((0, 3, 3)), np.empty((0, 2)), IdentityTransform(),
-            colours, np.empty((0, 4)), [0.0], [(0, None)], [1], [None], "screen",
+            self.gc, self.flip, paths, np.empty((0, 3, 3)), np.empty((0, 2)), self.same,
+            faces, edges, [width], [(0, None)], [1], [None], "screen",
         )  # fmt: skip
-
-    def lines(self, points: Array, colour: Colour, width: float, alpha: float = 1.0) -> None:
-        """Stroke polylines [N, P, 2]."""
-        from matplotlib.path import Path
-
-        codes = np.full(points.shape[:2], Path.LINETO, dtype=np.uint8)
-        codes[:, 0] = Path.MOVETO
-        self.gc.set_linewidth(width)
-        self.gc.set_foreground(colour)
-        self.gc.set_alpha(alpha)
-        self.renderer.draw_path(self.gc, Path(points.reshape(-1, 2), codes.ravel()), self.flip)
 
     def text(self, x: float, y: float, text: str, size: float, colour: Colour) -> None:
         """Write text centred at x with its baseline at y; letters the font lacks become boxes, silently."""
@@ -235,10 +292,18 @@ class Canvas:
         logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            width = self.renderer.get_text_width_height_descent(text, font, ismath=False)[0]
+            width, height, _ = self.renderer.get_text_width_height_descent(text, font, ismath=False)
             self.gc.set_foreground(colour)
             self.gc.set_alpha(1.0)
             self.renderer.draw_text(self.gc, x - width / 2, y, text, font, 0, ismath=False)
+        self.touch(np.array([[x - width / 2 - height, y - 2 * height, x + width / 2 + height, y + height]]))
+
+
+def boxes_round(points: Array, margin: float) -> Array:
+    """Left, top, right and bottom of each row of points [N, P, 2] with a margin round them: [N, 4]."""
+    x, y = points[..., 0], points[..., 1]
+    low_x, low_y = x.min(axis=1) - margin, y.min(axis=1) - margin
+    return np.stack([low_x, low_y, x.max(axis=1) + margin + 1, y.max(axis=1) + margin + 1], axis=1)
 
 
 def caption_lines(caption: str | None, size: int | tuple[int, int], most: int = 3) -> list[str]:
@@ -262,18 +327,6 @@ def caption_lines(caption: str | None, size: int | tuple[int, int], most: int = 
     return lines
 
 
-def _write_caption(picture: Frame, lines: Sequence[str], background: Colour) -> None:
-    """Write caption lines onto a picture uint8 [H, W, 4], in place."""
-    height, width = picture.shape[:2]
-    canvas = Canvas(width, height)
-    canvas.pixels[:] = picture
-    ink = (0.93, 0.93, 0.91) if scenes.is_dark(background) else (0.20, 0.22, 0.26)
-    size = _font_size(min(width, height))
-    for row, line in enumerate(lines):
-        canvas.text(width / 2, (row + 1) * 1.32 * size, line, size, ink)
-    picture[:] = canvas.pixels
-
-
 def _font_size(side: int) -> float:
     return 0.0355 * side
 
@@ -284,10 +337,10 @@ def _strength(distance: Array) -> Array:
     return 1 - away * away * (3 - 2 * away)
 
 
-def _grid(scene: Scene, frame: int) -> tuple[Array, NDArray[np.bool_], Array]:
+def _grid(scene: Scene, frame: int) -> tuple[Array, Array]:
     """The floor's lines round the target, cut by rings that fade: they lie still in the world while the camera moves.
 
-    Pieces of lines [rings, N, 2, 3], which of them are any [rings, N], and how strong each ring is [rings].
+    Pieces of lines [rings, N, 2, 3], some of them nothing, and how strong each ring is [rings].
     """
     rings = scene.stage * np.array([0.0, 0.40, 0.55, 0.68, 0.80, 0.95])
     steps = CELL * np.arange(-np.ceil(scene.stage / CELL), np.ceil(scene.stage / CELL) + 1)
@@ -301,4 +354,4 @@ def _grid(scene: Scene, frame: int) -> tuple[Array, NDArray[np.bool_], Array]:
         pieces[:, axis, ..., 2 - 2 * axis] = across[axis][:, None]
     count = len(rings) - 1
     strength = _strength((rings[1:] + rings[:-1]) / 2 / scene.stage)
-    return pieces.reshape(count, -1, 2, 3), (spans[..., 0] != spans[..., 1]).reshape(count, -1), strength
+    return pieces.reshape(count, -1, 2, 3), strength

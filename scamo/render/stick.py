@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .stage import Frame, Stage, set_stage, set_strip
+from .stage import Frame, Shapes, Stage, boxes_round, set_stage, set_strip
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -30,13 +31,23 @@ BONES = (
 _ENDS = np.array([bone[:2] for bone in BONES])
 _RADII = np.array([bone[2:4] for bone in BONES])
 _SIDES = [bone[4] for bone in BONES]
-_SHADOWS = ((0.045, 0.07), (0.012, 0.10))  # grown by so many metres, and how dark: a soft edge and the core
-_ARC = 12  # points of a round end
+# What casts a shadow, which costs by the length of its outline: foot to foot, hand to hand, the spine and the skull;
+# joints and radii. A soft edge and the core: metres wider, how dark.
+_CASTING = (
+    ((10, 7, 4, 1, 2, 5, 8, 11), (0.026, 0.028, 0.036, 0.046, 0.046, 0.036, 0.028, 0.026)),
+    ((22, 18, 16, 17, 19, 23), (0.021, 0.029, 0.036, 0.036, 0.029, 0.021)),
+    ((0, 6, 15), (0.050, 0.052, 0.034)),
+    ((24, 25), (0.088, 0.098)),
+)
+_GROWN, _DARK = (0.045, 0.012), (0.07, 0.10)
+_ARC, _SHADOW_ARC = 12, 5  # points of a round end
 _TOGETHER = 32  # frames laid out at once
 
 
 def stick_frames(motions: Any, **options: Unpack[Options]) -> Iterator[Frame]:
     """Draw a motion, or several side by side, frame by frame: uint8 [H, W, 3], one at a time, nothing is kept.
+
+    Frames are read-only, for their memory is used again once nobody holds them: copy one to draw on it.
 
     motions: a Motion, joints [T, 22, 3] in metres, or a list of either; the shorter ones hold their last pose. Options
     and defaults: see `stage.Options`, `stage.set_stage`. They are checked here, before the first frame is asked for.
@@ -52,17 +63,17 @@ def strip(motion: Any, poses: int = 6, **options: Any) -> Frame:
 
 class _Painter:
     def __init__(self, stage: Stage) -> None:
-        from matplotlib.path import Path
-
         self.stage = stage
-        # For every bone of every figure the colours of its rim and of itself, [F * bones, 2, 4].
+        count = len(stage.scene.figures)
+        self.shadows = Shapes(len(_GROWN), [n for k, _ in _CASTING for n in count * [2 * _SHADOW_ARC + 4 * len(k) - 8]])
+        self.rims, self.bones = Shapes(count * len(BONES), [4]), Shapes(count * len(BONES), [2 * _ARC])
+        pairs = zip(self.rims.paths, self.bones.paths, strict=True)
+        self.paths = [*self.shadows.paths, *chain.from_iterable(pairs)]
+        # For every bone of every figure the colours of its rim and of itself.
         self.paints = np.array(
             [[(*stage.ground, 1.0), (*palette[side], 1.0)] for palette in stage.colours for side in _SIDES]
         )
-        # Their outlines, in the order they are painted in: paths made once, that look at memory written every frame.
-        self.rims, self.bones = np.empty((len(self.paints), 4, 2)), np.empty((len(self.paints), 2 * _ARC, 2))
-        pairs = zip(self.rims, self.bones, strict=True)
-        self.outlines = [Path(outline) for pair in pairs for outline in pair]
+        self.shades = np.array([(*stage.shade, alpha) for alpha in _DARK])
 
     def frames(self) -> Iterator[Frame]:
         """The pictures, one after the other."""
@@ -71,42 +82,56 @@ class _Painter:
 
     def _some(self, frames: slice) -> Iterator[Frame]:
         stage, scene = self.stage, self.stage.scene
-        ends = extend(scene.figures[:, frames].swapaxes(0, 1))[:, :, _ENDS].reshape(-1, len(self.paints), 2, 3)
-        shadows = self._shadows(ends, frames)
+        joints = extend(scene.figures[:, frames].swapaxes(0, 1))
+        shadows = self._shadows(joints, frames)
+        ends = joints[:, :, _ENDS].reshape(len(joints), -1, 2, 3)
         pixels, depth = scene.project(ends, frames)
         radii = np.tile(_RADII, (len(scene.figures), 1)) * scene.focal / depth
         rim = max(1.0, scene.height / 400)
         # The rim in the ground's colour parts crossing limbs; it stops short of the joints, not to cut the neighbours.
         inner = pixels + np.array([[0.22], [-0.22]]) * (pixels[..., 1:, :] - pixels[..., :1, :])
-        rims, bones = _bands(inner, radii + rim), capsules(pixels, radii, _ARC)
-        orders = np.argsort(-depth.mean(axis=-1), axis=-1)
-        for i, order in enumerate(orders):
+        order = np.argsort(-depth.mean(axis=-1), axis=-1)
+        rows = np.arange(len(order))[:, None]
+        rims, bones = _bands(inner, radii + rim)[rows, order], tubes(pixels, radii, _ARC)[rows, order]
+        paints = self.paints[order].reshape(len(order), -1, 4)
+        boxes = np.stack(
+            [boxes_round(points.reshape(len(order), -1, 2), rim + 1) for points in (shadows, bones)], axis=1
+        )
+        for i in range(len(order)):
             stage.floor(frames.start + i)
             stage.ways(frames.start + i)
-            for shadow, (_, alpha) in zip(shadows, _SHADOWS, strict=True):
-                stage.canvas.fill(shadow[i], stage.shade, alpha)
-            self.rims[:], self.bones[:] = rims[i, order], bones[i, order]
-            stage.canvas.paint(self.outlines, self.paints[order].reshape(-1, 4))
+            self.shadows.points[:], self.rims.points[:], self.bones.points[:] = shadows[i], rims[i], bones[i]
+            stage.canvas.touch(boxes[i])
+            stage.canvas.fill(self.paths, np.concatenate([self.shades, paints[i]]))
             stage.labels(frames.start + i)
             yield stage.picture()
 
-    def _shadows(self, ends: Array, frames: slice) -> list[Array]:
-        scene, radii = self.stage.scene, np.tile(_RADII, (len(self.stage.scene.figures), 1))
-        light = scene.light
-        fallen = ends - light * (np.maximum(ends[..., 1:2] - scene.floor, 0.0) / light[1])
-        flat = [capsules(fallen[..., [0, 2]], radii + grown, arc=5) for grown, _ in _SHADOWS]
-        outlines = [np.stack([x[..., 0], np.full(x.shape[:-1], scene.floor), x[..., 1]], axis=-1) for x in flat]
-        return [scene.project(outline, frames)[0] for outline in outlines]
+    def _shadows(self, joints: Array, frames: slice) -> Array:
+        """Outlines of what falls on the floor, [T, shades, P, 2] in pixels."""
+        scene, light = self.stage.scene, self.stage.scene.light
+        fallen = joints - light * (np.maximum(joints[..., 1:2] - scene.floor, 0.0) / light[1])
+        outlines = []
+        for bent, radii in _CASTING:
+            grown = np.add.outer(_GROWN, radii)[:, None]
+            flat = tubes(fallen[:, None, :, bent][..., [0, 2]], grown, _SHADOW_ARC)
+            outlines.append(flat.reshape(*flat.shape[:2], -1, 2))
+        x, z = np.moveaxis(np.concatenate(outlines, axis=2), -1, 0)
+        return scene.project(np.stack([x, np.full_like(x, scene.floor), z], axis=-1), frames)[0]
 
 
-def capsules(ends: Array, radii: Array, arc: int) -> Array:
-    """Outlines of lines with round, tapering ends. ends [..., 2, 2], radii [..., 2] -> [..., 2 arc, 2], one winding."""
-    along = ends[..., 1, :] - ends[..., 0, :]
-    heading = np.arctan2(along[..., 1], along[..., 0])[..., None]
-    bow = np.linspace(-np.pi / 2, np.pi / 2, arc)
-    angles = np.concatenate([heading + np.pi + bow, heading + bow], axis=-1)
-    circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
-    return np.repeat(ends, arc, axis=-2) + circle * np.repeat(radii, arc, axis=-1)[..., None]
+def tubes(points: Array, radii: Array, arc: int) -> Array:
+    """Outlines of lines with round ends, K points [..., K, 2], radii [..., K] -> [..., 2 arc + 4 (K - 2), 2]."""
+    last = points.shape[-2] - 1
+    line = np.ascontiguousarray(points).view(np.complex128)[..., 0]
+    heading = np.exp(1j * np.angle(np.diff(line)))
+    bow = np.exp(1j * np.linspace(-np.pi / 2, np.pi / 2, arc))
+    # Round the first point, along the right side with a corner on either side of each bend, round the last, and back.
+    bends, side = np.arange(1, last).repeat(2), np.full(2 * last - 2, 1j)
+    ways = np.arange(last).repeat(2)[1:-1]
+    at = np.concatenate([np.zeros(arc, int), bends, np.full(arc, last), bends[::-1]])
+    way = np.concatenate([np.zeros(arc, int), ways, np.full(arc, last - 1), ways[::-1]])
+    outline = line[..., at] + radii[..., at] * heading[..., way] * np.concatenate([-bow, -side, bow, side])
+    return outline[..., None].view(np.float64)
 
 
 def extend(joints: Array) -> Array:
