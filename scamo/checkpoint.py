@@ -12,7 +12,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from torch import Tensor
 
 CARD = "card.json"
 MAX_SHARD_BYTES = 1 << 29
+_PIECE_BYTES = 1 << 22
 
 
 class CheckpointError(ValueError):
@@ -81,11 +82,16 @@ def read_tensors(folder: str | os.PathLike[str], verify: bool = True) -> dict[st
     return dict(each_tensor(folder, verify))
 
 
-def each_tensor(folder: str | os.PathLike[str], verify: bool = True) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of a checkpoint folder one by one, on the CPU, memory-mapped, in their stored type.
+def each_tensor(
+    folder: str | os.PathLike[str],
+    verify: bool = True,
+    place: Callable[[str, Tensor], Tensor | None] = lambda name, stored: None,
+) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a checkpoint folder one by one: memory-mapped, or copied to where `place` says.
 
-    Each has a mapping of its own, so one that was copied and dropped takes no memory while the next is read; a file's
-    largest come first, while there is little else.
+    `place(name, stored)` is given a tensor as it is in the file, mapped and not yet read; it returns an empty one of
+    any type, layout and device to be filled with it, or None to have the mapped one. A copy is made piece by piece, and
+    the file's pages are let go with each, so it takes hardly more memory than itself.
     With `verify` every file is first read through once against the card's size and sha256.
     Raises CheckpointError naming the first file that is missing, truncated or changed.
     """
@@ -95,13 +101,24 @@ def each_tensor(folder: str | os.PathLike[str], verify: bool = True) -> Iterator
             _check(path, **facts)
         try:
             with safe_open(path, "pt") as file:
-                keys = sorted(file.keys(), key=lambda key: -math.prod(file.get_slice(key).get_shape()))
+                keys = list(file.keys())
             for key in keys:
                 with safe_open(path, "pt") as file:
-                    tensor = file.get_tensor(key)
-                yield key, tensor
+                    stored = file.get_tensor(key)
+                target = place(key, stored)
+                if target is not None:
+                    _fill(target, path, key)
+                yield key, stored if target is None else target
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path} cannot be read as safetensors ({error}); get it again") from error
+
+
+def _fill(target: Tensor, path: Path, key: str) -> None:
+    step = max(1, _PIECE_BYTES * len(target) // max(1, target.nbytes)) if target.ndim else 1
+    for first in range(0, len(target) if target.ndim else 1, step):
+        part = slice(first, first + step) if target.ndim else ...
+        with safe_open(path, "pt") as file:  # a mapping of its own, which goes when the piece is copied
+            target[part].copy_(file.get_slice(key)[part])
 
 
 def read_checked(folder: str | os.PathLike[str], kind: str) -> dict[str, Any]:

@@ -379,10 +379,15 @@ class PrefixTransformer(nn.Module):
         if dtype is None:
             dtype = torch.bfloat16 if card.get("dtype") == "bfloat16" else torch.float32
         quick = torch.device(device).type == "cpu" and dtype == torch.float32
-        tensors = {}
-        for name, tensor in checkpoint.each_tensor(folder, verify):
-            multiplies = tensor.ndim == 2 and (config.tied or name != "transformer.wte.weight")
-            tensors[name] = by_input(tensor) if quick and multiplies else tensor.to(device, dtype)
+
+        def place(name: str, stored: Tensor) -> Tensor | None:
+            if quick and stored.ndim == 2 and (config.tied or name != "transformer.wte.weight"):
+                return torch.empty(stored.shape[::-1]).t()  # as `by_input` lays it out
+            if stored.dtype == dtype and torch.device(device).type == "cpu":
+                return None
+            return torch.empty(stored.shape, dtype=dtype, device=device)
+
+        tensors = dict(checkpoint.each_tensor(folder, verify, place))
         if config.tied:
             tensors["lm_head.weight"] = tensors["transformer.wte.weight"]
         with torch.device("meta"):

@@ -29,6 +29,18 @@ def test_reads_what_was_written(tmp_path: Path) -> None:
     assert [path.name for path in folder.parent.iterdir()] == ["model"]  # nothing temporary stays
 
 
+def test_copies_are_made_piece_by_piece_in_any_type_and_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = {**tensors(), "one": torch.tensor(3.0), "none": torch.zeros(0, 4)}
+    folder = checkpoint.write(tmp_path / "m", whole, CARD)
+    monkeypatch.setattr(checkpoint, "_PIECE_BYTES", 24)
+    half = dict(checkpoint.each_tensor(folder, place=lambda name, stored: torch.empty(stored.shape).half()))
+    assert all(torch.equal(half[name], tensor.half()) for name, tensor in whole.items())
+    columns = torch.empty(5, 6).t()
+    found = dict(checkpoint.each_tensor(folder, place=lambda name, _: columns if name == "a.weight" else None))
+    assert found["a.weight"] is columns
+    assert all(torch.equal(found[name], tensor) for name, tensor in whole.items())
+
+
 def test_matrices_are_stored_in_half_and_vectors_are_not(tmp_path: Path) -> None:
     back = checkpoint.read_tensors(checkpoint.write(tmp_path / "m", tensors(), CARD, torch.float16))
     assert back["a.weight"].dtype == torch.float16
