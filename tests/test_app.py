@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
+import sys
+import types
 import urllib.error
 import urllib.request
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 gr = pytest.importorskip("gradio")
 
 from scamo import zoo  # noqa: E402
-from scamo.ui import page  # noqa: E402
+from scamo.generate import Prompt  # noqa: E402
+from scamo.ui import page, zero  # noqa: E402
 from scamo.ui.guard import Guard  # noqa: E402
 from scamo.ui.studio import Studio  # noqa: E402
 from tests.tiny import FakeEncoder, write_models  # noqa: E402
@@ -54,6 +60,52 @@ def test_the_page_tells_licences_and_is_built_without_models(studio, monkeypatch
     monkeypatch.setattr(zoo, "BUNDLED", tmp_path)
     assert "--models" in page.about(Studio())
     page.build()
+
+
+def test_on_zerogpu_large_models_draw_their_tokens_on_a_lent_gpu(studio, models, monkeypatch):
+    lent = []
+
+    def gpu(task, duration):
+        """`spaces.GPU`: the task runs elsewhere, what goes in and out is pickled, its return value is lost."""
+
+        def handler(*args):
+            lent.append(duration(*args))
+            there = task(*pickle.loads(pickle.dumps(args)))
+            yield from (pickle.loads(pickle.dumps(told)) for told in there)
+
+        return handler
+
+    assert type(zero.studio()) is Studio
+    monkeypatch.setitem(sys.modules, "spaces", types.SimpleNamespace(GPU=gpu))
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    small = zero.studio()
+    card = small.card(256, "1M")
+    expected = studio.generator(card).generate_batch(["a person walks", "old"], seconds=1, seed=[1, 2])
+    assert small.generator(card).generate("a person walks", seconds=1, seed=1).tokens.tolist()
+    assert lent == []  # stays on the CPU
+    large = zero.Lender([], gpu, large=0, device="cpu").generator(card)
+    counts: list[int] = []
+    made = large.generate_batch(["a person walks", "old"], seconds=1, seed=[1, 2], on_token=counts.append)
+    assert counts == [1, 2, 3, 4, 5]
+    for one, other in zip(made, expected, strict=True):
+        assert one.tokens.tolist() == other.tokens.tolist()
+        np.testing.assert_array_equal(one.motion.features, other.motion.features)
+        np.testing.assert_array_equal(one.trace.top, other.trace.top)
+    assert len(lent) == 1 and 20 < lent[0] < 60
+    timeline = [Prompt("walks", 1.0), Prompt("turns", 0.6)]
+    tokens = [each.timeline(timeline, seed=1).tokens.tolist() for each in (large, studio.generator(card))]
+    assert tokens[0] == tokens[1] and len(tokens[0]) == 8
+    with pytest.raises(ValueError, match="is empty"):
+        large.generate("", seconds=1)
+    assert len(lent) == 3  # and nothing is borrowed for what cannot be meant
+
+
+def test_a_space_installs_what_the_package_needs():
+    tomllib = pytest.importorskip("tomllib")
+    root = Path(page.__file__).parents[2]
+    needed = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    told = (line.split("#")[0].strip() for line in (root / "requirements.txt").read_text().splitlines())
+    assert sorted(line for line in told if line) == sorted(needed)
 
 
 async def _request(path: str, body: list[bytes], headers: dict[str, str]) -> int:

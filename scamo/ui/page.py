@@ -11,7 +11,7 @@ from pathlib import Path
 import gradio as gr
 from starlette.middleware import Middleware
 
-from scamo.ui import arena, compare, edit, lab, programs, scaling, tokens
+from scamo.ui import arena, compare, edit, lab, programs, scaling, tokens, zero
 from scamo.ui.guard import MAX_UPLOAD, Guard
 from scamo.ui.studio import Studio
 
@@ -24,7 +24,7 @@ def build(folders: Sequence[str | Path] = (), batch: int = programs.BATCH) -> gr
 
     batch: how many requests of programs for one model are made in one pass; 1 makes them one after the other.
     """
-    studio = Studio(folders)
+    studio = zero.studio(folders)
     with gr.Blocks(title="ScaMo", analytics_enabled=False, delete_cache=(3600, 21600)) as demo:
         gr.HTML(HEADER)
         with gr.Tabs():
