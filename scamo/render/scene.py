@@ -81,7 +81,8 @@ class Scene:
         Of several frames, a slice, the points have one row each.
         """
         target = self.target[frame]
-        seen = (points - target.reshape(*target.shape[:-1], *[1] * (points.ndim - target.ndim), 3)) @ self.rotation.T
+        seen = points - target.reshape(*target.shape[:-1], *[1] * (points.ndim - target.ndim), 3)
+        seen = (seen.reshape(-1, 3) @ self.rotation.T).reshape(seen.shape)  # one product instead of many small ones
         depth = np.maximum(self.distance - seen[..., 2], 0.05)
         scale = self.focal / depth
         x = self.centre[0] + seen[..., 0] * scale
