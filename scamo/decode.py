@@ -3,8 +3,10 @@
 On a CPU a step reads every weight once and computes next to nothing, so what counts is how the matrices are read.
 numpy's BLAS reads one whose inputs lie one after the other, [in, out], at the speed of memory and with all threads;
 torch's does neither for a single row. The matrices are therefore laid out so where they are, as views that the rest of
-torch uses as before, and numpy reads that same memory. On a GPU a step is some hundred kernels that take less time than
-their launch, so it is recorded once and replayed whole.
+torch uses as before, and numpy reads that same memory. Each of the two has threads of its own that keep a core busy for
+milliseconds after their last work, so nothing between the steps should set torch's to work: not even the copy of a
+large head's logits. On a GPU a step is some hundred kernels that take less time than their launch, so it is recorded
+once and replayed whole.
 
     step = stepper(model, cache)    # in place of model.step(tokens, cache)
     logits = step(tokens)
@@ -38,7 +40,7 @@ def stepper(model: PrefixTransformer, cache: Cache, record: bool = False) -> Cal
 
     It is the quick one for a single row on the CPU, in float32 or compact, and `model.step` for all else. `record`: on
     a GPU, where enough tokens are to come, a step recorded once as a CUDA graph (for the benchmarks, until it has been
-    seen on one). The cache is the stepper's own from here on; what a step gives may be overwritten by the next.
+    seen on one); what such a step gives is overwritten by the next. The cache is the stepper's own from here on.
     """
     weight = model.llama_proj.weight
     if record and weight.device.type == "cuda" and cache.room >= _WORTH_RECORDING and not weight.requires_grad:

@@ -32,6 +32,7 @@ MAX_SECONDS = 60.0
 DEFAULT_MAX_TOKENS = 50  # the reference's
 DEFAULT_CONTEXT = 2.0  # seconds
 ALTERNATIVES = 8
+_UNTRACED = 1 << 22  # logits kept until their trace is worked out: 16 MB
 KIT_FEATURES, KIT_FPS = 251, 12.5
 
 _T = TypeVar("_T")
@@ -448,15 +449,21 @@ class Generator:
         traces = [_trace(logits_bnv[:, :-1, : config.end_id], start_bn)]
         logits_bv = logits_bnv[:, -1]
         count = start_bn.shape[1]
+        seen: list[tuple[Tensor, Tensor]] = []  # logits and tokens whose trace is yet to be worked out, many at once
         while not all(row.done for row in rows):
-            values = logits_bv.double().cpu().numpy()
+            values = logits_bv.cpu().numpy()
             chosen = [row.choose(logits_v, config.end_id) for row, logits_v in zip(rows, values, strict=True)]
             chosen_b = torch.tensor(chosen, device=self.device)
-            traces.append(_trace(logits_bv[:, None, : config.end_id], chosen_b[:, None]))
+            seen.append((logits_bv, chosen_b))
+            if len(seen) * logits_bv.numel() > _UNTRACED:
+                traces.append(_trace_of_all(seen, config.end_id))
+                seen = []
             count += 1
             yield rows[0].before + count
             if not all(row.done for row in rows):
                 logits_bv = step(chosen_b)
+        if seen:
+            traces.append(_trace_of_all(seen, config.end_id))
         return [torch.cat(parts, dim=1) for parts in zip(*traces, strict=True)]
 
     def _prefix(self, prompts: list[Prompt], embedding: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -522,8 +529,8 @@ class _Row:
         numbers = np.random.PCG64(sampling.seed)  # one of its numbers makes one uniform float
         self._random = np.random.Generator(numbers.advance(before + len(self.tokens)))
 
-    def choose(self, logits_v: NDArray[np.float64], end_id: int) -> int:
-        """Draw the next token from logits float64 [v] and keep it; a row that is over only fills its place."""
+    def choose(self, logits_v: NDArray[np.floating], end_id: int) -> int:
+        """Draw the next token from logits [v] and keep it; a row that is over only fills its place."""
         if self.done:
             return 0
         # The padding id, where a tied head has one, is never a choice; the end is none while the length is not reached.
@@ -546,19 +553,24 @@ def _trace(logits_bnv: Tensor, tokens_bn: Tensor) -> tuple[Tensor, ...]:
     return share_bnv.gather(-1, tokens_bn[..., None])[..., 0], entropy_bn, top.indices, top.values
 
 
+def _trace_of_all(seen: list[tuple[Tensor, Tensor]], codes: int) -> tuple[Tensor, ...]:
+    logits_nbv, tokens_nb = (torch.stack(parts) for parts in zip(*seen, strict=True))
+    return _trace(logits_nbv.transpose(0, 1)[..., :codes], tokens_nb.T)
+
+
 def _of_row(trace_bn: list[Tensor], b: int, tokens: slice) -> Trace:
     return Trace(*(part[b, tokens].cpu().numpy() for part in trace_bn))
 
 
-def draw(logits_v: NDArray[np.float64], sampling: Sampling, uniform: float) -> int:
-    """The token that `uniform` in [0, 1) picks from logits float64 [v]: the inverse of their distribution's sum.
+def draw(logits_v: NDArray[np.floating], sampling: Sampling, uniform: float) -> int:
+    """The token that `uniform` in [0, 1) picks from logits [v]: the inverse of their distribution's sum.
 
     In float64, so that rounding noise of a device or a batch moves the choice as rarely as can be.
     """
     if sampling.temperature == 0:
         return int(np.argmax(logits_v))
     with np.errstate(over="ignore"):  # a tiny temperature may send all but the likeliest to -infinity, as it should
-        scaled = (logits_v - logits_v.max()) / sampling.temperature
+        scaled = (logits_v.astype(np.float64) - logits_v.max()) / sampling.temperature
     if sampling.top_k is not None and sampling.top_k < len(scaled):
         scaled = np.where(scaled >= np.partition(scaled, -sampling.top_k)[-sampling.top_k], scaled, -np.inf)
     weight = np.exp(scaled)
