@@ -193,7 +193,8 @@ def cached(
     rows = [logits_bnv[0, -1, : model.config.codebook_size]]
     for i in range(passes - 1):
         token = rows[-1].argmax() if given is None else given[i]
-        rows.append(step(token[None])[0, : model.config.codebook_size].clone())
+        row_v = step(token[None])[0, : model.config.codebook_size]
+        rows.append(row_v.clone() if row_v.is_cuda else row_v)  # a recorded step overwrites it; see decode.py
     return torch.stack(rows)
 
 

@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.machine import load, resident, set_threads, synchroniser, table, timed, write
+from benchmarks.machine import load, resident, set_threads, synchroniser, table, timed, turns, write
 
 if TYPE_CHECKING:
     from scamo.transformer import PrefixTransformer
@@ -69,6 +69,7 @@ def main(args: Args) -> None:
     report: dict[str, Any] = {
         "series": [series(args, name) for name in ("length", "batch", "size", "codebook")],
         "loading": loads(args.loaded, args.codebook if args.quick else 65536),
+        "split": split(args),
     }
     arguments = {**asdict(args), "out": args.out.name, "threads": threads}
     report = {"arguments": arguments, "load": [before, load()], **report}
@@ -151,6 +152,37 @@ def tokens(model: PrefixTransformer, count: int, rows: int = 1) -> None:
         step, logits_bv = stepper(model, cache, record=True), logits_bnv[:, -1]
         for _ in range(count - 1):
             logits_bv = step(logits_bv.argmax(-1))
+
+
+def split(args: Args) -> list[dict[str, float]]:
+    """Seconds of one token behind so many others, and of the attention in them; nothing on a GPU."""
+    import numpy as np
+    import torch
+
+    from scamo.decode import _Row
+
+    rows: list[dict[str, float]] = []
+    if torch.device(args.device).type != "cpu":
+        return rows
+    model, token = random_model(args.size, args.codebook, "cpu"), torch.zeros(1, dtype=torch.long)
+    text_bld, mask_bl = torch.ones(1, TEXT, TEXT_WIDTH), torch.ones(1, TEXT, dtype=torch.bool)
+    for length in args.lengths:
+        _, cache = model.prefill(text_bld, mask_bl, length, torch.zeros(1, length - 1, dtype=torch.long))
+        row, slot = _Row(model, cache), cache.length
+        qkv = np.ones(3 * model.config.width, dtype=np.float32)
+
+        def whole(row: _Row = row, slot: int = slot) -> None:
+            row.cache.length = slot
+            row(token)
+
+        def attention(row: _Row = row, slot: int = slot, qkv: np.ndarray = qkv) -> None:
+            row.cache.length = slot
+            for layer in row.layers:
+                row._attention(layer, qkv)
+
+        found = turns({"token": whole, "attention": attention}, 10 * args.repetitions)
+        rows.append({"length": length, **{name: statistics.median(t["seconds"]) for name, t in found.items()}})
+    return rows
 
 
 def _decoding(args: Args, count: int) -> dict[str, Callable[[], Any]]:
@@ -274,12 +306,18 @@ def growth_table(report: dict[str, Any]) -> str:
          f"{row['peak'] / row['weights'] - 1:+.0%}"]
         for row in report["loading"]
     ]  # fmt: skip
-    return "\n".join(
-        [
-            table(["what grows", "from, to", "task", "ms", "exponent", "MB more at the peak"], rows),
-            table(["loaded file", "computed in", "peak, MB", "weights, MB", "beyond the weights"], loading_rows),
-        ]
-    )
+    parts = [
+        table(["what grows", "from, to", "task", "ms", "exponent", "MB more at the peak"], rows),
+        table(["loaded file", "computed in", "peak, MB", "weights, MB", "beyond the weights"], loading_rows),
+    ]
+    if report.get("split"):
+        split_rows = [
+            [f"{row['length']}", f"{1e3 * row['token']:.2f}", f"{1e3 * row['attention']:.2f}",
+             f"{row['attention'] / row['token']:.0%}"]
+            for row in report["split"]
+        ]  # fmt: skip
+        parts.append(table(["a clip's token number", "ms", "of them attention", "share"], split_rows))
+    return "\n".join(parts)
 
 
 if __name__ == "__main__":

@@ -39,13 +39,17 @@ and int8 may go below 1. "argmax" and "logit error" (relative to the spread of t
 tokens; random weights make low precision look worse than trained ones, see the next section.
 
 What was done: weights laid out column by column and read by numpy's BLAS, which reaches the memory's bandwidth for a
-single row where torch's `F.linear` does not; a cache reserved at once; no torch call between the matrices; float16 by
-fbgemm's packed product, which keeps the activations in float32 (`torch.mv` took two to three times as long); int8 by
-fbgemm with activations as a coarse and a fine integer in one pass. What was tried and left: `torch.compile` (in an
-early trial as fast as numpy's BLAS, but it needs a compiler and time to compile); bfloat16 on a CPU without
+single row where torch's `F.linear` does not; a cache reserved at once; no torch call between the matrices; nothing
+between the tokens that wakes torch's threads, which after any shared work (the copy of one row of 64,000 logits is
+enough) keep a core busy for several milliseconds, and with two cores that is the one numpy's second thread needs;
+float16 by fbgemm's packed product, which keeps the activations in float32 (`torch.mv` took two to three times as long);
+int8 by fbgemm with activations as a coarse and a fine integer in one pass. What was tried and left: `torch.compile` (in
+an early trial as fast as numpy's BLAS, but it needs a compiler and time to compile); float32 products in torch's own
+threads, as a batch of one part of the inputs for each (`torch.bmm`: about as fast as numpy's on two free cores, no
+faster, and it suffers more where other programs want them) or as `embedding_bag` (slower); bfloat16 on a CPU without
 instructions for it; int8 weights by `torch._weight_int8pack_mm` (slower than fbgemm, and far slower with float32
-activations). "generate" also keeps every token's probability, entropy and alternatives, draws in float64, and decodes
-the motion.
+activations). "generate" also draws in float64, keeps every token's probability, entropy and alternatives (worked out
+at the end, for all tokens at once), and decodes the motion.
 """
 
 AGREEMENT = """The bundled models along their own float32 motions of 4 s for twelve sentences, the likeliest one and one
@@ -77,10 +81,13 @@ convolutions', which are the same in both.
 
 GROWTH = """![Time and memory against clip length, batch, size and codebook](performance/growth.png)
 
-Exponents are slopes between logarithms over the larger half of the points: 1 is linear. A clip's tokens must read all
-tokens before them, which is the only part that could grow faster; decoder and joints see each frame once. A batch reads
-the weights once for all its rows. With the size, small models are held up by the work around the matrices and large
-ones by memory. Of the codebook only embedding and head grow.
+Exponents are slopes between logarithms over the larger half of the points: 1 is linear. A clip's tokens must read the
+keys and values of all tokens before them, which is the only part that could grow faster, and the last table says how
+much of a token's time it is; decoder and joints see each frame once. At 2,000 tokens keys and values are as large as
+the matrices of 4M, so by the bytes read alone its exponent from 500 tokens on is 1.2. Keys with the slots last, heads
+one by one and a softmax in place were no faster. A batch reads the weights once for all its rows. With the size, small
+models are held up by the work around the matrices and large ones by memory. Of the codebook only embedding and head
+grow. A load copies what it must convert piece by piece, and lets go of the file's pages with each.
 """
 
 
