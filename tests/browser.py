@@ -38,12 +38,14 @@ PATIENCE = 300.0  # seconds, for a machine that has other things to do
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of app.py, started as a user would: the bundled models and one of random numbers beside them."""
+    """The address of app.py, started as a user would: the bundled models, and one and a VQ of random numbers."""
     pytest.importorskip("gradio")
-    from tests.tiny import write_models
+    from scamo.tokenizer import VQTokenizer
+    from tests.tiny import write_models, write_tokenizer
 
     folder = tmp_path_factory.mktemp("served")
     models = write_models(folder / "models", (256,), ("0.3M",))
+    write_tokenizer(models / "vq", (1024,), VQTokenizer)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

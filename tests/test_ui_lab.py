@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -12,25 +14,34 @@ from scamo.export import export  # noqa: E402
 from scamo.generate import Prompt, Sampling  # noqa: E402
 from scamo.motion import Motion  # noqa: E402
 from scamo.recipe import recipe  # noqa: E402
+from scamo.tokenizer import LEVELS, VQTokenizer  # noqa: E402
 from scamo.ui import lab  # noqa: E402
 from scamo.ui.studio import Studio  # noqa: E402
 from tests.motions import walk  # noqa: E402
-from tests.tiny import write_models  # noqa: E402
+from tests.tiny import write_models, write_tokenizer  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    trained = [
+        write_tokenizer(folder / "vq-256" / "model", (256,), VQTokenizer),
+        write_tokenizer(folder / "fsq-256" / "model", LEVELS[256]),
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zoo, "BUNDLED", write_models(tmp_path_factory.mktemp("models"), (256, 1024), ("0.3M",)))
         patch.delenv(zoo.MODELS_VARIABLE, raising=False)
-        yield Studio()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # a tokenizer alone is worth no warning
+            yield Studio(trained)
 
 
 def test_every_codebook_gives_a_motion_back(studio):
     cards = lab.codecs(studio)
-    assert list(cards) == [256, 1024]
+    assert list(cards) == ["256", "256 VQ", "256 · fsq-256", "1024"]
     motion = Motion(Motion.from_joints(walk(44)).features)  # 43 frames: 3 fill no token
-    echoes = [lab.echo(card, zoo.load_tokenizer(card.location), motion) for card in cards.values()]
+    echoes = [lab.reconstructed(studio, motion, label) for label in cards]
+    assert len({one.over_time.mean() for one in echoes}) == 4  # each with weights of its own
     for one in echoes:
         assert one.tokens.shape == (10,)
         assert one.over_time.shape == (40,)
@@ -39,14 +50,14 @@ def test_every_codebook_gives_a_motion_back(studio):
         assert one.over_time.mean() == pytest.approx(one.joints.mean(), rel=1e-4)
     frame = lab.curves(echoes)
     assert list(frame.columns) == ["seconds", "error in mm", "codebook"]
-    assert len(frame) == 80
+    assert len(frame) == 160
     assert lab.table(echoes).count("<tr>") == 1 + 4 + 21
     held = recipe(echoes[0].card, [Prompt("your motion", 2.0)], Sampling(0), echoes[0].tokens)
     assert held["tokens"] == echoes[0].tokens.tolist()
 
 
 def test_a_codebook_that_is_not_there_is_refused(studio):
-    with pytest.raises(ValueError, match="256, 1024"):
+    with pytest.raises(ValueError, match="256, 256 VQ, 256 · fsq-256, 1024"):
         lab.reconstructed(studio, lab.example(studio), 4096)
 
 
@@ -67,9 +78,9 @@ def test_a_browser_drops_a_motion_and_sees_it_come_back(visit, tmp_path):
     page.get_by_role("tab", name="Tokenizer lab").click()
     panel = page.get_by_role("tabpanel").locator("visible=true")
     panel.locator("input[type=file]").first.set_input_files(tmp_path / "walk.bvh")
-    panel.get_by_text("as it was and as 3 codebooks give it back").wait_for()
+    panel.get_by_text("as it was and as 4 codebooks give it back").wait_for()
     assert panel.locator(".sheet tbody tr").count() == 4 + 21
-    assert panel.locator(".sheet thead th").all_inner_texts()[1:] == ["256", "1024", "4096"]
+    assert panel.locator(".sheet thead th").all_inner_texts()[1:] == ["256", "1024", "1024 VQ", "4096"]
     page.wait_for_function("[...document.querySelectorAll('.film video')].some((v) => v.duration > 0)")
     with page.expect_download() as saved:
         panel.locator(".take button[data-option=Joints]").click()

@@ -10,11 +10,13 @@ import numpy as np
 import torch
 
 from scamo.motion import Motion
-from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
+from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig, VQTokenizer
 from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig
 from tests.motions import walk
 
 WORDS = "a an person old man walks forward turns left then waves with both hands bow exhausted"
+
+ABOUT = {"licence": "CC0-1.0", "data": "random numbers", "knows": "These models know nothing."}
 
 
 def write_t5(folder: Path) -> Path:
@@ -40,20 +42,27 @@ def write_models(
 ) -> Path:  # fmt: skip
     """Random tokenizers and transformers, laid out as the bundled ones are."""
     torch.manual_seed(0)
-    rest = Motion.from_joints(walk(41)).features
     for codebook in codebooks:
-        config = TokenizerConfig(LEVELS[codebook], width=16, code_width=16, depth=1)
-        about = {"licence": "CC0-1.0", "data": "random numbers", "knows": "These models know nothing."}
         name = f"tokenizer-{codebook}"
-        MotionTokenizer(config, rest.mean(0), rest.std(0) / 2 + 1e-3).save_pretrained(folder / name, about)
+        write_tokenizer(folder / name, LEVELS[codebook])
         for size in sizes:
             shape = SIZES[size]
             network = PrefixTransformer(
-                TransformerConfig(int(np.prod(config.levels)), shape.layers, shape.heads, shape.width, text_width)
+                TransformerConfig(int(np.prod(LEVELS[codebook])), shape.layers, shape.heads, shape.width, text_width)
             )
-            card = {**about, "name": f"{codebook}-{size}", "tokenizer": f"../{name}", "text_encoder": text_encoder}
+            card = {**ABOUT, "name": f"{codebook}-{size}", "tokenizer": f"../{name}", "text_encoder": text_encoder}
             network.save_pretrained(folder / f"{codebook}-{size}", card, torch.float16)
     return folder
+
+
+def write_tokenizer(folder: Path, levels: tuple[int, ...], family: type[MotionTokenizer] = MotionTokenizer) -> Path:
+    """A random tokenizer, FSQ or VQ."""
+    config = TokenizerConfig(levels, width=16, code_width=16, depth=1)
+    rest = Motion.from_joints(walk(41)).features
+    model = family(config, rest.mean(0), rest.std(0) / 2 + 1e-3)
+    if isinstance(model, VQTokenizer):
+        model.codebook.normal_(std=0.1)
+    return model.save_pretrained(folder, ABOUT)
 
 
 class FakeEncoder:

@@ -24,6 +24,7 @@ from scamo.ui import making
 from scamo.ui.files import downloads
 from scamo.ui.say import note, refusal
 from scamo.ui.studio import Studio
+from scamo.zoo import TokenizerCard
 
 MAX_FRAMES = 400  # twenty seconds, what a page can draw while somebody waits
 EXAMPLE = Prompt("a person walks forward", 5.0)
@@ -33,39 +34,46 @@ EXAMPLE = Prompt("a person walks forward", 5.0)
 class Echo:
     """What one tokenizer makes of a motion. over_time [T] and joints [22]: error in metres, pelvis on pelvis."""
 
-    card: ModelCard
+    label: str
+    card: ModelCard | TokenizerCard
     tokens: NDArray[np.int64]
     motion: Motion
     over_time: NDArray[np.float64]
     joints: NDArray[np.float64]
 
 
-def codecs(studio: Studio) -> dict[int, ModelCard]:
-    """One model for every codebook: its tokenizer stands for the codebook. KIT-ML's skeleton is left out."""
-    return {
-        codebook: card
-        for codebook, row in studio.cells.items()
-        for card in list(row.values())[:1]
-        if card.tokenizer.features == FEATURES
+def codecs(studio: Studio) -> dict[str, ModelCard | TokenizerCard]:
+    """The tokenizers by label, smallest codebook first: one of every codebook's models, then those without a model.
+
+    "1024" is FSQ and "1024 VQ" is VQ; the folder's name tells a second one apart. KIT-ML's skeleton is left out.
+    """
+    offered: dict[str, ModelCard | TokenizerCard] = {
+        str(codebook): next(iter(row.values())) for codebook, row in studio.cells.items()
     }
+    for lone in studio.tokenizers:
+        label = f"{lone.codebook}{' VQ' * (lone.quantiser == 'vq')}"
+        names = (label, f"{label} · {lone.name}", f"{label} · {lone.name} ({len(offered)})")
+        offered[next(name for name in names if name not in offered)] = lone
+    fitting = ((label, card) for label, card in offered.items() if card.tokenizer.features == FEATURES)
+    return dict(sorted(fitting, key=lambda one: one[1].codebook))
 
 
-def echo(card: ModelCard, tokenizer: MotionTokenizer, motion: Motion) -> Echo:
+def echo(label: str, card: ModelCard | TokenizerCard, tokenizer: MotionTokenizer, motion: Motion) -> Echo:
     """Encode a motion and decode it again. The frames that fill no token are left out of the comparison."""
     tokens = tokenizer.encode(motion.features)
     back = Motion(tokenizer.decode(tokens), motion.fps)
     truth = motion.joints[: len(back)]
     aligned = (back.joints - back.joints[:, :1]) - (truth - truth[:, :1])
     joints = np.linalg.norm(aligned.astype(np.float64), axis=-1).mean(axis=0)
-    return Echo(card, tokens, back, mpjpe(back.joints, truth, reduce=False), joints)
+    return Echo(label, card, tokens, back, mpjpe(back.joints, truth, reduce=False), joints)
 
 
-def reconstructed(studio: Studio, motion: Motion, codebook: int) -> Echo:
-    """The echo of a codebook's tokenizer. ValueError names what there is instead."""
-    cards = codecs(studio)
-    if codebook not in cards:
-        raise ValueError(f"There is no codebook of {codebook} here; choose {', '.join(map(str, cards)) or 'none'}.")
-    return echo(cards[codebook], zoo.load_tokenizer(cards[codebook].location), motion)
+def reconstructed(studio: Studio, motion: Motion, codebook: int | str) -> Echo:
+    """The echo of a tokenizer, by its codebook or its label. ValueError names what there is instead."""
+    cards, label = codecs(studio), str(codebook)
+    if label not in cards:
+        raise ValueError(f"There is no codebook of {codebook} here; choose {', '.join(cards) or 'none'}.")
+    return echo(label, cards[label], zoo.load_tokenizer(cards[label].location), motion)
 
 
 def example(studio: Studio) -> Motion:
@@ -77,7 +85,7 @@ def example(studio: Studio) -> Motion:
 
 def table(echoes: Sequence[Echo]) -> str:
     """Tokens used, mean error and the error of every joint, a column for each codebook; HTML."""
-    head = "".join(f"<th>{one.card.codebook}</th>" for one in echoes)
+    head = "".join(f"<th>{html.escape(one.label)}</th>" for one in echoes)
     rows = [
         ("Tokens", [str(len(one.tokens)) for one in echoes]),
         ("Different ones", [str(len(set(one.tokens.tolist()))) for one in echoes]),
@@ -105,7 +113,7 @@ def curves(echoes: Sequence[Echo]) -> pd.DataFrame:
             {
                 "seconds": np.arange(len(one.over_time)) / one.motion.fps,
                 "error in mm": 1000 * one.over_time,
-                "codebook": str(one.card.codebook),
+                "codebook": one.label,
             }
         )
         for one in echoes
@@ -115,13 +123,13 @@ def curves(echoes: Sequence[Echo]) -> pd.DataFrame:
 
 def tab(studio: Studio) -> None:
     """Lay out the tab inside the Blocks being built."""
-    made = gr.State({})  # codebook -> recipe of its echo
+    made = gr.State({})  # label -> recipe of its echo
     held = gr.State(None)
     with gr.Row(elem_classes="bench", equal_height=False):
         with gr.Column(scale=0, min_width=320, elem_classes="tools"):
             file = gr.File(label="Drop a motion (npy, npz, BVH)", height=160)
             try_one = gr.Button("Use an example", size="sm", elem_id="example")
-            offered = [str(codebook) for codebook in codecs(studio)]
+            offered = list(codecs(studio))
             chosen = gr.CheckboxGroup(offered, value=offered[-5:], label="Codebooks")
         with gr.Column(scale=1, min_width=320, elem_classes="outcome"):
             status = gr.HTML(note("A motion becomes tokens and comes back: the larger the codebook, the closer."))
@@ -134,21 +142,27 @@ def tab(studio: Studio) -> None:
             )  # fmt: skip
             sheet = gr.HTML()
             which = gr.Radio([], label="Take the motion of this codebook with you", visible=False)
-            downloads(studio, held)
+            files = downloads(studio, held)
 
     def show(motion: Motion, name: str, chosen: list[str]) -> tuple[Any, ...]:
         if not chosen:
             raise ValueError("No codebook is chosen; tick at least one.")
         motion = Motion(motion.features[:MAX_FRAMES], motion.fps)
-        echoes = [reconstructed(studio, motion, int(codebook)) for codebook in chosen]
+        ordered = sorted(chosen, key=list(codecs(studio)).index)  # they come as they were ticked
+        echoes = [reconstructed(studio, motion, label) for label in ordered]
         prompt = Prompt(name, len(echoes[0].tokens) / 5)
-        recipes = {str(one.card.codebook): recipe(one.card, [prompt], Sampling(0), one.tokens) for one in echoes}
-        figures = {"as it was": motion, **{str(one.card.codebook): one.motion for one in echoes}}
-        last = list(recipes)[-1]
+        recipes = {
+            one.label: recipe(one.card, [prompt], Sampling(0), one.tokens)
+            for one in echoes
+            if isinstance(one.card, ModelCard)  # files are written from a recipe, which names a model
+        }
+        figures = {"as it was": motion, **{one.label: one.motion for one in echoes}}
+        last = next(reversed(recipes), "")
         return (
             note(f"{name}: {motion.seconds:.1f} s, as it was and as {len(echoes)} codebooks give it back."),
-            making.film(figures, recipes[last]), gr.LinePlot(curves(echoes), visible=True), table(echoes), recipes,
-            gr.Radio(list(recipes), value=last, visible=len(recipes) > 1), recipes[last],
+            making.film(figures, recipes.get(last, {})), gr.LinePlot(curves(echoes), visible=True),
+            table(echoes), recipes, gr.Radio(list(recipes), value=last or None, visible=bool(last) and len(echoes) > 1),
+            recipes.get(last), gr.HTML(visible=bool(last)),
         )  # fmt: skip
 
     def from_file(path: str, chosen: list[str]) -> tuple[Any, ...]:
@@ -163,7 +177,7 @@ def tab(studio: Studio) -> None:
         except (ValueError, OSError) as error:
             raise refusal(error) from error
 
-    outputs = [status, video, plot, sheet, made, which, held]
+    outputs = [status, video, plot, sheet, made, which, held, files]
     busy: dict[str, Any] = {**making.QUIET, "concurrency_id": "motion", "show_progress": "minimal"}
     file.upload(from_file, [file, chosen], outputs, **busy)
     try_one.click(from_example, chosen, outputs, **busy)

@@ -25,6 +25,7 @@ class Studio:
             row = self.cells.setdefault(card.codebook, {})
             names = (card.size, f"{card.size} · {card.name}", f"{card.size} · {card.name} ({len(row)})")
             row[next(name for name in names if name not in row)] = card
+        self.tokenizers = zoo.tokenizers(folders)  # those that have no model
         self._generators: OrderedDict[ModelCard, Generator] = OrderedDict()
         self._encoders: dict[str, TextEncoder] = {}
         self._lock = threading.Lock()
