@@ -50,18 +50,18 @@ def training_flops(non_vocabulary: float, vocabulary: float, tokens: float) -> f
 
 
 BF16_TFLOPS: dict[str, float] = {
-    # Peak of dense bf16 matrix products with float32 sums; where a sheet has only the figure with sparsity, half of it.
-    "RTX 3090": 71,  # white paper of GA102: GeForce cards sum in float32 at half the rate
-    "RTX 4090": 165,  # white paper of the Ada architecture, likewise
-    "L4": 121,  # data sheet: 242 with sparsity
-    "A10": 125,  # data sheet; the A10G of some clouds has less
-    "L40S": 362,  # data sheet
-    "A100": 312,  # data sheet
-    "H100 PCIe": 756,  # data sheet: 1,513 with sparsity
-    "H100 SXM": 989,  # data sheet: 1,979 with sparsity
-    "H200": 989,  # data sheet: the same chip as the H100 SXM, with more memory
-    "B200": 2250,  # data sheet of HGX B200, 1,000 W each; in GB200, at 1,200 W, 2,500
-    "MI300X": 1307,  # AMD's data sheet: 1,307.4; as vector operations it does far less
+    # Peak of dense bf16 matrix products with float32 sums, as vendors state it; half of what they state with sparsity.
+    "RTX 3090": 71,  # GeForce cards sum in float32 at half the rate
+    "RTX 4090": 165,
+    "L4": 121,
+    "A10": 125,  # the A10G of some clouds has less
+    "L40S": 362,
+    "A100": 312,
+    "H100 PCIe": 756,
+    "H100 SXM": 989,
+    "H200": 989,  # the H100 SXM's chip with more memory
+    "B200": 2250,  # in HGX B200; 2,500 in GB200
+    "MI300X": 1307,
 }
 """GPUs and what each can do at most, in 10**12 operations per second. Older ones (V100, T4) have no bf16."""
 

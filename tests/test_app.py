@@ -8,7 +8,6 @@ import sys
 import types
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,14 +97,6 @@ def test_on_zerogpu_large_models_draw_their_tokens_on_a_lent_gpu(studio, models,
     with pytest.raises(ValueError, match="is empty"):
         large.generate("", seconds=1)
     assert len(lent) == 3  # and nothing is borrowed for what cannot be meant
-
-
-def test_a_space_installs_what_the_package_needs():
-    tomllib = pytest.importorskip("tomllib")
-    root = Path(page.__file__).parents[2]
-    needed = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
-    told = (line.split("#")[0].strip() for line in (root / "requirements.txt").read_text().splitlines())
-    assert sorted(line for line in told if line) == sorted(needed)
 
 
 async def _request(path: str, body: list[bytes], headers: dict[str, str]) -> int:
