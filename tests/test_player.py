@@ -11,9 +11,13 @@ import pytest
 
 pytest.importorskip("gradio")
 
+from scipy.spatial.transform import Rotation
+
+from scamo.mannequin import mannequin, rest_joints, vertex_normals
 from scamo.motion import Motion
 from scamo.render.stick import BONES, extend
-from scamo.ui.player import STATIC, packed, player, staged
+from scamo.skeleton import PARENTS, joint_rotations
+from scamo.ui.player import FINE, MILLIMETRES, STATIC, body, figure, packed, player, staged
 from tests.motions import walk
 
 
@@ -28,28 +32,26 @@ def node(script: str, given: object = None):
         pytest.skip("no node here")
     whole = f"const p = require({json.dumps(str(STATIC / 'player.js'))}); const given = {json.dumps(given)};"
     whole += f"console.log(JSON.stringify((() => {{ {script} }})()))"
-    ran = subprocess.run(["node", "-e", whole], capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(["node", "-"], input=whole, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)
 
 
 def test_positions_travel_to_the_browser_within_half_a_millimetre(motion):
-    value = staged([("one", motion)], "run")
-    read = node("return Array.from(p.decode(given))", value["figures"][0]["positions"])
+    sent = figure("one", motion)
+    far = packed(np.array([-50.0, 50.0, 1.0]), MILLIMETRES)  # what is out of reach stays at its edge
+    read, edges = node("return given.map((sent) => Array.from(p.decode(sent)))", [sent["positions"], far])
     points = extend(motion.joints)
     np.testing.assert_allclose(np.reshape(read, points.shape), points, atol=5.1e-4)
-    assert len(value["figures"][0]["positions"]) < 15_000
-
-
-def test_what_is_out_of_reach_stays_at_its_edge():
-    far = np.array([-50.0, 50.0, 1.0])
-    np.testing.assert_allclose(node("return Array.from(p.decode(given))", packed(far)), [-32.767, 32.767, 1.0])
+    np.testing.assert_allclose(edges, [-32.767, 32.767, 1.0])
+    assert len(json.dumps(sent)) < 16_000  # 40 frames
 
 
 def test_figures_have_their_own_colours_by_day_and_by_night(motion):
-    alone, first = (staged([("one", motion)], "run", places)["figures"][0] for places in (1, 3))
+    one = figure("one", motion)
+    alone, first = (staged([one], "run", places)["figures"][0] for places in (1, 3))
     assert alone["light"] != first["light"]  # alone it is told by its sides, in company by its hue
-    assert first["light"] == staged([("one", motion)] * 3, "run")["figures"][0]["light"]
+    assert first["light"] == staged([one] * 3, "run")["figures"][0]["light"]
     assert all(len(set(figure[theme])) == 3 for figure in (alone, first) for theme in ("light", "dark"))
 
 
@@ -86,9 +88,18 @@ def test_the_trail_stands_still_at_multiples_of_its_step():
 
 
 def test_the_camera_sees_everything_in_any_format():
-    assert node("return p.distanceFor(1, 1, 60, 1)") == pytest.approx(2)
-    assert node("return p.distanceFor(2, 1, 60, 2)") < 3  # a wide picture has room at its sides
-    assert node("return p.distanceFor(1, 1, 60, 0.5)") > 3
+    """Corners in a camera put there by other means: all within the picture, one of them on its edge."""
+    corners = np.array([[x, y, z] for x in (-3, 2) for y in (-0.9, 1.1) for z in (-1, 4)])
+    view = {"lens": 30, "turn": -25, "tilt": 14}
+    turned = Rotation.from_euler("yx", [25, 14], degrees=True).apply(corners)
+    x, y, near = turned.T
+    aspects = [0.5, 1, 2.5]
+    found = node(
+        "return given[2].map((aspect) => p.distanceFor(given[0], given[1], aspect))", [corners.tolist(), view, aspects]
+    )
+    for aspect, distance in zip(aspects, found, strict=True):
+        edge = np.maximum(abs(y), abs(x) / aspect) / (np.tan(np.radians(15)) * (distance - near))
+        assert edge.min() > 0 and edge.max() == pytest.approx(1)
 
 
 def test_limbs_are_round_and_closed(motion):
@@ -106,9 +117,58 @@ def test_limbs_are_round_and_closed(motion):
     assert sorted(set(shape[2])) == list(range(72 * len(BONES)))
 
 
+def test_the_body_is_skinned_round_the_same_points(motion):
+    """Against linear blend skinning by numpy; its bones turn as those of the GLB, but stand where the sticks' do."""
+    stretched = motion.joints + 0.01 * np.sin(np.arange(66)).reshape(22, 3)
+    data, sent = mannequin(), figure("one", motion) | {"positions": packed(extend(stretched), MILLIMETRES)}
+    normals = vertex_normals(data["v_template"], data["f"])
+    skinned = node(
+        """const { sent, normals } = given, body = Object.assign(p.unpackBody(given.body), { normals });
+        const [positions, turns] = [p.decode(sent.positions), p.quaternions(p.decode(sent.turns, 10000))];
+        const moving = { ...sent, positions, turns };
+        return [[...body.faces], ...[0.5, 0.525, 0.55].map((time) => {
+            const out = [new Float32Array(normals.length), new Float32Array(normals.length)];
+            const now = [p.poseAt(moving, time, 20), p.turnsAt(moving, time, 20)];
+            p.shapeSkin(body, p.boneMatrices(body, ...now), ...out);
+            return out.map((part) => [...part]);
+        })]""",
+        {"sent": sent, "body": body(), "normals": normals.ravel().tolist()},
+    )
+    np.testing.assert_array_equal(np.reshape(skinned[0], (-1, 3)), data["f"])
+    before, between, after = (np.reshape(part, (2, -1, 3)) for part in skinned[1:])
+    world = [Rotation.identity()] * 24
+    for joint, (w, x, y, z) in enumerate(joint_rotations(motion.joints)[10]):
+        world[joint] = (world[PARENTS[joint]] if joint else world[0]) * Rotation.from_quat([x, y, z, w])
+    world[22:] = world[20:22]
+    rest = rest_joints()
+    hands = [stretched[10, wrist] + world[wrist].apply(rest[wrist + 2] - rest[wrist]) for wrist in (20, 21)]
+    places = [*stretched[10], *hands]
+    shape = [(rest, place, turn) for rest, place, turn in zip(rest, places, world, strict=True)]
+    expected = sum(
+        weight[:, None] * (turn.apply(data["v_template"] - at) + place)
+        for weight, (at, place, turn) in zip(data["weights"].T, shape, strict=True)
+    )
+    np.testing.assert_allclose(before[0], expected, atol=2e-3)
+    leaning = sum(weight[:, None] * turn.apply(normals) for weight, turn in zip(data["weights"].T, world, strict=True))
+    np.testing.assert_allclose(before[1], leaning, atol=0.01)
+    np.testing.assert_allclose(between[0], (before[0] + after[0]) / 2, atol=2e-3)
+
+
+def test_turns_are_mixed_the_short_way_round():
+    almost = [[0, 0, 3.1], [0, 0, -3.1], [0, 0, 0]]  # a little to both sides of half a turn, then back
+    given = [packed(np.array(almost), FINE), 3]
+    mixed = node(
+        """const figure = { turns: p.quaternions(p.decode(given[0], 10000)), frames: given[1] };
+        return [0, 0.5, 1, 1.5, 9].map((time) => [...p.turnsAt(figure, time, 1)]);""",
+        given,
+    )
+    angles = [np.degrees(Rotation.from_quat(turn).magnitude()) for turn in mixed]
+    assert angles == pytest.approx([177.6, 180, 177.6, 88.8, 0], abs=0.1)
+
+
 def test_nothing_is_asked_of_other_machines():
     assert "${" not in (STATIC / "player.html").read_text()
     for name in ("player.html", "player.js", "player.css"):
         assert "http" not in (STATIC / name).read_text()
     assert "MIT License" in (STATIC / "three.LICENSE.txt").read_text()
-    assert "gradio_api/file=" in player().head
+    assert "gradio_api/file=" in player("one", "").head

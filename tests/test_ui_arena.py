@@ -119,6 +119,14 @@ def test_a_browser_votes_without_knowing_and_learns_the_names(visit):
     page = visit()
     page.get_by_role("tab", name="Blind arena").click()
     assert page.locator("#vote-left").is_disabled()
+    told = page.evaluate("""() => {
+        const { props } = gradio_config.components.find(({ props }) => props.elem_id === "arena-stage");
+        const copy = document.querySelector("#arena-stage").cloneNode(true);
+        copy.querySelector("canvas").getContext = () => null;
+        mountMotionPlayer(copy, props.props, () => {});
+        return copy.querySelector(".hint").textContent;
+    }""")
+    assert "no 3D (WebGL). The tab Compare" in told
     page.click("#draw")
     page.get_by_text("Which one does it better?").wait_for()
     page.locator("#arena-stage .legend").get_by_text("Left", exact=True).wait_for()

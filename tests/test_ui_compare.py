@@ -266,6 +266,16 @@ def test_a_browser_compares_two_models(visit):
     tab.click("#stage .play")
     tab.wait_for_function(f"{player}.asked === null")  # at rest nothing is drawn
 
+    triangles = f"{player}.renderer.info.render.triangles"
+    sticks, before = tab.evaluate(triangles), tab.locator("#stage canvas").screenshot()
+    tab.click("#stage [data-shape=body]")
+    tab.wait_for_function(f"{player}.body && {player}.asked === null")
+    assert tab.evaluate(triangles) >= 2 * 13776  # the mannequin's, twice
+    assert tab.locator("#stage canvas").screenshot() != before
+    tab.click("#stage [data-shape=sticks]")
+    tab.wait_for_function(f"!{player}.body && {player}.asked === null")
+    assert tab.evaluate(triangles) == sticks
+
     with tab.expect_download() as features:
         tab.locator(".card").first.get_by_role("button", name="Features").click()
     assert np.load(features.value.path()).shape == (80, 263)
@@ -277,7 +287,7 @@ def test_a_browser_compares_two_models(visit):
     tab.fill("#composer textarea", "x" * 10_000)
     tab.click("#generate")
     tab.get_by_text("10,000 characters").first.wait_for()
-    assert tab.evaluate(f"{playing}.length") >= 2  # what was made before is still there
+    tab.wait_for_function(f"{playing}.length >= 2")  # what was made before is still there; at 0 s a loop begins anew
     tab.set_input_files("#settings input[type=file]", {
         "name": "mine.json", "mimeType": "application/json", "buffer": json.dumps(recipe).encode(),
     })  # fmt: skip
@@ -287,3 +297,6 @@ def test_a_browser_compares_two_models(visit):
 
     tab.set_viewport_size({"width": 390, "height": 844})
     tab.wait_for_function("document.documentElement.scrollWidth <= 390")
+    column = ("#composer textarea", "#cells", "#generate", "#stage", "#samples")
+    tops = [tab.locator(part).bounding_box()["y"] for part in column]
+    assert tops == sorted(tops)

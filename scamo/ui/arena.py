@@ -24,7 +24,7 @@ from scamo.motion import Motion
 from scamo.ui import making
 from scamo.ui.compare import EXAMPLES, SECONDS
 from scamo.ui.files import workspace
-from scamo.ui.player import player, staged
+from scamo.ui.player import figure, player, staged
 from scamo.ui.say import note, reason, refusal
 from scamo.ui.studio import Studio
 
@@ -178,7 +178,7 @@ def tab(studio: Studio) -> None:
             status = gr.HTML(
                 note("Two models, hidden, make the same sentence with the same seed. Say which is better.")
             )
-            stage = player("arena-stage")
+            stage = player("arena-stage", "The tab Compare has videos.")
             with gr.Row(elem_id="votes"):
                 buttons = [
                     gr.Button(says, interactive=False, min_width=140, elem_id=f"vote-{vote}")
@@ -220,7 +220,7 @@ def tab(studio: Studio) -> None:
         except Exception as error:
             yield note(reason(error)), gr.skip(), None, "", *ready(False)
             return
-        shown = staged(list(zip(("Left", "Right"), motions, strict=True)), uuid.uuid4().hex)
+        shown = staged(list(map(figure, ("Left", "Right"), motions)), uuid.uuid4().hex)
         yield note("Which one does it better?"), shown, {"bout": bout, "stage": shown}, "", *ready(True)
 
     def judge(vote: str, held: Mapping[str, Any] | None, cast: list[Bout]) -> tuple[Any, ...]:

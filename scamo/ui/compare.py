@@ -12,6 +12,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from scamo.render import render_motion
 from scamo.ui import cells as grid
 from scamo.ui.cost import Machine, blocked, in_bytes, told
 from scamo.ui.files import CLICKED, downloads, motion_of, restorer, stem_of, workspace
-from scamo.ui.player import player, staged
+from scamo.ui.player import figure, player, staged
 from scamo.ui.say import note, reason, refusal, sentence
 from scamo.ui.studio import Studio
 
@@ -89,6 +90,11 @@ class Result:
     def recipe(self) -> dict[str, Any]:
         """Of the sample that is shown."""
         return self.samples[self.picked].recipe
+
+    @cached_property
+    def figure(self) -> dict[str, Any]:
+        """As the player shows it."""
+        return figure(self.label, self.motion)
 
 
 @dataclass(frozen=True)
@@ -235,8 +241,8 @@ def picked(studio: Studio, shown: Shown, result: Result, sample: int, folder: Pa
 
 def on_stage(shown: Shown) -> dict[str, Any]:
     """The player's value: a figure for every model that is done."""
-    motions = [(result.label, result.motion) for result in shown.results]
-    return staged(motions, shown.run, shown.places, motions[0][1].fps)
+    figures = [result.figure for result in shown.results]
+    return staged(figures, shown.run, shown.places, shown.results[0].motion.fps)
 
 
 def progress(cells: Sequence[Cell]) -> str:
@@ -304,7 +310,8 @@ def tab(studio: Studio) -> None:
             start = gr.Button("Generate", variant="primary", elem_id="generate")
             stop = gr.Button("Stop", interactive=False, elem_id="stop")
     expected = gr.HTML(elem_id="expected")
-    gr.Examples([[text] for text in EXAMPLES], prompt, label="For example", api_visibility="private")
+    examples = [[text] for text in EXAMPLES]
+    gr.Examples(examples, prompt, label="For example", elem_id="examples", api_visibility="private")
     with gr.Row(elem_id="compare", equal_height=False):
         with gr.Column(scale=0, min_width=320, elem_id="settings"):
             cells = grid.cells(studio)
@@ -322,7 +329,7 @@ def tab(studio: Studio) -> None:
             restorer(studio, prompt, cells, seconds, free, temperature, seed, fresh)
         with gr.Column(scale=1, min_width=320, elem_id="results"):
             status = gr.HTML(elem_id="status")
-            stage = player(elem_id="stage")
+            stage = player("stage", "The videos below show the same.")
 
             @gr.render(inputs=shown, show_progress="hidden")
             def show(now: Shown | None) -> None:

@@ -1,7 +1,9 @@
-// The motion player: several stick figures on one floor and one clock, drawn by three.js (three.min.js beside this file).
+// The motion player: several figures on one floor and one clock, drawn by three.js (three.min.js beside this file).
 //
 // The first half only computes and runs in node too, where tests/test_player.py tries it. The second half draws.
 // A motion comes from scamo/ui/player.py: int16 millimetres [frames, points, 3] in base64, Y up, one pose every 1/fps s.
+// The sticks are shaped round these points; the body is a skin whose bones stand at the first 22 of them, turned as
+// Python found (`turns`). Bones that a model stretches a little thus stretch the skin, and both figures do the same.
 "use strict";
 
 (() => {
@@ -11,24 +13,58 @@
 
     // ---- What it computes -------------------------------------------------------------------------------------------
 
-    /** Base64 of little-endian int16 millimetres -> Float32Array in metres. */
-    function decode(base64) {
-        const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-        const view = new DataView(bytes.buffer);
-        return Float32Array.from({ length: bytes.length / 2 }, (_, i) => view.getInt16(2 * i, true) / 1000);
+    function bytesOf(base64) {
+        return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
     }
 
-    /** The pose at a time, between frames a straight mix of both; before the first and after the last it holds. */
+    /** Base64 of little-endian int16, so many steps to one -> Float32Array. */
+    function decode(base64, steps = 1000) {
+        const view = new DataView(bytesOf(base64).buffer);
+        return Float32Array.from({ length: view.byteLength / 2 }, (_, i) => view.getInt16(2 * i, true) / steps);
+    }
+
+    /** The frames before and after a time, and how much of the second; the first and the last one hold. */
+    function framesAt(figure, seconds, fps) {
+        const frame = Math.min(Math.max(seconds * fps, 0), figure.frames - 1);
+        return [Math.floor(frame), Math.ceil(frame), frame - Math.floor(frame)];
+    }
+
+    /** The points at a time, [points, 3]; between frames a straight mix of both. */
     function poseAt(figure, seconds, fps) {
         const size = 3 * figure.points;
-        const frame = Math.min(Math.max(seconds * fps, 0), figure.frames - 1);
-        const first = Math.floor(frame) * size;
-        const second = Math.ceil(frame) * size;
-        const share = frame - Math.floor(frame);
+        const [first, second, share] = framesAt(figure, seconds, fps);
         const pose = new Float32Array(size);
         for (let i = 0; i < size; i++)
-            pose[i] = figure.positions[first + i] * (1 - share) + figure.positions[second + i] * share;
+            pose[i] = figure.positions[first * size + i] * (1 - share) + figure.positions[second * size + i] * share;
         return pose;
+    }
+
+    /** Rotation vectors [n, 3] -> quaternions [n, 4], x y z w. */
+    function quaternions(vectors) {
+        const turns = new Float32Array((vectors.length / 3) * 4);
+        for (let i = 0; i < vectors.length / 3; i++) {
+            const vector = vectors.subarray(3 * i, 3 * i + 3);
+            const angle = Math.hypot(...vector);
+            const scale = angle > 1e-6 ? Math.sin(angle / 2) / angle : 0.5;
+            turns.set([vector[0] * scale, vector[1] * scale, vector[2] * scale, Math.cos(angle / 2)], 4 * i);
+        }
+        return turns;
+    }
+
+    /** The turns at a time, quaternions [joints, 4]; between frames the mix of both, the short way round. */
+    function turnsAt(figure, seconds, fps) {
+        const size = figure.turns.length / figure.frames;
+        const [first, second, share] = framesAt(figure, seconds, fps);
+        const now = new Float32Array(size);
+        for (let at = 0; at < size; at += 4) {
+            const a = figure.turns.subarray(first * size + at, first * size + at + 4);
+            const b = figure.turns.subarray(second * size + at, second * size + at + 4);
+            const way = a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3] < 0 ? -share : share;
+            const mixed = [0, 1, 2, 3].map((i) => a[i] * (1 - share) + b[i] * way);
+            const length = Math.hypot(...mixed);
+            now.set(mixed.map((part) => part / length), at);
+        }
+        return now;
     }
 
     /** Seconds from the first to the last frame of the longest figure. */
@@ -76,21 +112,39 @@
         return offsets;
     }
 
+    /** The middle of the ground that places [x, z] cover. */
+    function middle(places) {
+        return [0, 1].map((axis) => {
+            const along = places.map((place) => place[axis]);
+            return (Math.min(...along) + Math.max(...along)) / 2;
+        });
+    }
+
     /** The times of the poses that stay behind at a time, the latest first: multiples of `every`, so they stand still. */
     function trailTimes(time, { count, every } = TRAIL) {
         const latest = Math.ceil(time / every - 1e-6) - 1;
         return Array.from({ length: count }, (_, i) => (latest - i) * every).filter((past) => past >= 0);
     }
 
-    /** How far a camera must stand to see `wide` metres to both sides and `tall` up and down of where it looks, in a
-     *  picture `aspect` times as wide as high. */
-    function distanceFor(wide, tall, degrees, aspect) {
-        const half = (degrees * Math.PI) / 360;
-        return Math.max(tall / Math.sin(half), wide / Math.sin(Math.atan(Math.tan(half) * aspect)));
+    /** How far a camera must stand from a point to see all `corners`, [x, y, z] from there. It looks down by `tilt` and
+     *  from the side at `turn`, in degrees as the lens, at a picture `aspect` times as wide as high. */
+    function distanceFor(corners, { lens, turn, tilt }, aspect) {
+        const [sin, cos] = [Math.sin(radians(turn)), Math.cos(radians(turn))];
+        const [down, level] = [Math.sin(radians(tilt)), Math.cos(radians(tilt))];
+        const high = Math.tan(radians(lens / 2));
+        return corners.reduce((distance, [x, y, z]) => {
+            const [across, ahead] = [x * cos - z * sin, x * sin + z * cos];
+            const [up, near] = [y * level - ahead * down, y * down + ahead * level];
+            return Math.max(distance, near + Math.max(Math.abs(up), Math.abs(across) / aspect) / high);
+        }, 0);
+    }
+
+    function radians(degrees) {
+        return (degrees * Math.PI) / 180;
     }
 
     const SIDES = 9; // of a limb's cross-section
-    const TILTS = [-90, -60, -30, 0, 0, 30, 60, 90].map((degrees) => (degrees * Math.PI) / 180);
+    const TILTS = [-90, -60, -30, 0, 0, 30, 60, 90].map(radians);
     const RING = TILTS.flatMap((tilt) =>
         Array.from({ length: SIDES }, (_, i) => {
             const turn = (2 * Math.PI * i) / SIDES;
@@ -131,6 +185,61 @@
         }
     }
 
+    /** What `body` in scamo/ui/player.py sends, as arrays; the weights of a vertex sum to one. */
+    function unpackBody(sent) {
+        const faces = new DataView(bytesOf(sent.faces).buffer);
+        const weights = Float32Array.from(bytesOf(sent.weights));
+        for (let i = 0; i < weights.length; i += 4) {
+            const sum = weights[i] + weights[i + 1] + weights[i + 2] + weights[i + 3];
+            for (let k = i; k < i + 4; k++) weights[k] /= sum;
+        }
+        return {
+            vertices: decode(sent.vertices, 10000),
+            faces: Uint16Array.from({ length: faces.byteLength / 2 }, (_, i) => faces.getUint16(2 * i, true)),
+            bones: bytesOf(sent.bones),
+            weights,
+            joints: sent.joints,
+            follows: sent.follows,
+            sides: sent.sides,
+        };
+    }
+
+    /** How every bone moves what is fixed to it, row by row [bones, 3, 4]: turned about its joint, which goes to its
+     *  point of the pose. */
+    function boneMatrices(body, pose, turns) {
+        const matrices = new Float32Array(12 * body.joints.length);
+        body.joints.forEach(([u, v, w], bone) => {
+            const [x, y, z, s] = turns.subarray(4 * body.follows[bone], 4 * body.follows[bone] + 4);
+            const rows = [
+                [1 - 2 * (y * y + z * z), 2 * (x * y - s * z), 2 * (x * z + s * y)],
+                [2 * (x * y + s * z), 1 - 2 * (x * x + z * z), 2 * (y * z - s * x)],
+                [2 * (x * z - s * y), 2 * (y * z + s * x), 1 - 2 * (x * x + y * y)],
+            ];
+            rows.forEach(([a, b, c], i) => {
+                matrices.set([a, b, c, pose[3 * bone + i] - a * u - b * v - c * w], 12 * bone + 4 * i);
+            });
+        });
+        return matrices;
+    }
+
+    /** Write the skin over the bones: every vertex goes with the weighted mean of its bones. */
+    function shapeSkin(body, matrices, positions, normals) {
+        const { vertices, normals: rest, bones, weights } = body;
+        const mean = new Float32Array(12);
+        for (let vertex = 0; vertex < vertices.length / 3; vertex++) {
+            mean.fill(0);
+            for (let k = 4 * vertex; k < 4 * vertex + 4; k++)
+                for (let i = 0, from = 12 * bones[k]; i < 12; i++) mean[i] += weights[k] * matrices[from + i];
+            const at = 3 * vertex;
+            const [x, y, z, u, v, w] = [vertices[at], vertices[at + 1], vertices[at + 2], rest[at], rest[at + 1], rest[at + 2]];
+            for (let axis = 0; axis < 3; axis++) {
+                const [a, b, c, d] = [mean[4 * axis], mean[4 * axis + 1], mean[4 * axis + 2], mean[4 * axis + 3]];
+                positions[at + axis] = a * x + b * y + c * z + d;
+                normals[at + axis] = a * u + b * v + c * w; // not of length one, which the light makes good
+            }
+        }
+    }
+
     function cross(a, b) {
         return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
     }
@@ -140,7 +249,10 @@
         return length > 1e-6 ? v.map((x) => x / length) : [0, 1, 0];
     }
 
-    const computed = { decode, poseAt, duration, advance, ground, layOut, trailTimes, distanceFor, limbTriangles, shapeLimbs };
+    const computed = {
+        decode, poseAt, quaternions, turnsAt, duration, advance, ground, layOut, trailTimes, distanceFor, limbTriangles,
+        shapeLimbs, unpackBody, boneMatrices, shapeSkin,
+    };
     if (typeof module !== "undefined") {
         module.exports = computed;
         return;
@@ -148,68 +260,108 @@
 
     // ---- What it draws ----------------------------------------------------------------------------------------------
 
-    const VIEW = { lens: 30, azimuth: -25, elevation: 14 }; // degrees
+    const VIEW = { lens: 30, turn: -25, tilt: 14 }; // degrees
+    const ROOM = [[-0.4, -0.4], [-0.4, 0.4], [0.4, -0.4], [0.4, 0.4]] // metres round the root, from the floor to the name
+        .flatMap(([x, z]) => [[x, -0.92, z], [x, 1.1, z]]);
+    const MIDST = 0.9; // metres above the floor, what the camera looks at
     const LIGHT = [0.45, 1, 0.35]; // where it comes from
     const SLOW = 50; // milliseconds between two pictures where no graphics card draws them
     const FLAT = 0.004; // metres above the floor, where shadows and paths lie
 
-    /** One surface of limbs, posed at will. */
-    class Limbs {
-        constructor(bones, material) {
-            const count = bones.length * RING.length;
+    /** A surface of so many points that is posed at will: `Limbs` or `Skin`. */
+    class Surface {
+        constructor(count, triangles, material) {
             const geometry = new THREE.BufferGeometry();
             for (const name of ["position", "normal", "color"])
                 geometry.setAttribute(name, new THREE.BufferAttribute(new Float32Array(3 * count), 3));
-            geometry.setIndex(limbTriangles(bones.length));
-            this.bones = bones;
+            geometry.setIndex(triangles);
             this.mesh = new THREE.Mesh(geometry, material);
             this.mesh.frustumCulled = false; // its bounds change with every pose
         }
 
-        pose(pose) {
+        /** Where a figure is at a time. */
+        pose(figure, time) {
             const { position, normal } = this.mesh.geometry.attributes;
-            shapeLimbs(pose, this.bones, position.array, normal.array);
+            this.shape(figure, time, position.array, normal.array);
             position.needsUpdate = normal.needsUpdate = true;
         }
 
         /** colours: of the core, the left and the right. */
         paint(colours) {
             const { color } = this.mesh.geometry.attributes;
-            const mixed = colours.map((colour) => new THREE.Color(colour));
-            this.bones.forEach(([, , , , side], limb) => {
-                for (let i = 0; i < RING.length; i++) mixed[side].toArray(color.array, 3 * (limb * RING.length + i));
-            });
+            this.colour(colours.map((colour) => new THREE.Color(colour).toArray()), color.array);
             color.needsUpdate = true;
-        }
-
-        dispose() {
-            this.mesh.geometry.dispose();
-            this.mesh.material.dispose();
         }
     }
 
-    /** One motion on the floor: its limbs, their shadow, its path and the poses it leaves behind. */
-    class Figure {
-        constructor(data, bones, fps) {
-            Object.assign(this, data, { positions: decode(data.positions), fps, shown: true });
-            this.box = ground(this);
-            this.group = new THREE.Group();
-            this.limbs = new Limbs(bones, new THREE.MeshLambertMaterial({ vertexColors: true }));
-            this.ghosts = Array.from({ length: TRAIL.count }, (_, i) => {
-                const faint = { vertexColors: true, transparent: true, opacity: 0.34 * (1 - i / TRAIL.count) };
-                return Object.assign(new Limbs(bones, new THREE.MeshLambertMaterial(faint)), { past: null });
-            });
-            this.group.add(this.limbs.mesh, this._shadow(), ...this.ghosts.map((ghost) => ghost.mesh));
-            this.paths = [0.25, 0.7].map((opacity) => this._path(opacity));
+    class Limbs extends Surface {
+        constructor(bones, material) {
+            super(bones.length * RING.length, limbTriangles(bones.length), material);
+            this.bones = bones;
         }
 
-        /** The limbs pressed flat along the light. The stencil keeps overlapping limbs from darkening twice. */
+        shape(figure, time, positions, normals) {
+            shapeLimbs(poseAt(figure, time, figure.fps), this.bones, positions, normals);
+        }
+
+        colour(colours, painted) {
+            this.bones.forEach(([, , , , side], limb) => {
+                for (let i = 0; i < RING.length; i++) painted.set(colours[side], 3 * (limb * RING.length + i));
+            });
+        }
+    }
+
+    class Skin extends Surface {
+        constructor(body, material) {
+            super(body.vertices.length / 3, new THREE.BufferAttribute(body.faces, 1), material);
+            this.body = body;
+        }
+
+        shape(figure, time, positions, normals) {
+            const matrices = boneMatrices(this.body, poseAt(figure, time, figure.fps), turnsAt(figure, time, figure.fps));
+            shapeSkin(this.body, matrices, positions, normals);
+        }
+
+        colour(colours, painted) {
+            const { bones, weights, sides } = this.body;
+            painted.fill(0);
+            weights.forEach((weight, i) => {
+                for (let part = 0; part < 3; part++)
+                    painted[3 * (i >> 2) + part] += weight * colours[sides[bones[i]]][part];
+            });
+        }
+    }
+
+    /** One motion on the floor: its surface, the shadow of it, its path and the poses it leaves behind. */
+    class Figure {
+        constructor(data, fps) {
+            Object.assign(this, data, { positions: decode(data.positions), fps, shown: true });
+            this.turns = quaternions(decode(data.turns, 10000));
+            this.box = ground(this);
+            this.group = new THREE.Group();
+            this.paths = [0.25, 0.7].map((opacity) => this._path(opacity));
+            this.worn = [];
+        }
+
+        /** Show it as what `surface` makes of a material. */
+        wear(surface) {
+            discard(...this.worn);
+            this.surface = surface(new THREE.MeshLambertMaterial({ vertexColors: true }));
+            this.ghosts = Array.from({ length: TRAIL.count }, (_, i) => {
+                const faint = { vertexColors: true, transparent: true, opacity: 0.34 * (1 - i / TRAIL.count) };
+                return Object.assign(surface(new THREE.MeshLambertMaterial(faint)), { past: null });
+            });
+            this.worn = [this.surface.mesh, this._shadow(), ...this.ghosts.map((ghost) => ghost.mesh)];
+            this.group.add(...this.worn);
+        }
+
+        /** The surface pressed flat along the light. The stencil keeps overlapping limbs from darkening twice. */
         _shadow() {
             const material = new THREE.MeshBasicMaterial({
                 color: 0, transparent: true, opacity: 0.16, depthWrite: false, stencilWrite: true,
                 stencilRef: 0, stencilFunc: THREE.EqualStencilFunc, stencilZPass: THREE.IncrementStencilOp,
             });
-            const shadow = new THREE.Mesh(this.limbs.mesh.geometry, material);
+            const shadow = new THREE.Mesh(this.surface.mesh.geometry, material);
             shadow.frustumCulled = false;
             shadow.matrixAutoUpdate = false;
             const [x, y, z] = LIGHT;
@@ -233,37 +385,61 @@
 
         show(time, trail) {
             this.now = poseAt(this, time, this.fps);
-            this.limbs.pose(this.now);
+            this.surface.pose(this, time);
             this.paths[1].geometry.setDrawRange(0, Math.min(this.frames, Math.floor(time * this.fps) + 1));
             const times = trail ? trailTimes(Math.min(time, (this.frames - 1) / this.fps)) : [];
             this.ghosts.forEach((ghost, i) => {
                 ghost.mesh.visible = i < times.length;
                 if (i < times.length && ghost.past !== times[i]) {
                     ghost.past = times[i];
-                    ghost.pose(poseAt(this, times[i], this.fps));
+                    ghost.pose(this, times[i]);
                 }
             });
         }
 
         paint(dark) {
             this.colours = dark ? this.dark : this.light;
-            for (const limbs of [this.limbs, ...this.ghosts]) limbs.paint(this.colours);
+            for (const surface of [this.surface, ...this.ghosts]) surface.paint(this.colours);
             for (const path of this.paths) path.material.color.set(this.colours[0]);
         }
 
         dispose() {
-            this.group.traverse((part) => {
-                part.geometry?.dispose();
-                part.material?.dispose();
-            });
+            discard(...this.worn, ...this.paths);
+            this.group.removeFromParent();
         }
     }
 
+    /** Take things from where they are and give their memory back. */
+    function discard(...parts) {
+        for (const part of parts) {
+            part.removeFromParent();
+            part.geometry.dispose();
+            part.material.dispose();
+        }
+    }
+
+    let asked = null; // for the body, once on a page
+
+    /** The body, for which `server` is asked when somebody first wants to see it. */
+    function theBody(server) {
+        asked ??= server.body().then((sent) => {
+            if (!sent) throw new Error("the server does not answer");
+            const body = unpackBody(sent);
+            const rest = new THREE.BufferGeometry().setIndex(new THREE.BufferAttribute(body.faces, 1));
+            rest.setAttribute("position", new THREE.BufferAttribute(body.vertices, 3));
+            rest.computeVertexNormals();
+            return Object.assign(body, { normals: rest.attributes.normal.array });
+        });
+        asked.catch(() => (asked = null)); // the next click may have more luck
+        return asked;
+    }
+
     class Player {
-        constructor(root) {
-            this.root = root;
+        constructor(root, server) {
+            Object.assign(this, { root, server });
             this.find = (name) => root.querySelector(name);
             Object.assign(this, { figures: [], fps: 20, time: 0, end: 0, playing: false, run: null, free: false });
+            Object.assign(this, { shape: "sticks", body: null }); // what is chosen; the body once it is chosen and here
             this.pace = 0;
             this.option = { loop: true, follow: true, trail: false, overlaid: false };
             this.reduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -297,13 +473,13 @@
             grid.setAttribute("position", new THREE.BufferAttribute(new Float32Array(lines), 3));
             this.floor = new THREE.LineSegments(grid, new THREE.LineBasicMaterial());
             this.scene.add(this.floor);
-            this._look(1.6, 1.6, [0, 0.9, 0]);
+            this._look([[-1, 1.6, 0], [1, -1.6, 0]], [0, MIDST, 0]);
         }
 
-        /** Put the camera where it sees this much round a point, from the first view's side. */
-        _look(wide, tall, target) {
-            const distance = distanceFor(wide, tall, VIEW.lens, this.camera.aspect);
-            const [turn, tilt] = [VIEW.azimuth, VIEW.elevation].map((degrees) => (degrees * Math.PI) / 180);
+        /** Put the camera where it sees these corners, [x, y, z] from a point, from the first view's side. */
+        _look(corners, target) {
+            const distance = distanceFor(corners, VIEW, this.camera.aspect);
+            const [turn, tilt] = [radians(VIEW.turn), radians(VIEW.tilt)];
             this.controls.target.set(...target);
             const way = [Math.sin(turn) * Math.cos(tilt), Math.sin(tilt), Math.cos(turn) * Math.cos(tilt)];
             this.camera.position.set(...way.map((x, axis) => target[axis] + distance * x));
@@ -314,15 +490,13 @@
 
         /** Show a value of scamo/ui/player.py. One of the same run keeps the clock and a view the user has chosen. */
         load(value) {
-            for (const figure of this.figures) {
-                this.scene.remove(figure.group);
-                figure.dispose();
-            }
+            for (const figure of this.figures) figure.dispose();
             const hidden = new Set(this.figures.filter((figure) => !figure.shown).map((figure) => figure.label));
             const same = value && value.run === this.run;
             this.run = value ? value.run : null;
             this.fps = value ? value.fps : 20;
-            this.figures = value ? value.figures.map((data) => new Figure(data, value.bones, value.fps)) : [];
+            this.figures = value ? value.figures.map((data) => new Figure(data, value.fps)) : [];
+            this.bones = value ? value.bones : [];
             this.end = duration(this.figures, this.fps);
             for (const figure of this.figures) {
                 figure.shown = !(same && hidden.has(figure.label));
@@ -334,9 +508,33 @@
             }
             this.root.classList.toggle("empty", !this.figures.length);
             this.playing = this.playing && this.figures.length > 0;
-            this._theme();
+            this._dress();
             this._names();
             this._place();
+        }
+
+        /** Show all figures as sticks or as bodies, whichever is chosen and here. */
+        _dress() {
+            const { body, bones } = this;
+            for (const figure of this.figures)
+                figure.wear((material) => (body ? new Skin(body, material) : new Limbs(bones, material)));
+            for (const button of this.root.querySelectorAll("[data-shape]"))
+                button.setAttribute("aria-pressed", button.dataset.shape === this.shape);
+            this._theme();
+        }
+
+        async _choose(shape) {
+            this.shape = shape;
+            this._dress();
+            try {
+                const body = shape === "body" ? await theBody(this.server) : null;
+                if (shape === this.shape) this.body = body; // else somebody has clicked again while it came
+            } catch (error) {
+                console.warn("The body cannot be shown:", error);
+                this.find('[data-shape="body"]').textContent = "Body (try again)";
+                this.shape = "sticks";
+            }
+            this._dress();
         }
 
         _place() {
@@ -346,34 +544,27 @@
             this.wake();
         }
 
-        /** The camera of the first view: following, it needs to see the figures; else all the ground they cover. */
+        /** The camera of the first view: it sees everybody all the time, following or standing. */
         _fit() {
             if (!this.figures.length) return;
             this._resize();
-            for (const figure of this.figures) figure.show(this.time, this.option.trail);
-            const target = this.option.follow ? this._middle() : this._centre();
-            let radius = 0;
-            for (const { group, now, box } of this.figures) {
-                const [x, z] = [group.position.x, group.position.z];
-                const corners = this.option.follow
-                    ? [[now[0] + x, now[2] + z]]
-                    : [[box.left + x, box.far + z], [box.right + x, box.near + z], [box.left + x, box.near + z]];
-                for (const [u, v] of corners) radius = Math.max(radius, Math.hypot(u - target[0], v - target[2]));
-            }
-            this._look(radius + 0.8, Math.max(1.25, 0.45 * radius), target);
+            const moments = Array.from({ length: Math.ceil(10 * this.end) + 1 }, (_, i) => this._places(i / 10));
+            const standing = middle(moments.flat());
+            const corners = moments.flatMap((places) => {
+                const [x, z] = this.option.follow ? middle(places) : standing;
+                return places.flatMap(([u, v]) => ROOM.map(([a, b, c]) => [u - x + a, b, v - z + c]));
+            });
+            const [x, z] = this.option.follow ? middle(this._places(this.time)) : standing;
+            this._look(corners, [x, MIDST, z]);
         }
 
-        _middle() {
+        /** Where on the floor, [x, z], the figures are at a time. */
+        _places(time) {
             const shown = this.figures.filter((figure) => figure.shown);
-            const of = shown.length ? shown : this.figures;
-            const mean = (pick) => of.reduce((sum, figure) => sum + pick(figure), 0) / of.length;
-            return [mean((f) => f.now[0] + f.group.position.x), 0.9, mean((f) => f.now[2] + f.group.position.z)];
-        }
-
-        _centre() {
-            const x = this.figures.flatMap(({ box, group }) => [box.left + group.position.x, box.right + group.position.x]);
-            const z = this.figures.flatMap(({ box, group }) => [box.far + group.position.z, box.near + group.position.z]);
-            return [(Math.min(...x) + Math.max(...x)) / 2, 0.9, (Math.min(...z) + Math.max(...z)) / 2];
+            return (shown.length ? shown : this.figures).map((figure) => {
+                const [x, , z] = poseAt(figure, time, this.fps);
+                return [x + figure.group.position.x, z + figure.group.position.z];
+            });
         }
 
         _names() {
@@ -457,8 +648,8 @@
                 figure.show(this.time, this.option.trail);
             }
             if (this.option.follow && this.figures.length) {
-                const move = new THREE.Vector3(...this._middle()).sub(this.controls.target);
-                move.y = 0;
+                const [x, z] = middle(this._places(this.time));
+                const move = new THREE.Vector3(x - this.controls.target.x, 0, z - this.controls.target.z);
                 this.controls.target.add(move);
                 this.camera.position.add(move);
             }
@@ -493,6 +684,7 @@
             const scrub = this.find(".scrub");
             scrub.max = this.end || 1;
             scrub.value = this.time;
+            scrub.style.setProperty("--done", `${100 * (this.time / scrub.max)}%`);
             this.find(".clock").textContent = `${this.time.toFixed(1)} / ${this.end.toFixed(1)} s`;
         }
 
@@ -527,6 +719,8 @@
                     button.setAttribute("aria-pressed", this.option[name]);
                     this._place();
                 };
+            for (const button of this.root.querySelectorAll("[data-shape]"))
+                button.onclick = () => this._choose(button.dataset.shape);
             canvas.onkeydown = (event) => {
                 if (event.key !== " ") return;
                 event.preventDefault();
@@ -559,14 +753,14 @@
     }
 
     /** Called by Gradio when the component is on the page. */
-    window.mountMotionPlayer = (element, props, watch) => {
+    window.mountMotionPlayer = (element, props, watch, server) => {
         const root = element.querySelector(".scamo-player");
         try {
-            root.player = new Player(root);
+            root.player = new Player(root, server);
         } catch (error) {
             console.warn("The 3D player cannot start:", error);
             root.classList.add("flat");
-            root.querySelector(".hint").textContent = "This browser shows no 3D (WebGL); the videos below show the same.";
+            root.querySelector(".hint").textContent = `This browser shows no 3D (WebGL). ${props.without}`;
             return;
         }
         const load = () => root.player.load(props.value || null);
