@@ -1,10 +1,18 @@
 """Fixtures that several test files share."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.browser import chromium, served, visit  # noqa: F401 (fixtures are known by their names)
+
+
+@pytest.fixture(autouse=True)
+def same_weights() -> None:
+    """Networks of chance have the same weights in every run, in whichever order tests run."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -46,9 +46,9 @@ def test_a_larger_codebook_reconstructs_better_and_a_larger_model_predicts_bette
     assert losses[-1] < losses[0] < 0
 
 
-def test_readme_says_what_the_cards_say() -> None:
-    text = (readme.ROOT / "README.md").read_text(encoding="utf-8")
-    assert readme.filled(text) == text, "run python -m training.readme"
+@pytest.mark.parametrize("page", readme.PAGES)
+def test_pages_say_what_was_measured(page: str) -> None:
+    assert readme.filled(page) == (readme.ROOT / page).read_text(encoding="utf-8"), "run python -m training.readme"
 
 
 @pytest.fixture(scope="module")

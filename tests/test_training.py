@@ -11,7 +11,7 @@ from torch import nn
 
 pytest.importorskip("accelerate")
 
-from scamo import checkpoint
+from scamo import checkpoint, zoo
 from scamo.motion import canonical_joints, features_from_joints, joints_from_features
 from scamo.skeleton import quat_rotate
 from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
@@ -25,7 +25,7 @@ from training.dataset import Dataset
 from training.estimate import duration, estimate
 from training.loop import Optimisation
 from training.texts import TextBank
-from training.vq import VQTokenizer, load_any_tokenizer
+from training.vq import VQTokenizer
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_the_vq_baseline_trains_saves_and_loads(corpus: Path, tmp_path: Path) ->
     args = tokenizer_step.Args(corpus, tmp_path / "run", codebook=16, quantiser="vq", width=8, steps=12, batch=8,
                                window=16, lr=3e-3, validate_every=100)  # fmt: skip
     tokenizer_step.main(args)
-    model = load_any_tokenizer(tmp_path / "run" / "model")
+    model = zoo.load_tokenizer(tmp_path / "run" / "model")
     assert model.kind == "vq-tokenizer" and model.codebook_size == 16
     metrics = tokenizer_step.measure(model, Dataset(corpus), "test")
     assert 0 < metrics["usage"] <= 1 and np.isfinite(metrics["mpjpe_mm"])

@@ -34,7 +34,6 @@ from training.evaluator import Evaluator, Words, guo_evaluator, load_evaluator
 from training.publish import commit
 from training.texts import TextBank
 from training.tokenizer import measure
-from training.vq import load_any_tokenizer
 
 POOL = 32  # motions that R-precision ranks
 SHORTEST = 16  # frames of a test clip that is judged
@@ -127,7 +126,7 @@ def judged_clips(data: Dataset, split: str, limit: int = 0, kind: str | None = N
 
 def tokenizer_row(folder: Path, data: Dataset, judge: Evaluator, split: str) -> dict[str, Any]:
     """Appendix Tab. 3's columns of one tokenizer, with the published rows of its kind and codebook."""
-    model = load_any_tokenizer(folder)
+    model = zoo.load_tokenizer(folder)
     quantiser = "fsq" if checkpoint.read_card(folder)["kind"] == "tokenizer" else "vq"
     codebook = codebook_label(model.levels)
     row: dict[str, Any] = {"model": _name(folder), "quantiser": quantiser, "codebook": codebook,

@@ -1,7 +1,7 @@
-"""Write the tables of README.md from what was measured: cards of the bundled models and docs/abilities.json.
+"""Write the tables of README.md and docs/training.md from what was measured: cards, and the files in docs.
 
 python -m training.readme            # rewrite what stands between the markers
-python -m training.readme --check    # only say whether README.md is up to date
+python -m training.readme --check    # only say whether both are up to date
 """
 
 from __future__ import annotations
@@ -60,12 +60,24 @@ def ability_table() -> str:
     return (ROOT / "docs" / "abilities.md").read_text().strip()
 
 
-def filled(text: str) -> str:
-    """README's text with every table between its markers made anew. ValueError where a marker is missing."""
-    for name, table in (("tokenizers", tokenizer_table), ("models", model_table), ("abilities", ability_table)):
+def rebuilt_table() -> str:
+    """What training.rebuilt measured last."""
+    return (ROOT / "docs" / "tables" / "rebuilt.md").read_text().strip()
+
+
+PAGES = {
+    "README.md": {"tokenizers": tokenizer_table, "models": model_table, "abilities": ability_table},
+    "docs/training.md": {"rebuilt": rebuilt_table},
+}
+
+
+def filled(page: str) -> str:
+    """A page's text with every table between its markers made anew. ValueError where a marker is missing."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for name, table in PAGES[page].items():
         start, end = f"<!-- {name} -->", f"<!-- end {name} -->"
         if text.count(start) != 1 or text.count(end) != 1:
-            raise ValueError(f"README.md needs the markers {start} and {end} once each.")
+            raise ValueError(f"{page} needs the markers {start} and {end} once each.")
         head, rest = text.split(start)
         text = f"{head}{start}\n{table()}\n{end}{rest.split(end)[1]}"
     return text
@@ -73,22 +85,23 @@ def filled(text: str) -> str:
 
 @dataclass(frozen=True)
 class Args:
-    """Write README.md's tables from the bundled cards and the measured abilities."""
+    """Write the tables of README.md and docs/training.md."""
 
     check: bool = False
-    """Change nothing; exit with 1 if README.md is not up to date."""
+    """Change nothing; exit with 1 if a page is not up to date."""
 
 
 def main(args: Args) -> int:
-    """0, or 1 where ``--check`` finds README.md out of date."""
-    path = ROOT / "README.md"
-    text = path.read_text(encoding="utf-8")
-    new = filled(text)
-    if args.check:
-        print(json.dumps({"up_to_date": new == text}))
-        return int(new != text)
-    path.write_text(new, encoding="utf-8")
-    return 0
+    """0, or 1 where ``--check`` finds a page out of date."""
+    stale = 0
+    for page in PAGES:
+        text = filled(page)
+        new = text != (ROOT / page).read_text(encoding="utf-8")
+        print(json.dumps({"page": page, "up_to_date": not new}))
+        stale |= new
+        if not args.check:
+            (ROOT / page).write_text(text, encoding="utf-8")
+    return int(stale and args.check)
 
 
 if __name__ == "__main__":

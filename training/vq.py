@@ -9,15 +9,13 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from scamo import tokenizer, zoo
+from scamo import tokenizer
 
 DECAY = 0.99
 COMMITMENT = 0.02
 RESET_SHARE = 1 / 8
 """A code used less than this share of its even part of a batch is put on a random latent: T2M-GPT's rule at 512 codes
 (fewer than one of the 4096 tokens of its batch), which would throw most of a larger codebook away every step."""
-
-load_any_tokenizer = zoo.load_tokenizer  # FSQ or VQ
 
 
 class VQTokenizer(tokenizer.VQTokenizer):
