@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from scamo.motion import canonical_joints, features_from_joints, joints_from_features
+from scamo.bvh import read_bvh
+from scamo.motion import canonical_joints, features_from_joints, first_facing, joints_from_features
 from scamo.skeleton import BONE_LENGTHS, MIRROR, PARENTS, bone_lengths, forward_kinematics
 from tests.motions import quaternions, swing, turning, walk
-from tests.rigs import write_bvh
+from tests.rigs import write_bandai, write_bvh
 from training.dataset import Dataset
-from training.prepare import amass, bvh, humanml3d, mixture
+from training.pack import read_about, read_pack
+from training.prepare import amass, bandai, bvh, corpus, humanml3d, mixture
 from training.prepare.sources import GrowingDataset, Piece, pieces_of, prepare, split_of
 
 
@@ -255,6 +258,85 @@ def test_amass_folder(tmp_path: Path, capsys) -> None:
     data = Dataset(tmp_path / "out")
     assert data.clips[0].captions == ("a person walks",)
     assert joints_from_features(data[data.clips[0]]) == pytest.approx(truth[:60], abs=1e-3)
+
+
+def write_bandai_source(folder: Path) -> Path:
+    """Six styles of two actions, two clips each, one broken."""
+    for style in ("normal", "active", "elderly", "tired", "happy", "sad"):
+        for content, motion in (("walk", walk), ("walk-turn-left", turning)):
+            for number in range(2):
+                write_bandai(folder / f"dataset-1_{content}_{style}_{number:03d}.bvh", motion(70 + 9 * number))
+    (folder / "dataset-1_walk_sad_002.bvh").write_text("HIERARCHY")
+    return folder
+
+
+def test_bandai_rig(tmp_path: Path) -> None:
+    truth = canonical_joints(turning(60))
+    elsewhere = truth @ Rotation.from_rotvec([0, 0.3, 0]).as_matrix() + [3.0, 0.0, -2.0]
+    joints = bandai.retarget(read_bvh(write_bandai(tmp_path / "dataset-1_walk_normal_001.bvh", elsewhere, 20.0)))
+    assert joints.shape == (60, 22, 3)
+    assert bone_lengths(joints).mean(0) == pytest.approx(BONE_LENGTHS, abs=1e-4)
+    limbs = limbs_error(joints, truth)
+    assert limbs[[0, 1, 2, 3, 6, 7, 8, 9]].max() < 1e-3  # knees, ankles, elbows, wrists
+    # Its feet point steeper down than SMPL's, so toes are lifted: by 14 degrees of a foot's length.
+    lifted = 2 * np.sin(bandai.FOOT_PITCH / 2) * BONE_LENGTHS[[10, 11]]
+    assert limbs[[4, 5]] == pytest.approx(lifted, rel=0.05)
+    assert ((joints[:, 10] - joints[:, 7]) @ [0, 1, 0] > (truth[:, 10] - truth[:, 7]) @ [0, 1, 0]).all()
+    assert np.linalg.norm(joints - truth, axis=-1).mean() < 0.08
+
+
+def test_bandai_pack_and_corpus(tmp_path: Path, capsys) -> None:
+    source, pack, out = write_bandai_source(tmp_path / "in"), tmp_path / "made.pack", tmp_path / "out"
+    bandai.main(bandai.Args(source, pack))
+    said = capsys.readouterr()
+    assert "skipped dataset-1_walk_sad_002.bvh: " in said.err and json.loads(said.out)["skipped"] == 1
+    assert list(read_about(pack)["skipped"]) == ["dataset-1_walk_sad_002.bvh"]  # type: ignore[call-overload]
+    clips = list(read_pack(pack))
+    splits = {clip.labels["group"]: clip.split for clip in clips}
+    assert len(clips) == 24 and len(splits) == 12 and set(splits.values()) == {"train", "test", "val"}
+    assert all(splits[clip.labels["group"]] == clip.split for clip in clips)  # clips of a group never part
+
+    # As long as a file is broken it is tried again; then a pack of the same files is kept.
+    (source / "dataset-1_walk_sad_002.bvh").unlink()
+    bandai.main(bandai.Args(source, pack))
+    stamp = pack.stat().st_mtime_ns
+    bandai.main(bandai.Args(source, pack))
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["kept"] == 24 and pack.stat().st_mtime_ns == stamp
+
+    args = corpus.Args(pack, out, pairs=20, triples=10, repeats=10, wordings=3)
+    corpus.main(args)
+    data = Dataset(out)
+    kinds = {clip.labels["kind"] for clip in data.clips}
+    assert kinds == {"real", "joined"} and {len(clip.captions) for clip in data.clips} == {3}
+    assert max(clip.frames for clip in data.clips) <= 200
+    for clip in data.split("train"):
+        words = " ".join(clip.captions)
+        assert ("left" in words or "counter" in words) == ("walk-turn-left" in clip.labels["contents"]), words
+    assert any(len(set(clip.labels["contents"])) > 1 for clip in data.clips)
+
+    stamp = (out / "features.npy").stat().st_mtime_ns
+    corpus.main(args)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["kept"]
+    assert (out / "features.npy").stat().st_mtime_ns == stamp
+    corpus.main(replace(args, seed=1))
+    assert (out / "features.npy").stat().st_mtime_ns != stamp
+
+
+def test_joined_motions_go_on_where_the_first_ends() -> None:
+    first, second = canonical_joints(turning(60)), canonical_joints(walk(50))
+    joined = corpus.join(first, second)
+    assert joined.shape == (60 + 50 - corpus.BLEND, 22, 3)
+    assert np.array_equal(joined[: 60 - corpus.BLEND], first[: 60 - corpus.BLEND])
+
+    def fastest(joints: np.ndarray) -> float:
+        return float(np.linalg.norm(np.diff(joints, axis=0), axis=-1).max())
+
+    assert fastest(joined) < 1.1 * max(fastest(first), fastest(second))
+    # The second is moved and turned as a whole: it goes where the first one looked.
+    looked = first_facing(first)[60 - corpus.BLEND // 2]
+    went = joined[-1, 0] - joined[60, 0]
+    assert went @ looked > 0.98 * np.linalg.norm(went)  # but for the sway of its shoulders
+    assert bone_lengths(joined) == pytest.approx(np.broadcast_to(BONE_LENGTHS, joined.shape[:2]), abs=1e-4)
 
 
 def test_mixture(tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ import numpy as np
 
 from scamo.motion import FEATURES, Statistics
 
+HEADER = 128  # bytes in front of the numbers of features.npy, so that the shape can be written when it is known
+ROWS = 1 << 14  # frames that are worked on at a time, where a clip could be of any length
+
 
 @dataclass(frozen=True)
 class ClipInfo:
@@ -69,54 +72,75 @@ class Dataset:
         return Statistics(mean, std)
 
 
+def npy_header(shape: tuple[int, int], kind: str = "<f4") -> bytes:
+    """A version 1.0 header of exactly HEADER bytes."""
+    words = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}"
+    body = words.ljust(HEADER - 11) + "\n"
+    return b"\x93NUMPY\x01\x00" + (HEADER - 10).to_bytes(2, "little") + body.encode()
+
+
+class Moments:
+    """Sums over frames in float64, from which statistics follow; takes any number of features in blocks."""
+
+    def __init__(self, width: int) -> None:
+        self.count, self.total, self.squares = 0, np.zeros(width), np.zeros(width)
+
+    def add(self, features: np.ndarray) -> None:
+        """Count features [T, width], which may be a view of a file."""
+        for start in range(0, len(features), ROWS):
+            block = np.asarray(features[start : start + ROWS], dtype=np.float64)
+            self.count += len(block)
+            self.total += block.sum(0)
+            self.squares += (block**2).sum(0)
+
+    def statistics(self) -> Statistics:
+        """Mean and standard deviation. ValueError where there was nothing to train on."""
+        if not self.count:
+            raise ValueError("No clip fell to the training split; give more data or split files.")
+        return Statistics.from_moments(self.count, self.total, self.squares)
+
+
 class DatasetWriter:
     """Write a dataset folder clip by clip; it appears under its name when the ``with`` block ends without error."""
 
     def __init__(self, folder: Path, about: dict[str, Any], width: int = FEATURES) -> None:
         self.folder, self.about, self.width = Path(folder), about, width
         self.counts: dict[str, int] = {}
-        self._count, self._sum, self._squares = 0, np.zeros(width), np.zeros(width)
+        self._moments = Moments(width)
 
     def __enter__(self) -> DatasetWriter:
         self._partial = self.folder.with_name(self.folder.name + ".partial")
         shutil.rmtree(self._partial, ignore_errors=True)
         self._partial.mkdir(parents=True)
-        self._raw = (self._partial / "features.raw").open("wb")
+        self._features = (self._partial / "features.npy").open("wb")
+        self._features.write(bytes(HEADER))
         self._lines = (self._partial / "clips.jsonl").open("w")
         self._frames = 0
         return self
 
     def add(self, name: str, features: np.ndarray, split: str, captions: Sequence[str], **labels: Any) -> None:
         """Append a clip: unnormalised features [T, width], its split and captions, and any labels."""
-        features = np.ascontiguousarray(features, dtype=np.float32)
+        features = np.ascontiguousarray(features, dtype="<f4")
         assert features.ndim == 2 and features.shape[1] == self.width, features.shape
         row = ClipInfo(name, self._frames, len(features), split, tuple(captions), labels)
         self._lines.write(json.dumps(asdict(row)) + "\n")
-        self._raw.write(features.tobytes())
+        self._features.write(features.tobytes())
         self._frames += len(features)
         for key, amount in ((f"{split}_clips", 1), (f"{split}_frames", len(features))):
             self.counts[key] = self.counts.get(key, 0) + amount
         if split == "train":
-            self._count += len(features)
-            self._sum += features.sum(0, dtype=np.float64)
-            self._squares += np.square(features, dtype=np.float64).sum(0)
+            self._moments.add(features)
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self._raw.close()
-        self._lines.close()
+        with self._features, self._lines:
+            if kind is None:
+                self._features.seek(0)
+                self._features.write(npy_header((self._frames, self.width)))
         if kind is not None:
             shutil.rmtree(self._partial, ignore_errors=True)
             return
-        statistics = Statistics.from_moments(self._count, self._sum, self._squares)
+        statistics = self._moments.statistics()
         header = {"mean": statistics.mean.tolist(), "std": statistics.std.tolist()}
         (self._partial / "about.json").write_text(json.dumps({**self.about, **self.counts, **header}))
-        _add_npy_header(self._partial / "features.raw", self._partial / "features.npy", (self._frames, self.width))
         shutil.rmtree(self.folder, ignore_errors=True)
         os.replace(self._partial, self.folder)
-
-
-def _add_npy_header(raw: Path, path: Path, shape: tuple[int, int]) -> None:
-    with raw.open("rb") as source, path.open("wb") as target:
-        np.lib.format.write_array_header_1_0(target, {"descr": "<f4", "fortran_order": False, "shape": shape})
-        shutil.copyfileobj(source, target, 1 << 24)
-    raw.unlink()

@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 
 from training.captions import mirrored_words
-from training.dataset import Dataset
-from training.prepare.sources import HEADER, npy_header
+from training.dataset import HEADER, Dataset, npy_header
 
 
 class TextBank:

@@ -11,7 +11,9 @@ directions in the frame of the nearest bone, and everything gets HumanML3D's len
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sys
 import tarfile
 import tempfile
 import zipfile
@@ -24,7 +26,7 @@ import numpy as np
 from scamo.bvh import BvhMotion, read_bvh
 from scamo.motion import canonical_joints, resample_joints
 from scamo.skeleton import BONE_LENGTHS, PARENTS
-from training.pack import Clip, PackWriter
+from training.pack import Clip, PackWriter, read_about
 
 # Joint -> (frame that carries it, direction from its parent as (left, up, forward) in that frame).
 TRUNK = {
@@ -61,6 +63,7 @@ KNOWS = (
     "energetic, feminine, masculine, youthful, childish, happy, sad, angry, proud or shy. Two or three actions may "
     "follow one another. Not learned: sitting, lying, crouching, jumping, climbing, objects, other people."
 )
+SHORTEST = 10  # frames
 FOOT_PITCH = np.radians(14)  # the rig's foot bone points steeper down than SMPL's when the foot is flat
 
 
@@ -160,8 +163,8 @@ def _group(path: Path) -> tuple[str, str, str]:
     return dataset, content, style
 
 
-def read_clips(files: list[Path]) -> Iterator[Clip]:
-    """Every readable file as a Clip; a broken one is named on standard error and skipped."""
+def read_clips(files: list[Path], skipped: dict[str, str]) -> Iterator[Clip]:
+    """Every readable file as a Clip; a broken one is named on standard error, left out, and added to ``skipped``."""
     from tqdm import tqdm
 
     groups = {path: _group(path) for path in files}
@@ -170,28 +173,45 @@ def read_clips(files: list[Path]) -> Iterator[Clip]:
         dataset, content, style = groups[path]
         try:
             joints = retarget(read_bvh(path))
+            if len(joints) < SHORTEST:
+                raise ValueError(f"{len(joints)} frames are too few")
         except ValueError as error:
-            tqdm.write(f"skipped {path.name}: {error}")
-            continue
-        if len(joints) < 10:
-            tqdm.write(f"skipped {path.name}: {len(joints)} frames are too few")
+            skipped[path.name] = str(error)
+            tqdm.write(f"skipped {path.name}: {error}", file=sys.stderr)
             continue
         labels = {"content": content, "style": style, "group": f"{dataset}_{content}_{style}"}
         yield Clip(path.stem, joints, splits[(dataset, content, style)], labels=labels)
 
 
+def _stamp(files: list[Path]) -> str:
+    """Changes when a file is added, removed or grows."""
+    listing = [[path.name, path.stat().st_size] for path in files]
+    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+
+
 def main(args: Args) -> None:
-    """Read, retarget and pack; prints what was written."""
-    with tempfile.TemporaryDirectory() as scratch, PackWriter(args.out) as pack:
-        for clip in read_clips(_bvh_files(args.source, Path(scratch))):
-            pack.add(clip)
-        pack.about = {
-            "source": "Bandai-Namco Research Motiondataset 1 and 2",
-            "licence": "CC BY-NC 4.0",
-            "attribution": "Kobayashi et al. 2023, arXiv:2306.08861, (c) Bandai Namco Research Inc.",
-            "knows": KNOWS,
-        }
-    print(json.dumps({"pack": str(args.out), "megabytes": round(args.out.stat().st_size / 1e6, 1), **pack.counts}))
+    """Read, retarget and pack; prints what was written. A pack of the same files is kept, unless some were broken."""
+    with tempfile.TemporaryDirectory() as scratch:
+        files = _bvh_files(args.source, Path(scratch))
+        stamp, skipped = _stamp(files), dict[str, str]()
+        if args.out.exists() and zipfile.is_zipfile(args.out):
+            about = read_about(args.out)
+            if about.get("files") == stamp and not about.get("skipped"):
+                print(json.dumps({"pack": str(args.out), "kept": about["clips"]}))
+                return
+        with PackWriter(args.out) as pack:
+            for clip in read_clips(files, skipped):
+                pack.add(clip)
+            pack.about = {
+                "source": "Bandai-Namco Research Motiondataset 1 and 2",
+                "licence": "CC BY-NC 4.0",
+                "attribution": "Kobayashi et al. 2023, arXiv:2306.08861, (c) Bandai Namco Research Inc.",
+                "knows": KNOWS,
+                "files": stamp,
+                "skipped": skipped,
+            }
+    counts = {"megabytes": round(args.out.stat().st_size / 1e6, 1), **pack.counts, "skipped": len(skipped)}
+    print(json.dumps({"pack": str(args.out), **counts}))
 
 
 if __name__ == "__main__":

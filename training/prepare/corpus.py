@@ -9,9 +9,10 @@ actions and lengths up to ten seconds. Mirrored copies need no room: features mi
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -124,12 +125,18 @@ def _pieces(joints: np.ndarray) -> list[np.ndarray]:
 
 
 def main(args: Args) -> None:
-    """Write the corpus folder and print what is in it."""
+    """Write the corpus folder and print what is in it; a complete one of the same pack and settings is kept."""
     from tqdm import tqdm
 
+    settings = {key: value for key, value in asdict(args).items() if key not in ("pack", "out")}
+    recipe = settings | {"pack": hashlib.sha256(args.pack.read_bytes()).hexdigest()}
+    about = args.out / "about.json"
+    if about.exists() and json.loads(about.read_text()).get("corpus") == recipe:
+        print(json.dumps({"dataset": str(args.out), "kept": True}))
+        return
     draw, draw_words = np.random.default_rng(args.seed), np.random.default_rng([args.seed, 1])
     clips = list(read_pack(args.pack))
-    with DatasetWriter(args.out, about=read_about(args.pack)) as dataset:
+    with DatasetWriter(args.out, about={**read_about(args.pack), "corpus": recipe}) as dataset:
 
         def add(name: str, joints: np.ndarray, split: str, kind: str, contents: list[str], style: str) -> None:
             distinct = list(dict.fromkeys(contents))

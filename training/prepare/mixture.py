@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from scamo.motion import FPS
-from training.dataset import ClipInfo, Dataset
-from training.prepare.sources import HEADER, ROWS, Moments, npy_header, split_of
+from training.dataset import HEADER, ROWS, ClipInfo, Dataset, Moments, npy_header
+from training.prepare.sources import split_of
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,7 @@ from typing import Any
 import numpy as np
 
 from scamo.motion import FEATURES, Statistics
-from training.dataset import ClipInfo
-
-HEADER = 128  # bytes in front of the numbers of features.npy, so that the shape can be written when it is known
-ROWS = 1 << 14
+from training.dataset import HEADER, ClipInfo, Moments, npy_header
 
 
 @dataclass(frozen=True)
@@ -153,27 +150,6 @@ class GrowingDataset:
         return counts
 
 
-class Moments:
-    """Sums over frames in float64, from which statistics follow; takes any number of features in blocks."""
-
-    def __init__(self, width: int) -> None:
-        self.count, self.total, self.squares = 0, np.zeros(width), np.zeros(width)
-
-    def add(self, features: np.ndarray) -> None:
-        """Count features [T, width], which may be a view of a file."""
-        for start in range(0, len(features), ROWS):
-            block = np.asarray(features[start : start + ROWS], dtype=np.float64)
-            self.count += len(block)
-            self.total += block.sum(0)
-            self.squares += (block**2).sum(0)
-
-    def statistics(self) -> Statistics:
-        """Mean and standard deviation. ValueError where there was nothing to train on."""
-        if not self.count:
-            raise ValueError("No clip fell to the training split; give more data or split files.")
-        return Statistics.from_moments(self.count, self.total, self.squares)
-
-
 def prepare(
     out: Path,
     files: Sequence[Path],
@@ -226,10 +202,3 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         return []
     text = path.read_text()
     return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
-
-
-def npy_header(shape: tuple[int, int], kind: str = "<f4") -> bytes:
-    """A version 1.0 header of exactly HEADER bytes."""
-    words = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}"
-    body = words.ljust(HEADER - 11) + "\n"
-    return b"\x93NUMPY\x01\x00" + (HEADER - 10).to_bytes(2, "little") + body.encode()
