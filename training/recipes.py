@@ -62,8 +62,8 @@ def bundled_tokenizer(codebook: int, places: Places, threads: int = 0) -> tokeni
 def bundled_transformer(codebook: int, size: str, places: Places, threads: int = 0) -> transformer.Args:
     """A bundled transformer: tied vocabulary, a few passes over the corpus."""
     lr = {"0.3M": 3e-3, "1M": 2e-3, "4M": 1e-3}[size]
-    # Two CPU cores had an evening: the largest codebook's 4M was first and got more. Every card states its own.
-    steps = {"0.3M": 1500, "1M": 1200, "4M": 1200 if codebook == 4096 else 1000}[size]
+    # Two CPU cores had an evening: the smallest codebook's 4M got less. Every card states its own.
+    steps = {"0.3M": 1500, "1M": 1200, "4M": 1000 if codebook == 256 else 1200}[size]
     return transformer.Args(
         data=places.data, texts=places.texts, tokenizer=places.tokenizer(codebook) / "model",
         out=places.runs / f"{codebook}-{size}", size=size, tokens=places.tokens(codebook), steps=steps, targets=1024,
