@@ -56,7 +56,7 @@ def test_the_chain_leaves_tables_plots_and_a_model(chain: Path) -> None:
         "foot_slide",
         "jitter",
     }
-    assert all(set(row["metrics"]) == wanted and row["normalised_loss"] < 0 for row in rows)
+    assert all(set(row["metrics"]) == wanted and row["normalised_loss"] < 0 < row["multimodality"] for row in rows)
     law = json.loads((results / "scaling.json").read_text())
     assert len(law["runs"]) == 3 and len(law["fits"]) >= 4
 

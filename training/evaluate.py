@@ -36,6 +36,7 @@ from training.texts import TextBank
 from training.tokenizer import measure
 
 POOL = 32  # motions that R-precision ranks
+SAMPLES = 30  # motions of one sentence that multimodality compares
 SHORTEST = 16  # frames of a test clip that is judged
 
 
@@ -97,7 +98,7 @@ class Generation:
     limit: int = 0
     """At most so many clips, spread over the split (0: all)."""
     multimodality: int = 0
-    """Sentences of which 20 motions each are compared (the field: 100; 0 leaves it out)."""
+    """Sentences of which 30 motions each are compared, once (the field: 100; 0 leaves it out)."""
     batch: int = 32
     """Motions generated at once."""
 
@@ -246,11 +247,12 @@ def _captions(clips: list[ClipInfo], seed: int) -> list[Words]:
 
 
 def multimodality_of(generator: Generator, judge: Evaluator, clips: list[ClipInfo], args: Generation) -> float:
-    """Distance between 20 motions of each of some sentences."""
-    chosen = clips[: args.multimodality]
+    """Distance between SAMPLES motions of each of some sentences, spread over the clips."""
+    spread = np.linspace(0, len(clips) - 1, min(args.multimodality, len(clips))).round().astype(int)
+    chosen = [clips[i] for i in spread]
     embedded = []
     for number, words in enumerate(_captions(chosen, 0)):
-        embedded.append(judge.motions(generate(generator, [words.caption] * 20, 10**6 + number, args.batch)))
+        embedded.append(judge.motions(generate(generator, [words.caption] * SAMPLES, 10**6 + number, args.batch)))
     return metrics.multimodality(np.stack(embedded), seed=0)
 
 
@@ -299,21 +301,23 @@ def _repeated(once: Any, times: int) -> dict[str, list[float]]:
     return {name: list(interval) for name, interval in metrics.repeated(once, times).items()}
 
 
-COLUMNS = (("fid", "FID ↓"), ("r_precision_1", "R@1 ↑"), ("r_precision_2", "R@2 ↑"), ("r_precision_3", "R@3 ↑"),
-           ("matching_score", "matching ↓"), ("diversity", "diversity"), ("normalised_loss", "normalised loss ↓"),
-           ("foot_slide", "foot slide (m/s)"), ("jitter", "jitter (m/s³)"))  # fmt: skip
+COLUMNS = {
+    "fid": "FID ↓", "r_precision_1": "R@1 ↑", "r_precision_2": "R@2 ↑", "r_precision_3": "R@3 ↑",
+    "matching_score": "matching ↓", "diversity": "diversity", "multimodality": "multimodality",
+    "normalised_loss": "normalised loss ↓", "foot_slide": "foot slide (m/s)", "jitter": "jitter (m/s³)",
+}  # fmt: skip
 
 
 def generation_markdown(result: dict[str, Any]) -> str:
     """The table; a published row of the same codebook and size stands below ours."""
-    lines = ["| model | " + " | ".join(title for _, title in COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    lines = ["| model | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for row in result["rows"]:
         name = f"**{row['codebook']}, {row['size']}**" if "codebook" in row else row["model"]
         shown = {key: f"{mean:.3f} ± {half:.3f}" for key, (mean, half) in row["metrics"].items()}
-        shown["normalised_loss"] = _cell(row.get("normalised_loss"), 3)
-        lines.append(f"| {name} | " + " | ".join(shown.get(key, "–") for key, _ in COLUMNS) + " |")
+        shown |= {key: _cell(row.get(key), 3) for key in ("normalised_loss", "multimodality")}
+        lines.append(f"| {name} | " + " | ".join(shown.get(key, "–") for key in COLUMNS) + " |")
         for paper in row.get("published", []):
-            cells = " | ".join(_cell(paper.get(key), 3) for key, _ in COLUMNS)
+            cells = " | ".join(_cell(paper.get(key), 3) for key in COLUMNS)
             lines.append(f"| {paper['codebook']}, {paper['size']}, paper on {paper['data']} | {cells} |")
     return (
         "\n".join(lines)

@@ -90,8 +90,9 @@ def train_models(codecs: list[tokenizer.Args], models: list[transformer.Args]) -
         once(model.out / "model", partial(transformer.main, model))
 
 
-def tables(args: Args, places: Places, judge: Path, codecs: list[Path], models: list[Path], limit: int = 0) -> None:
-    """Both tables of the models."""
+def tables(args: Args, places: Places, judge: Path, codecs: list[Path], models: list[Path]) -> None:
+    """Both tables of the models; of tiny ones by a handful of clips."""
+    limit, sentences = (4, 1) if args.tiny else (0, 100)
     judged = evaluate.Judge(judge)
     results = args.out / ("quantisers" if args.table == "quantisers" else "results")
     _drop_unless_of(results / "tokenizers.json", len(codecs))
@@ -101,7 +102,7 @@ def tables(args: Args, places: Places, judge: Path, codecs: list[Path], models: 
     if models:
         once(results / "generation.json", lambda: evaluate.evaluate_generation(
             evaluate.Generation(places.data, places.texts, tuple(models), results, judged, repeats=args.repeats,
-                                limit=limit)))  # fmt: skip
+                                limit=limit, multimodality=sentences)))  # fmt: skip
 
 
 def _drop_unless_of(table: Path, rows: int) -> None:
@@ -188,7 +189,7 @@ def tiny(args: Args) -> None:
     judge = train_evaluator(evaluator.Args(places.data, places.texts, places.runs / "evaluator", hidden=16, width=8,
                                            steps=20, batch=8, threads=args.threads))  # fmt: skip
     codecs = [fsq.out / "model", vq.out / "model"]
-    tables(replace(args, repeats=2), places, judge, codecs, [model.out / "model" for model in models[1:]], limit=4)
+    tables(replace(args, repeats=2), places, judge, codecs, [model.out / "model" for model in models[1:]])
     results = out / "results"
     once(results / "scaling.json", lambda: scaling.main(scaling.Args((places.runs,), results)))
     once(out / "published", lambda: publish.main(publish.Args(models[1].out, out / "published")))
