@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +15,10 @@ from scipy.spatial.transform import Rotation
 from scamo.bvh import read_bvh
 from scamo.motion import canonical_joints, features_from_joints, first_facing, joints_from_features
 from scamo.skeleton import BONE_LENGTHS, MIRROR, PARENTS, bone_lengths, forward_kinematics
+from tests.corpus import write_corpus
 from tests.motions import quaternions, swing, turning, walk
 from tests.rigs import write_bandai, write_bvh
+from training.captions import mirrored_words
 from training.dataset import Dataset
 from training.pack import read_about, read_pack
 from training.prepare import amass, bandai, bvh, corpus, humanml3d, mixture
@@ -189,8 +193,27 @@ def test_humanml3d_folder(tmp_path: Path, capsys, width: int, part: tuple[int, i
     raw = np.load(source / "new_joint_vecs" / "000001.npy")
     assert np.array_equal(data[data.clips[2]], raw[part[0] : part[1]])
     assert data.mirrors == (width == 263)
+    assert data.unit == (1.0 if width == 263 else 0.001)  # KIT-ML's lengths are millimetres
     humanml3d.main(humanml3d.Args(source, tmp_path / "given", statistics="folder"))
     assert Dataset(tmp_path / "given").statistics.std.tolist() == [2.0] * width
+
+
+def test_a_new_split_keeps_a_recording_together(tmp_path: Path) -> None:
+    source = write_humanml3d(tmp_path / "in")
+    names = [f"{number:06d}" for number in range(40)]
+    for name in names:
+        for called in (name, f"M{name}"):  # HumanML3D's mirror images are files of their own
+            np.save(source / "new_joint_vecs" / f"{called}.npy", np.ones((60, 263)))
+            (source / "texts" / f"{called}.txt").write_text("all of it#x#0#0\na part#x#0.0#2.5\n")
+    (source / "test.txt").write_text("")
+    (source / "train.txt").write_text("\n".join(names + [f"M{name}" for name in names]))
+    humanml3d.main(humanml3d.Args(source, tmp_path / "out"))
+    mixture.main(mixture.Args((str(tmp_path / "out"),), tmp_path / "mix", resplit=True))
+    splits: dict[str, set[str]] = {}
+    for clip in Dataset(tmp_path / "mix").clips:
+        splits.setdefault(clip.name.split("/")[1].lstrip("M")[:6], set()).add(clip.split)
+    assert len(splits) == 40 and all(len(found) == 1 for found in splits.values())
+    assert {split for found in splits.values() for split in found} >= {"train", "test"}
 
 
 def test_humanml3d_real_clip(shared: Path, tmp_path: Path) -> None:
@@ -235,6 +258,20 @@ def test_amass_joints_are_forward_kinematics(tmp_path: Path) -> None:
     assert taller - path[:, None] == pytest.approx((expected - path[:, None]) * 1.1, abs=1e-5)
 
 
+def test_a_damaged_pose_file_is_named(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    np.savez_compressed(tmp_path / "whole.npz", poses=draw.normal(size=(9, 66)), trans=np.zeros((9, 3)))
+    whole = (tmp_path / "whole.npz").read_bytes()
+    damaged, named = tmp_path / "damaged.npz", 0
+    for place in range(0, len(whole), 37):
+        damaged.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            amass._npz(damaged, "a pose file", "poses", "trans")
+        except ValueError as error:
+            named += "damaged.npz" in str(error)
+    assert named > len(whole) / 37 / 2
+
+
 def test_amass_folder(tmp_path: Path, capsys) -> None:
     (tmp_path / "in").mkdir()
     write_body(tmp_path / "in" / "model.npz")
@@ -268,6 +305,44 @@ def write_bandai_source(folder: Path) -> Path:
                 write_bandai(folder / f"dataset-1_{content}_{style}_{number:03d}.bvh", motion(70 + 9 * number))
     (folder / "dataset-1_walk_sad_002.bvh").write_text("HIERARCHY")
     return folder
+
+
+def test_other_options_are_refused(tmp_path: Path) -> None:
+    write_bvh(tmp_path / "in" / "walk.bvh", walk(61), fps=20.0)
+    args = bvh.Args(tmp_path / "in", tmp_path / "out", longest=30)
+    bvh.main(args)
+    with pytest.raises(ValueError, match="prepared with another longest, shortest"):
+        bvh.main(replace(args, longest=60, shortest=5))
+    # A run that was cut off is not finished with other ones either.
+    os.replace(tmp_path / "out", tmp_path / "out.partial")
+    with pytest.raises(ValueError, match="prepared with another up"):
+        bvh.main(replace(args, up="z"))
+    bvh.main(args)
+    assert len(Dataset(tmp_path / "out").clips) == 2
+
+
+def test_a_full_disk_is_no_broken_file(tmp_path: Path) -> None:
+    def reader(path: Path) -> list[Piece]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "in").mkdir()
+    with pytest.raises(OSError, match="No space left"):
+        prepare(tmp_path / "out", [tmp_path / "in" / "a.txt"], tmp_path / "in", reader, {})
+
+
+@pytest.mark.parametrize(
+    ("sentence", "mirrored"),
+    [
+        ("a person turns left", "a person turns right"),
+        ("Left foot first, rightward, then leftwards", "Right foot first, leftward, then rightwards"),
+        ("turns clockwise on the spot", "turns counterclockwise on the spot"),
+        ("counter-clockwise, counter clockwise, anticlockwise", "clockwise, clockwise, clockwise"),
+        ("Anti-clockwise with the left-hand glove", "Clockwise with the right-hand glove"),
+        ("is bright, copyrighted and lefties leave", "is bright, copyrighted and lefties leave"),
+    ],
+)
+def test_sentences_of_mirror_images(sentence: str, mirrored: str) -> None:
+    assert mirrored_words(sentence) == mirrored
 
 
 def test_bandai_rig(tmp_path: Path) -> None:
@@ -367,11 +442,20 @@ def test_mixture(tmp_path: Path) -> None:
     assert (tmp_path / "mix" / "features.npy").stat().st_mtime_ns == stamp
     mixture.main(mixture.Args(args.parts, tmp_path / "again", resplit=True))
     assert {clip.split for clip in Dataset(tmp_path / "again").clips} >= {"train", "test"}
+    # Clips that were joined of others would carry those into another split.
+    made = write_corpus(tmp_path / "joined", clips=6)
+    lines = (made / "clips.jsonl").read_text()
+    (made / "clips.jsonl").write_text(lines.replace('"kind": "real"', '"kind": "joined"', 1))
+    with pytest.raises(ValueError, match="joined of others"):
+        mixture.main(mixture.Args((str(made),), tmp_path / "no", resplit=True))
     with pytest.raises(ValueError, match="FOLDER=WEIGHT"):
         mixture.main(mixture.Args(("a=x",), tmp_path / "no"))
 
 
 def test_features_of_the_reader_are_the_librarys(tmp_path: Path) -> None:
+    # Wherever a part of a take was recorded, its features are those of the same motion at its canonical place.
     joints = canonical_joints(walk(41))
-    clip = next(iter(bvh.clips_of("walk", joints, tmp_path / "none.txt", 0, 10)))
-    assert np.array_equal(clip.features, features_from_joints(canonical_joints(joints, lengths=None)))
+    elsewhere = joints @ Rotation.from_rotvec([0, 1.1, 0]).as_matrix() + [4.0, 0.0, -1.0]
+    clip = next(iter(bvh.clips_of("walk", elsewhere, tmp_path / "none.txt", 0, 10)))
+    np.testing.assert_allclose(clip.features, features_from_joints(joints), atol=1e-5)
+    np.testing.assert_allclose(joints_from_features(clip.features), joints[:-1], atol=1e-4)

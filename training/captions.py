@@ -121,15 +121,15 @@ _WALK_LEFT = (
 
 def mirrored_words(sentence: str) -> str:
     """The sentence of the mirrored motion: left <-> right, clockwise <-> counterclockwise."""
-    pairs = [("left", "right"), ("leftward", "rightward"), ("clockwise", "counterclockwise")]
-    swap = dict(pairs) | {b: a for a, b in pairs}
+    swap = {"left": "right", "right": "left", "clockwise": "counterclockwise"}
 
     def exchanged(match: re.Match[str]) -> str:
         word = match.group(0)
-        other = swap[word.lower()]
+        other = swap.get(match["word"].lower(), "clockwise") + (match["end"] or "")
         return other.capitalize() if word[0].isupper() else other
 
-    return re.sub(r"\b(leftward|rightward|left|right|counterclockwise|clockwise)\b", exchanged, sentence, flags=re.I)
+    against = r"(?:counter|anti)[- ]?clockwise"
+    return re.sub(rf"\b(?P<word>{against}|clockwise|left|right)(?P<end>wards?)?\b", exchanged, sentence, flags=re.I)
 
 
 def _mirrored(phrases: tuple[str, ...]) -> tuple[str, ...]:

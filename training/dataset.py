@@ -9,6 +9,7 @@ Reading maps the file, so memory does not grow with the dataset; writing streams
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -59,6 +60,18 @@ class Dataset:
     def __getitem__(self, clip: ClipInfo) -> np.ndarray:
         """Unnormalised features of a clip, float32 [T, 263] (a view of the file)."""
         return self.features[clip.start : clip.start + clip.frames]
+
+    @property
+    def digest(self) -> str:
+        """The same for the same clips, wherever they are: a hash of their list and of the features' statistics."""
+        found = hashlib.sha256((self.folder / "clips.jsonl").read_bytes())
+        found.update(json.dumps([self.about["mean"], self.about["std"], self.mirrors]).encode())
+        return found.hexdigest()
+
+    @property
+    def unit(self) -> float:
+        """Metres that a length of 1 in the features is: KIT-ML's are in millimetres."""
+        return float(self.about.get("unit", 1.0))
 
     @property
     def mirrors(self) -> bool:

@@ -10,6 +10,7 @@ authors' site and never copied anywhere. Sentences come from NAME.txt, as for BV
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,7 @@ def _npz(path: Path, what: str, *needed: str) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as file:
             data = {name: file[name] for name in file.files if name in (*needed, *RATES, "betas")}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path.name} cannot be read as {what} in .npz ({error})") from error
     missing = [name for name in needed if name not in data]
     if missing:
@@ -120,7 +121,9 @@ def main(args: Args) -> None:
         yield from clips_of(path.stem, placed, texts, args.longest, args.shortest)
 
     about = {"source": args.name, "licence": args.licence, "attribution": args.attribution}
-    prepare(args.out, [path for path in files if path.resolve() != args.model.resolve()], args.source, read, about)
+    files = [path for path in files if path.resolve() != args.model.resolve()]
+    options = {"longest": args.longest, "shortest": args.shortest}
+    prepare(args.out, files, args.source, read, about, options=options)
 
 
 if __name__ == "__main__":

@@ -191,7 +191,8 @@ def main(args: Args) -> None:
     if missing:
         raise ValueError(f"{args.joints} lacks names for {', '.join(sorted(missing))}.")
     about = {"source": args.name or args.source.name, "licence": args.licence, "attribution": args.attribution}
-    prepare(args.out, files, args.source, lambda path: read_clips(path, args, given), about)
+    options = {"up": args.up, "fps": args.fps, "longest": args.longest, "shortest": args.shortest, "joints": given}
+    prepare(args.out, files, args.source, lambda path: read_clips(path, args, given), about, options=options)
 
 
 if __name__ == "__main__":

@@ -138,7 +138,9 @@ def main(args: Args) -> None:
     clips = list(read_pack(args.pack))
     with DatasetWriter(args.out, about={**read_about(args.pack), "corpus": recipe}) as dataset:
 
-        def add(name: str, joints: np.ndarray, split: str, kind: str, contents: list[str], style: str) -> None:
+        def add(
+            name: str, joints: np.ndarray, split: str, kind: str, contents: list[str], style: str, **labels: str
+        ) -> None:
             distinct = list(dict.fromkeys(contents))
             repeated = len(contents) if len(distinct) == 1 else 1
             words = [
@@ -146,11 +148,13 @@ def main(args: Args) -> None:
                 for _ in range(args.wordings)
             ]
             features = features_from_joints(canonical_joints(joints, lengths=None))
-            dataset.add(name, features, split, words, kind=kind, contents=contents, style=canonical_style(style))
+            dataset.add(name, features, split, words, kind=kind, contents=contents, style=canonical_style(style),
+                        **labels)  # fmt: skip
 
         for clip in tqdm(clips, desc="clips", unit="clip"):
             for number, piece in enumerate(_pieces(clip.joints)):
-                add(f"{clip.name}_{number}", piece, clip.split, "real", [clip.labels["content"]], clip.labels["style"])
+                add(f"{clip.name}_{number}", piece, clip.split, "real", [clip.labels["content"]], clip.labels["style"],
+                    group=clip.labels["group"])  # fmt: skip
         for split, share in (("train", 1.0), ("test", 0.1), ("val", 0.05)):
             part = [clip for clip in clips if clip.split == split]
             amount = Args(args.pack, args.out, *(round(n * share) for n in (args.pairs, args.triples, args.repeats)))

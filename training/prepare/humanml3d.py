@@ -9,7 +9,7 @@ about that part of the clip, in seconds, which becomes a clip of its own. Licenc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -21,6 +21,7 @@ from training.prepare.sources import Piece, prepare
 
 SPLITS = ("train", "val", "test")
 KIT_FPS = 12.5
+KIT_UNIT = 0.001  # metres: its features are in millimetres
 
 
 class Line(NamedTuple):
@@ -42,13 +43,15 @@ def read_captions(path: Path) -> list[Line]:
         try:
             start, end = (_seconds(field) for field in rest[1:3]) if len(rest) >= 3 else (0.0, 0.0)
         except ValueError as error:
-            raise ValueError(f"line {number} of {path.name} has times that are no numbers: {rest[1:3]}") from error
+            raise ValueError(f"line {number} of {path.name} has times that are none: {rest[1:3]}") from error
         lines.append(Line(caption.strip(), rest[0].strip() if rest else "", start, end))
     return lines
 
 
 def _seconds(field: str) -> float:
     value = float(field)
+    if np.isinf(value) or value < 0:
+        raise ValueError(field)
     return 0.0 if np.isnan(value) else value  # HumanML3D writes nan where it means the whole
 
 
@@ -108,7 +111,8 @@ def main(args: Args) -> None:
             raise ValueError(f"features of shape {list(features.shape)} where [frames, {width}] is wanted")
         captions = read_captions(texts / f"{path.stem}.txt")
         for piece in cut(path.stem, features, captions, KIT_FPS if kit else 20.0, args.shortest):
-            yield Piece(piece.name, piece.features, piece.captions, piece.labels, split_of[path.stem])
+            labels = {**piece.labels, "group": take_of(path.stem, split_of)}
+            yield Piece(piece.name, piece.features, piece.captions, labels, split_of[path.stem])
 
     files = [vectors / f"{name}.npy" for name in sorted(split_of)]
     about = {
@@ -116,11 +120,18 @@ def main(args: Args) -> None:
         "licence": args.licence,
         "attribution": args.attribution,
         "fps": KIT_FPS if kit else 20.0,
+        "unit": KIT_UNIT if kit else 1.0,
         # Its mirror images are files of their own, called M...; then none are made of them a second time.
         "mirrored": any(name.startswith("M") for name in split_of),
     }
     statistics = _folder_statistics(args.source, width) if args.statistics == "folder" else None
-    prepare(args.out, files, vectors, read, about, width, statistics)
+    options = {"shortest": args.shortest, "statistics": args.statistics}
+    prepare(args.out, files, vectors, read, about, width, statistics, options)
+
+
+def take_of(name: str, names: Collection[str]) -> str:
+    """The recording that a clip comes from: that of a mirror image (``M000012``) is the original's."""
+    return name[1:] if name.startswith("M") and name[1:] in names else name
 
 
 def _splits(source: Path) -> dict[str, str]:

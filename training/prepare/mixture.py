@@ -68,9 +68,14 @@ def main(args: Args) -> None:
     ) == recipe:
         print(json.dumps({"dataset": str(args.out), "kept": True}))
         return
+    if args.resplit:
+        for data in opened:
+            _refuse_joined(data)
     widths = {data.features.shape[1] for data in opened}
     if len(widths) != 1:
         raise ValueError(f"The parts have features of {sorted(widths)} numbers; mix parts of one representation.")
+    if len({data.unit for data in opened}) != 1:
+        raise ValueError("The parts measure in different units; mix parts of one representation.")
     partial = args.out.with_name(args.out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -119,6 +124,14 @@ def _listing(data: Dataset, weight: float, args: Args) -> Iterator[tuple[ClipInf
             yield clip, split, times
 
 
+def _refuse_joined(data: Dataset) -> None:
+    if any(clip.labels.get("kind") == "joined" for clip in data.clips):
+        raise ValueError(
+            f"{data.folder} has clips that were joined of others of their split, so it cannot be split anew; "
+            "leave out --resplit, or prepare it without joined clips."
+        )
+
+
 def _about(opened: list[Dataset], parts: list[tuple[Path, float]]) -> dict[str, Any]:
     def joined(key: str) -> str:
         return "; ".join(dict.fromkeys(str(data.about.get(key, "")) for data in opened if data.about.get(key)))
@@ -130,6 +143,7 @@ def _about(opened: list[Dataset], parts: list[tuple[Path, float]]) -> dict[str, 
         "licence": joined("licence"),
         "attribution": joined("attribution"),
         "fps": opened[0].about.get("fps", FPS),
+        "unit": opened[0].unit,
         # One part with its mirror images in is enough: making those of the others twice is worse than not at all.
         "mirrored": any(data.about.get("mirrored", False) for data in opened),
     }

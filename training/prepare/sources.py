@@ -7,11 +7,12 @@ and tried again the next time. Memory does not grow with the dataset.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ import numpy as np
 
 from scamo.motion import FEATURES, Statistics
 from training.dataset import HEADER, ClipInfo, Moments, npy_header
+
+OPTIONS = "options.json"  # in a dataset's folder: what its reader was told
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,17 @@ def pieces_of(frames: int, longest: int) -> list[tuple[int, int]]:
 class GrowingDataset:
     """The dataset folder ``folder``, worked on as FOLDER.partial; ``with`` closes it, ``finish`` gives it its name."""
 
-    def __init__(self, folder: Path, width: int = FEATURES) -> None:
-        self.folder, self.width = Path(folder), width
+    def __init__(self, folder: Path, width: int = FEATURES, options: Mapping[str, Any] | None = None) -> None:
+        """options: what the reader was told, as JSON has it. ValueError where it was begun with others."""
+        self.folder, self.width, self.options = Path(folder), width, json.loads(json.dumps(options or {}))
         self._partial = self.folder.with_name(self.folder.name + ".partial")
         self.frames = 0
+        for begun in (self._partial / OPTIONS, self.folder / OPTIONS):
+            if begun.exists() and (found := json.loads(begun.read_text())) != self.options:
+                other = sorted(k for k in {*found, *self.options} if found.get(k) != self.options.get(k))
+                raise ValueError(
+                    f"{self.folder} was prepared with another {', '.join(other)}; give another --out, or delete it."
+                )
 
     def finished(self) -> set[str]:
         """Sources that a complete dataset holds, where no run has been cut off since."""
@@ -71,6 +81,7 @@ class GrowingDataset:
                 raise ValueError(f"{self.folder} was not made by this reader; give another --out.")
             os.replace(self.folder, self._partial)
         self._partial.mkdir(parents=True, exist_ok=True)
+        (self._partial / OPTIONS).write_text(json.dumps(self.options))
         rows = _rows(self._partial / "done.jsonl")
         self.done = {row["source"] for row in rows}
         last = rows[-1] if rows else {"frames": 0, "bytes": 0, "width": self.width}
@@ -158,15 +169,17 @@ def prepare(
     about: dict[str, Any],
     width: int = FEATURES,
     statistics: Statistics | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Read every file that the dataset ``out`` does not hold yet; prints and returns counts, broken files among them.
 
     A source is called by its path below ``root``, which also decides its split where the reader leaves it open.
+    ValueError where what is there was read with other ``options``.
     """
     from tqdm import tqdm
 
     names = {path: path.relative_to(root).as_posix() for path in files}
-    growing = GrowingDataset(out, width)
+    growing = GrowingDataset(out, width, options)
     if files and growing.finished().issuperset(names.values()):
         counts: dict[str, Any] = {"dataset": str(out), "new": 0, "kept": len(files), "skipped": 0}
         print(json.dumps(counts))
@@ -179,6 +192,8 @@ def prepare(
             try:
                 growing.add(names[path], read(path))
             except (ValueError, OSError) as error:
+                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise  # the disk is full; no file is to blame
                 skipped[names[path]] = str(error)
                 tqdm.write(f"skipped {names[path]}: {error}", file=sys.stderr)
         counts = {"dataset": str(out), "new": len(todo) - len(skipped), "kept": kept, "skipped": len(skipped)}
