@@ -77,6 +77,16 @@ def read_card(folder: str | os.PathLike[str]) -> dict[str, Any]:
     return card
 
 
+def fingerprint(folder: str | os.PathLike[str]) -> str:
+    """The same for checkpoints that compute the same: a hash of weights and shape, not of when and where it was made.
+
+    CheckpointError where the folder holds none.
+    """
+    card = read_card(folder)
+    facts = {key: card.get(key) for key in ("kind", "config", "files")}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
 def read_tensors(folder: str | os.PathLike[str], verify: bool = True) -> dict[str, Tensor]:
     """All tensors of a checkpoint folder, as `each_tensor` gives them."""
     return dict(each_tensor(folder, verify))

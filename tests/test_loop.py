@@ -28,6 +28,14 @@ def losses(folder: Path) -> dict[int, float]:
     return {row["step"]: row["loss"] for row in rows}
 
 
+def wait_for_lines(path: Path, count: int, process: multiprocessing.context.ForkServerProcess) -> None:
+    """Until a training has got so far; fails where it ends before, or takes two minutes."""
+    deadline = time.monotonic() + 120
+    while not path.exists() or len(path.read_text().splitlines()) < count:
+        assert time.monotonic() < deadline and process.is_alive()
+        time.sleep(0.01)
+
+
 @pytest.fixture(scope="module")
 def processes() -> multiprocessing.context.ForkServerContext:
     context = multiprocessing.get_context("forkserver")
@@ -42,10 +50,7 @@ def test_killed_and_resumed_is_the_uninterrupted_curve(tmp_path: Path, processes
     broken = tmp_path / "broken"
     child = processes.Process(target=toy_training.run, args=(broken, 0.3, 0.03))
     child.start()
-    deadline = time.monotonic() + 120
-    while not (broken / "metrics.jsonl").exists() or len((broken / "metrics.jsonl").read_text().splitlines()) < 11:
-        assert time.monotonic() < deadline and child.is_alive()
-        time.sleep(0.01)
+    wait_for_lines(broken / "metrics.jsonl", 11, child)
     os.kill(child.pid, signal.SIGKILL)
     child.join()
     found = latest_state(broken)
@@ -65,7 +70,7 @@ def test_killed_and_resumed_is_the_uninterrupted_curve(tmp_path: Path, processes
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:
     toy_training.run(tmp_path)
-    with pytest.raises(ValueError, match="other settings"):
+    with pytest.raises(ValueError, match="begun with another accumulate"):
         toy_training.run(tmp_path, accumulate=2)
 
 
@@ -75,17 +80,23 @@ def test_accumulation_is_one_batch(tmp_path: Path) -> None:
     assert losses(tmp_path / "three") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
 
 
-def run_in_group(processes: multiprocessing.context.ForkServerContext, folder: Path, spread: bool) -> None:
+def start_group(
+    processes: multiprocessing.context.ForkServerContext, folder: Path, spread: bool, pause: float = 0.0
+) -> list[multiprocessing.context.ForkServerProcess]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     group = [
-        processes.Process(target=toy_training.run_in_group, args=(folder, rank, 2, port, 17, spread))
+        processes.Process(target=toy_training.run_in_group, args=(folder, rank, 2, port, 17, spread, pause))
         for rank in range(2)
     ]
     for process in group:
         process.start()
-    for process in group:
+    return group
+
+
+def run_in_group(processes: multiprocessing.context.ForkServerContext, folder: Path, spread: bool) -> None:
+    for process in start_group(processes, folder, spread):
         process.join(120)
         assert process.exitcode == 0
 
@@ -95,6 +106,16 @@ def test_two_processes_are_one(tmp_path: Path, processes) -> None:
     run_in_group(processes, tmp_path / "two", spread=False)
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
     assert latest_state(tmp_path / "two") == (tmp_path / "two" / "state-00000030", 30)
+    # One of two is killed in the middle, the other ends with it; both go on to the same curve, to the bit.
+    broken = tmp_path / "broken"
+    group = start_group(processes, broken, spread=False, pause=0.03)
+    wait_for_lines(broken / "metrics.jsonl", 11, group[1])
+    for process in reversed(group):
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    assert 4 <= latest_state(broken)[1] < 30
+    run_in_group(processes, broken, spread=False)
+    assert losses(broken) == losses(tmp_path / "two")
     run_in_group(processes, tmp_path / "spread", spread=True)
     assert losses(tmp_path / "spread") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
     gathered = torch.load(tmp_path / "spread" / "whole.pt")

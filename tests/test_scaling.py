@@ -16,8 +16,8 @@ BUDGETS = [10.0**exponent for exponent in np.linspace(13, 18, 8)]
 VOCABULARY, PARAMETERS = flops.PowerLaw(-3.1, 0.6), flops.PowerLaw(-0.5, 0.5)
 
 
-def world(noise: float = 0.0, grid: int = 21) -> list[Run]:
-    return synthetic_runs(lambda c: 9.0 - 0.8 * np.log10(c), VOCABULARY, PARAMETERS, BUDGETS, grid, noise)
+def world(noise: float = 0.0, grid: int = 21, seed: int = 0) -> list[Run]:
+    return synthetic_runs(lambda c: 9.0 - 0.8 * np.log10(c), VOCABULARY, PARAMETERS, BUDGETS, grid, noise, seed)
 
 
 def test_known_coefficients_are_found_again() -> None:
@@ -36,14 +36,14 @@ def test_known_coefficients_are_found_again() -> None:
 
 
 def test_noise_moves_the_fit_within_its_interval() -> None:
-    found = fits(isoflop(world(noise=0.01)))
-    assert found[0].slope == pytest.approx(-0.8, abs=0.02)
-    for fit, truth in zip(found[1:3], (0.6, 0.5), strict=True):
-        assert fit.slope == pytest.approx(truth, abs=0.1)
-        assert fit.slope_interval is not None
-        assert fit.slope_interval[0] < fit.slope < fit.slope_interval[1]
-        assert fit.r2 is not None
-        assert 0.9 < fit.r2 < 1
+    inside = 0
+    for seed in range(10):
+        found = fits(isoflop(world(noise=0.01, seed=seed)))
+        for fit, truth, reach in zip(found[:3], (-0.8, 0.6, 0.5), (0.02, 0.1, 0.1), strict=True):
+            assert fit.slope == pytest.approx(truth, abs=reach)
+            assert fit.slope_interval is not None and fit.r2 is not None and 0.9 < fit.r2 < 1
+            inside += fit.slope_interval[0] <= truth <= fit.slope_interval[1]
+    assert inside >= 20  # of 30; a bootstrap of few points promises 95 % and keeps somewhat less
 
 
 def test_the_line_is_scikit_learns() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +21,11 @@ from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
 from scamo.transformer import PrefixTransformer, TransformerConfig
 from tests.corpus import WIDTH, write_corpus, write_texts
 from tests.motions import walk
+from training import texts as texts_step
 from training import tokenizer as tokenizer_step
 from training import tokens as tokens_step
 from training import transformer as transformer_step
+from training.captions import mirrored_words
 from training.dataset import Dataset
 from training.estimate import duration, estimate
 from training.loop import Optimisation
@@ -107,11 +112,143 @@ def test_next_token_parts_make_the_whole_batch(corpus: Path, codec: Path, tmp_pa
     assert idle["share"] == 0 and torch.isfinite(task.loss(model, idle)[0])
 
 
+def test_a_step_is_the_same_whichever_came_before(corpus: Path, codec: Path, tmp_path: Path) -> None:
+    clips = tokens_step.load_tokens(None, Dataset(corpus), codec)
+    texts = TextBank(write_texts(tmp_path / "texts"))
+    model = PrefixTransformer(TransformerConfig(15, 1, 2, 8, WIDTH))
+    steps = range(60)  # several epochs
+    going = transformer_step.NextToken(model, clips, texts, targets=60, seed=0)
+    tokens = [going.batch(step, 0, 1)["tokens_bn"] for step in steps]
+    for step in (41, 3, 59, 0, 25):  # as after a resume
+        fresh = transformer_step.NextToken(model, clips, texts, targets=60, seed=0)
+        assert torch.equal(fresh.batch(step, 0, 1)["tokens_bn"], tokens[step])
+        assert torch.equal(going.batch(step, 0, 1)["tokens_bn"], tokens[step])
+    # An epoch has every clip once: as many ends as clips.
+    first = [going.batch(step, 0, 1)["targets_bn"] for step in range(going._steps[0])]
+    assert sum(int((targets == going.end).sum()) for targets in first) == len(going.samples)
+
+
+def test_the_normalised_loss_is_equation_8(corpus: Path, codec: Path, tmp_path: Path) -> None:
+    clips = tokens_step.load_tokens(None, Dataset(corpus), codec)
+    chances = np.random.default_rng(0).dirichlet(np.ones(16))  # what the model says everywhere: 15 codes and the end
+
+    class Constant(nn.Module):
+        config = TransformerConfig(15, 1, 2, 8, WIDTH)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.logits = nn.Parameter(torch.log(torch.from_numpy(chances)))
+
+        def forward(self, tokens_bn: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+            return (self.logits + 3.0).expand(len(tokens_bn), tokens_bn.shape[1] + 1, -1)
+
+    model = Constant()
+    task = transformer_step.NextToken(model, clips, TextBank(write_texts(tmp_path / "texts")), 60, 0)  # type: ignore[arg-type]
+    found = task.measure(model, "test")
+    seen = [1] * 16  # add-one counts of the training corpus, the end among them
+    for clip in clips["train"]:
+        for token in [*clip.tokens.tolist(), 15]:
+            seen[token] += 1
+    told = [token for clip in clips["test"] for token in [*clip.tokens.tolist(), 15]]
+    nll = -sum(math.log(chances[token]) for token in told) / len(told)
+    unigram = -sum(math.log(seen[token] / sum(seen)) for token in told) / len(told)
+    assert found == pytest.approx({"nll": nll, "normalised_loss": nll - unigram}, rel=1e-5)
+
+
+def test_a_tokenizer_is_measured_as_by_hand(corpus: Path) -> None:
+    class Lifted:
+        """Lifts the root by 5 cm, and nothing else; its tokens are 0 and 1 by turns."""
+
+        training, frames_per_token, codebook_size = False, 4, 8
+
+        def __init__(self, data: Dataset) -> None:
+            self.mean, self.std = map(torch.from_numpy, (data.statistics.mean, data.statistics.std))
+
+        def eval(self) -> None: ...
+
+        def train(self, mode: bool) -> None: ...
+
+        def encode(self, features: np.ndarray) -> np.ndarray:
+            self.features = features
+            return np.arange(len(features) // 4) % 2
+
+        def decode(self, tokens: np.ndarray) -> np.ndarray:
+            return self.features + 0.05 * (np.arange(263) == 3)
+
+    data = Dataset(corpus)
+    found = tokenizer_step.measure(Lifted(data), data, "test")  # type: ignore[arg-type]
+    assert found["l1"] == pytest.approx(0.05 / data.statistics.std[3] / 263, rel=1e-4)
+    assert found["global_mpjpe_mm"] == pytest.approx(50 / 22, rel=1e-3)
+    assert found["mpjpe_mm"] == pytest.approx(50 * 21 / 22, rel=1e-3)  # seen from the pelvis the others sank
+    assert found["usage"] == 2 / 8
+    tokens = [clip.frames // 4 for clip in data.split("test")]
+    ones = sum(n // 2 for n in tokens) / sum(tokens)
+    assert found["entropy"] == pytest.approx(math.exp(-ones * math.log(ones) - (1 - ones) * math.log(1 - ones)))
+    data.about["unit"] = 0.001
+    assert tokenizer_step.measure(Lifted(data), data, "test")["mpjpe_mm"] == pytest.approx(0.05 * 21 / 22, rel=1e-3)  # type: ignore[arg-type]
+
+
+def test_a_run_goes_on_as_it_was_begun_and_is_kept_when_done(corpus: Path, tmp_path: Path, capsys) -> None:
+    args = tokenizer_step.Args(corpus, tmp_path / "run", codebook=4096, width=8, steps=2, batch=2, window=16)
+    tokenizer_step.main(args)
+    card = (tmp_path / "run" / "model" / "card.json").read_bytes()
+    # 4096 and 16384 have five channels each, so the weights of one would load into the other.
+    for other in (replace(args, codebook=16384), replace(args, batch=4), replace(args, seed=1)):
+        with pytest.raises(ValueError, match=r"begun with another (codebook|batch|seed)"):
+            tokenizer_step.main(other)
+    capsys.readouterr()
+    tokenizer_step.main(replace(args, threads=1, save_every=7))
+    assert "'kept': True" in capsys.readouterr().out
+    assert (tmp_path / "run" / "model" / "card.json").read_bytes() == card
+
+
+def test_texts_go_on_where_they_were_killed(corpus: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    class Encoder:
+        """As many word pieces as words, each of the word's length; breaks down after so many batches."""
+
+        width, left, encoded = 2, 1, 0
+
+        def encode(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+            if not Encoder.left:
+                raise KeyboardInterrupt
+            Encoder.left -= 1
+            Encoder.encoded += len(texts)
+            words = [[len(word) for word in text.split()] for text in texts]
+            longest = max(map(len, words))
+            rows = torch.tensor([row + [0] * (longest - len(row)) for row in words], dtype=torch.float32)
+            return rows[..., None].expand(-1, -1, 2), rows > 0
+
+    monkeypatch.setattr("scamo.text.load_text_encoder", lambda *_, **__: Encoder())
+    monkeypatch.setattr(texts_step, "BATCH", 4)
+    args = texts_step.Args(corpus, tmp_path / "texts")
+    with pytest.raises(KeyboardInterrupt):
+        texts_step.main(args)
+    with (tmp_path / "texts.partial" / "places.jsonl").open("a") as lines:
+        lines.write('["cut o')  # a line that the kill cut
+    Encoder.left = 100
+    texts_step.main(args)
+    captions = {text for clip in Dataset(corpus).clips for text in clip.captions}
+    captions |= {mirrored_words(text) for text in captions}
+    assert Encoder.encoded == len(captions) > 4
+    bank = TextBank(tmp_path / "texts")
+    for text in captions:
+        rows, mask = bank.batch([text])
+        assert rows[0, :, 1].tolist() == [len(word) for word in text.split()] and mask.all()
+    assert {path.name for path in (tmp_path / "texts").iterdir()} == {"embeddings.npy", "index.json"}
+    Encoder.left = 0
+    texts_step.main(args)
+    assert '"kept": true' in capsys.readouterr().out
+
+
 def test_tokens_on_disk_are_those_in_memory(corpus: Path, codec: Path, tmp_path: Path) -> None:
     data = Dataset(corpus)
     tokens_step.main(tokens_step.Args(corpus, codec, tmp_path / "tokens"))
     made = tokens_step.load_tokens(None, data, codec)
     read = tokens_step.load_tokens(tmp_path / "tokens.npz", data, codec)
+    assert (
+        tokens_step.load_tokens(tmp_path / "new.npz", data, codec).keys() == read.keys()
+    )  # made where it is not there
+    assert (tmp_path / "new.npz").exists()
     for split, clips in made.items():
         for one, other in zip(clips, read[split], strict=True):
             assert np.array_equal(one.tokens, other.tokens) and one.captions == other.captions
@@ -121,6 +258,12 @@ def test_tokens_on_disk_are_those_in_memory(corpus: Path, codec: Path, tmp_path:
     other = MotionTokenizer(TokenizerConfig(LEVELS[16], width=8, code_width=8, depth=1)).save_pretrained(tmp_path / "b")
     with pytest.raises(ValueError, match="another dataset or tokenizer"):
         tokens_step.load_tokens(tmp_path / "tokens.npz", data, other)
+    # As many clips and frames, in another order.
+    turned = shutil.copytree(corpus, tmp_path / "turned")
+    lines = (corpus / "clips.jsonl").read_text().splitlines(keepends=True)
+    (turned / "clips.jsonl").write_text("".join(reversed(lines)))
+    with pytest.raises(ValueError, match="another dataset or tokenizer"):
+        tokens_step.load_tokens(tmp_path / "tokens.npz", Dataset(turned), codec)
 
 
 def test_the_vq_baseline_trains_saves_and_loads(corpus: Path, tmp_path: Path) -> None:

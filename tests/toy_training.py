@@ -58,13 +58,15 @@ def run(folder: Path, dropout: float = 0.0, pause: float = 0.0, accumulate: int 
     return result | {"weights": toy.model.state_dict()}
 
 
-def run_in_group(folder: Path, rank: int, world: int, port: int, rows: int, spread: bool = False) -> None:
+def run_in_group(
+    folder: Path, rank: int, world: int, port: int, rows: int, spread: bool = False, pause: float = 0.0
+) -> None:
     """The same as one process of a group on this machine; `spread`: the weights over the group's memory (FSDP)."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1",
                    "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}  # fmt: skip
     if spread:
         spread_on_cpus()
-    run(folder, rows=rows)
+    run(folder, pause=pause, rows=rows)
     if spread:
         whole = run(folder, rows=rows)["weights"]  # of the saved states, which hold a part each
         if rank == 0:

@@ -131,7 +131,8 @@ def tokenizer_row(folder: Path, data: Dataset, judge: Evaluator, split: str) -> 
     quantiser = "fsq" if checkpoint.read_card(folder)["kind"] == "tokenizer" else "vq"
     codebook = codebook_label(model.levels)
     row: dict[str, Any] = {"model": _name(folder), "quantiser": quantiser, "codebook": codebook,
-                           "codes": model.codebook_size, **measure(model, data, split)}  # fmt: skip
+                           "codes": model.codebook_size, "checkpoint": checkpoint.fingerprint(folder),
+                           **measure(model, data, split)}  # fmt: skip
     truth, recon = [], []
     for clip in judged_clips(data, split, kind="real"):
         features = data[clip][: clip.frames // model.frames_per_token * model.frames_per_token]
@@ -220,12 +221,18 @@ def generate(generator: Generator, captions: Sequence[str], seed: int, batch: in
 
 
 def generation_metrics(
-    judge: Evaluator, motions: list[np.ndarray], words: list[Words], truth: metrics.Gaussian, seed: int, fps: float
+    judge: Evaluator,
+    motions: list[np.ndarray],
+    words: list[Words],
+    truth: metrics.Gaussian,
+    seed: int,
+    fps: float,
+    unit: float = 1.0,
 ) -> dict[str, float]:
-    """Tab. 4's columns, foot slide and jitter of one repetition."""
+    """Tab. 4's columns, foot slide and jitter of one repetition; unit: metres that a length of 1 is."""
     texts, embedded = judge.texts(words), judge.motions(motions)
     precision = metrics.r_precision(texts, embedded, seed, min(POOL, len(motions)))
-    joints = [joints_from_features(motion) for motion in motions]
+    joints = [unit * joints_from_features(motion) for motion in motions]
     return {
         "fid": metrics.fid(embedded, truth),
         **{f"r_precision_{k}": float(value) for k, value in enumerate(precision, 1)},
@@ -267,7 +274,7 @@ def evaluate_generation(args: Generation) -> dict[str, Any]:
     truth = metrics.Gaussian.of(judge.motions(real))
 
     def of_real(seed: int) -> dict[str, float]:
-        return generation_metrics(judge, real, _captions(clips, seed), truth, seed, fps)
+        return generation_metrics(judge, real, _captions(clips, seed), truth, seed, fps, data.unit)
 
     rows: list[dict[str, Any]] = [{"model": "real motions", "metrics": _repeated(of_real, args.repeats)}]
     for folder in tqdm(args.models, unit="model"):
@@ -277,9 +284,10 @@ def evaluate_generation(args: Generation) -> dict[str, Any]:
         def once(seed: int, generator: Generator = generator) -> dict[str, float]:
             words = _captions(clips, seed)
             motions = generate(generator, [word.caption for word in words], seed, args.batch)
-            return generation_metrics(judge, motions, words, truth, seed, fps)
+            return generation_metrics(judge, motions, words, truth, seed, fps, data.unit)
 
-        row: dict[str, Any] = {"model": _name(folder), "codebook": generator.card.codebook, "size": generator.card.size}
+        row: dict[str, Any] = {"model": _name(folder), "codebook": generator.card.codebook, "size": generator.card.size,
+                               "checkpoint": checkpoint.fingerprint(folder)}  # fmt: skip
         row |= {"metrics": _repeated(once, args.repeats), "normalised_loss": card["metrics"].get("normalised_loss")}
         row["parameters"] = card.get("parameters")
         if args.multimodality:
@@ -322,7 +330,8 @@ def generation_markdown(result: dict[str, Any]) -> str:
     return (
         "\n".join(lines)
         + _footer(result)
-        + f" {result['clips']} clips in pools of {result['pool']}, {result['repeats']} repetitions.\n"
+        + f" {result['clips']} clips in pools of {result['pool']}, {result['repeats']} repetitions. The normalised "
+        "loss is the card's, on the test split of what a model was trained on.\n"
     )
 
 

@@ -28,7 +28,7 @@ from scamo.metrics import matching_score, r_precision
 from scamo.motion import mirror_features
 from training.captions import mirrored_words
 from training.dataset import Dataset
-from training.loop import Optimisation, Saving, is_main_process, train
+from training.loop import Optimisation, Saving, is_finished, is_main_process, settings_of, train
 from training.publish import training_facts
 from training.texts import TextBank
 
@@ -389,13 +389,17 @@ def main(args: Args) -> None:
         torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     data, texts = Dataset(args.data), TextBank(args.texts)
+    optimisation = Optimisation(args.steps, args.lr, warmup=0.05, fall=0.02, weight_decay=1e-2)
+    settings = settings_of(args, optimisation, data=data.digest, texts=texts.encoder)
+    if is_finished(args.out, settings):
+        print({"model": str(args.out / "model"), "kept": True})
+        return
     statistics = data.statistics
     config = EvaluatorConfig(data.features.shape[1], texts.width, 0, args.hidden, args.hidden, args.hidden, args.width)
     model = MotionTextMatcher(config, statistics.mean, statistics.std)
     objective = Matching(model, data, texts, args.batch, args.seed)
-    optimisation = Optimisation(args.steps, args.lr, warmup=0.05, fall=0.02, weight_decay=1e-2)
     saving = Saving(20, args.save_every, args.validate_every, args.tensorboard)
-    result = train(objective, optimisation, args.out, args.seed, saving)
+    result = train(objective, optimisation, args.out, args.seed, saving, settings)
     if not is_main_process():
         return
     model = objective.model.cpu()

@@ -17,12 +17,17 @@ import math
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from scamo.checkpoint import CARD
+
+SETTINGS = "settings.json"  # in a run's folder: what it was begun with
 
 
 @dataclass(frozen=True)
@@ -109,14 +114,42 @@ def latest_state(run: Path) -> tuple[Path, int] | None:
     return (states[-1], int(states[-1].name.split("-")[1])) if states else None
 
 
+NO_MATTER = ("threads", "tokens", "save_every", "validate_every", "tensorboard", "dry_run")
+"""Arguments of a step that its curve does not depend on."""
+
+
+def settings_of(args: Any, optimisation: Optimisation, **inputs: Any) -> dict[str, Any]:
+    """All that decides a run's curve: a step's arguments, and fingerprints of what its paths led to."""
+    own = {k: v for k, v in asdict(args).items() if not isinstance(v, Path) and k not in NO_MATTER}
+    return json.loads(json.dumps(own | asdict(optimisation) | inputs))  # as it will be read again
+
+
+def is_finished(run: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether ``run/model`` is there; ValueError where the run was begun with other settings."""
+    path = run / SETTINGS
+    if path.exists():
+        begun = json.loads(path.read_text())
+        other = [name for name in sorted({*begun, *settings}) if begun.get(name) != settings.get(name)]
+        if other:
+            raise ValueError(
+                f"{run} was begun with another {', '.join(other)} (see {path}); give another --out, or delete the run."
+            )
+    return (run / "model" / CARD).exists()
+
+
 def train(
-    objective: Objective, optimisation: Optimisation, run: Path, seed: int = 0, saving: Saving | None = None
+    objective: Objective,
+    optimisation: Optimisation,
+    run: Path,
+    seed: int = 0,
+    saving: Saving | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> dict:
     """Train to the last step, continuing from the run's newest state; returns {"seconds", metrics ...}.
 
     Writes ``run/metrics.jsonl`` and ``run/state-NNNNNNNN/``. ``objective.model`` is the trained network afterwards;
     where its weights were spread over processes (FSDP), whole on the main one only. ValueError where the run was begun
-    with other settings.
+    with other ``settings`` (see ``settings_of``; without them the optimisation and the seed are compared).
     """
     from accelerate import Accelerator
     from accelerate.utils import set_seed
@@ -137,7 +170,7 @@ def train(
     model, optimiser = accelerator.prepare(objective.model, adam)
     run.mkdir(parents=True, exist_ok=True)
     with accelerator.main_process_first():  # the others read what it has written
-        _check_settings(run, asdict(optimisation) | {"seed": seed}, accelerator.is_main_process)
+        _check_settings(run, settings or asdict(optimisation) | {"seed": seed}, accelerator.is_main_process)
     start, spent = 0, 0.0
     if found := latest_state(run):
         accelerator.load_state(str(found[0]))
@@ -205,12 +238,11 @@ def _without_values(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model, empty)
 
 
-def _check_settings(run: Path, settings: dict[str, Any], write: bool) -> None:
-    path, text = run / "optimisation.json", json.dumps(settings, indent=1)
-    if path.exists() and path.read_text() != text:
-        raise ValueError(f"{run} was begun with other settings (see {path}); give another --out, or delete the run.")
+def _check_settings(run: Path, settings: Mapping[str, Any], write: bool) -> None:
+    settings, path = json.loads(json.dumps(settings)), run / SETTINGS
+    is_finished(run, settings)
     if write:
-        path.with_suffix(".partial").write_text(text)
+        path.with_suffix(".partial").write_text(json.dumps(settings, indent=1))
         os.replace(path.with_suffix(".partial"), path)
 
 

@@ -3,7 +3,8 @@
 A recipe is the arguments of a training step, so it can be read, changed with ``dataclasses.replace``, and run:
 
     from training import recipes, transformer
-    transformer.main(recipes.paper_transformer(65536, "3B", Places("data/union", "data/union-t5", "runs")))
+    places = recipes.Places(Path("data/union"), Path("data/union-t5"), Path("runs"))
+    transformer.main(recipes.paper_transformer(65536, "3B", places))
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from typing import Literal
 
 import numpy as np
 
+from scamo import checkpoint
 from training import evaluate, evaluator, publish, recipes, scaling, texts, tokenizer, tokens, transformer
 from training.prepare import bandai, bvh, corpus, mixture
 from training.recipes import Places
@@ -48,15 +49,22 @@ class Args:
     """CPU threads (0: torch's choice)."""
 
 
-def once(what: Path, step: Callable[[], object]) -> None:
-    """Do a step whose result is not there yet, and say how long it took."""
+def once(what: Path, step: Callable[[], object], again: bool = False) -> None:
+    """Do a step whose result is not there yet, and say how long it took.
+
+    again: also where it is there, for a training finds out itself that it is done, and refuses other settings.
+    """
     name = what.parent.name if what.name == "model" else what.name
-    if what.exists():
-        print(json.dumps({"step": name, "kept": True}), flush=True)
-        return
+    kept = what.exists()
     start = time.perf_counter()
-    step()
-    print(json.dumps({"step": name, "seconds": round(time.perf_counter() - start, 1)}), flush=True)
+    if not kept or again:
+        step()
+    print(
+        json.dumps({"step": name, "kept": True})
+        if kept
+        else json.dumps({"step": name, "seconds": round(time.perf_counter() - start, 1)}),
+        flush=True,
+    )
 
 
 # The bundled models.
@@ -75,19 +83,19 @@ def prepare_bandai(args: Args, places: Places) -> None:
 
 def train_evaluator(settings: evaluator.Args) -> Path:
     """The evaluator's folder, trained if it is not there."""
-    once(settings.out / "model", lambda: evaluator.main(settings))
+    once(settings.out / "model", lambda: evaluator.main(settings), again=True)
     return settings.out / "model"
 
 
 def train_models(codecs: list[tokenizer.Args], models: list[transformer.Args]) -> None:
     """Tokenizers, the tokens they make, and transformers."""
     for codec in codecs:
-        once(codec.out / "model", partial(tokenizer.main, codec))
+        once(codec.out / "model", partial(tokenizer.main, codec), again=True)
     for model in models:
         assert model.tokens is not None
         made = tokens.Args(model.data, model.tokenizer, model.tokens)
         once(model.tokens, partial(tokens.main, made))
-        once(model.out / "model", partial(transformer.main, model))
+        once(model.out / "model", partial(transformer.main, model), again=True)
 
 
 def tables(args: Args, places: Places, judge: Path, codecs: list[Path], models: list[Path]) -> None:
@@ -95,8 +103,8 @@ def tables(args: Args, places: Places, judge: Path, codecs: list[Path], models: 
     limit, sentences = (4, 1) if args.tiny else (0, 100)
     judged = evaluate.Judge(judge)
     results = args.out / ("quantisers" if args.table == "quantisers" else "results")
-    _drop_unless_of(results / "tokenizers.json", len(codecs))
-    _drop_unless_of(results / "generation.json", len(models) + 1)
+    _drop_unless_of(results / "tokenizers.json", codecs)
+    _drop_unless_of(results / "generation.json", models)
     once(results / "tokenizers.json", lambda: evaluate.evaluate_tokenizers(
         evaluate.Tokenizers(places.data, places.texts, tuple(codecs), results, judged)))  # fmt: skip
     if models:
@@ -105,10 +113,13 @@ def tables(args: Args, places: Places, judge: Path, codecs: list[Path], models: 
                                 limit=limit, multimodality=sentences)))  # fmt: skip
 
 
-def _drop_unless_of(table: Path, rows: int) -> None:
-    """A table of fewer or more models than are there now is made again."""
-    if table.exists() and len(json.loads(table.read_text())["rows"]) != rows:
-        table.unlink()
+def _drop_unless_of(table: Path, models: list[Path]) -> None:
+    """A table of other models than are there now is made again."""
+    wanted = sorted(map(checkpoint.fingerprint, models))
+    if table.exists():
+        rows = json.loads(table.read_text())["rows"]
+        if sorted(row["checkpoint"] for row in rows if "checkpoint" in row) != wanted:
+            table.unlink()
 
 
 def reproduce(args: Args) -> None:
@@ -124,7 +135,7 @@ def reproduce(args: Args) -> None:
     models = [replace(model, seed=args.seed) for model in models]
     if args.table == "models":
         base = replace(recipes.bundled_base(places, args.threads), seed=args.seed)
-        once(base.out / "model", partial(tokenizer.main, base))
+        once(base.out / "model", partial(tokenizer.main, base), again=True)
     train_models(codecs, models)
     judge = train_evaluator(recipes.bundled_evaluator(places, args.threads))
     tables(args, places, judge, [codec.out / "model" for codec in codecs], [model.out / "model" for model in models])

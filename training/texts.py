@@ -8,6 +8,7 @@ into memory when read.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -21,6 +22,8 @@ from torch import Tensor
 
 from training.captions import mirrored_words
 from training.dataset import HEADER, Dataset, npy_header
+
+BATCH = 64  # captions that are embedded at once
 
 
 class TextBank:
@@ -75,7 +78,10 @@ class Args:
 
 
 def main(args: Args) -> None:
-    """Embed what the dataset says of its clips, and of their mirror images."""
+    """Embed what the dataset says of its clips, and of their mirror images.
+
+    Goes on where a killed run stopped; does nothing where every caption is embedded by that encoder already.
+    """
     from tqdm import tqdm
 
     from scamo.text import load_text_encoder
@@ -85,27 +91,54 @@ def main(args: Args) -> None:
     data = Dataset(args.data)
     texts = {text for clip in data.clips for text in clip.captions}
     ordered = sorted(texts | {mirrored_words(text) for text in texts}, key=lambda text: (len(text), text))
+    index = args.out / "index.json"
+    if index.exists():
+        about = json.loads(index.read_text())
+        if about["encoder"] == args.encoder and {place[0] for place in about["places"]}.issuperset(ordered):
+            print(json.dumps({"texts": len(ordered), "kept": True, "out": str(args.out)}))
+            return
     encoder = load_text_encoder(args.encoder, device=args.device)
     partial = args.out.with_name(args.out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    places, start = [], 0
-    file = (partial / "embeddings.npy").open("wb")
-    file.write(bytes(HEADER))
-    for begin in tqdm(range(0, len(ordered), 64), desc="embed", unit="batch", mininterval=5):
-        batch = ordered[begin : begin + 64]
-        embedding, mask = encoder.encode(batch)
-        for text, row, length in zip(batch, embedding, mask.sum(1).tolist(), strict=True):
-            file.write(row[:length].to(torch.float16).cpu().numpy().tobytes())
-            places.append((text, start, start + length))
-            start += length
-    with file:
+    width, places = encoder.width, _begun(partial, args.encoder, ordered)
+    rows = places[-1][2] if places else 0
+    with (partial / "embeddings.npy").open("r+b") as file, (partial / "places.jsonl").open("a") as lines:
+        file.truncate(HEADER + 2 * width * rows)
+        file.seek(0, os.SEEK_END)
+        for begin in tqdm(range(len(places), len(ordered), BATCH), desc="embed", unit="batch", mininterval=5):
+            batch = ordered[begin : begin + BATCH]
+            embedding, mask = encoder.encode(batch)
+            for text, row, length in zip(batch, embedding, mask.sum(1).tolist(), strict=True):
+                file.write(row[:length].to(torch.float16).cpu().numpy().tobytes())
+                places.append((text, rows, rows + length))
+                rows += length
+            file.flush()  # before the lines that say it is there
+            lines.writelines(json.dumps(place) + "\n" for place in places[begin : begin + len(batch)])
+            lines.flush()
         file.seek(0)
-        file.write(npy_header((start, encoder.width), "<f2"))
+        file.write(npy_header((rows, width), "<f2"))
     (partial / "index.json").write_text(json.dumps({"encoder": args.encoder, "places": places}))
+    for begun in ("places.jsonl", "begun.json"):
+        (partial / begun).unlink()
     shutil.rmtree(args.out, ignore_errors=True)
     os.replace(partial, args.out)
-    print(json.dumps({"texts": len(ordered), "word_pieces": start, "out": str(args.out)}))
+    print(json.dumps({"texts": len(ordered), "word_pieces": rows, "out": str(args.out)}))
+
+
+def _begun(partial: Path, encoder: str, ordered: list[str]) -> list[tuple[str, int, int]]:
+    """What a killed run has embedded of the same captions by the same encoder; else the folder is begun anew."""
+    stamp = {"encoder": encoder, "texts": hashlib.sha256("\n".join(ordered).encode()).hexdigest()}
+    begun = partial / "begun.json"
+    if begun.exists() and json.loads(begun.read_text()) == stamp:
+        whole = (partial / "places.jsonl").read_text().split("\n")[:-1]
+        whole = whole[: len(whole) // BATCH * BATCH]  # so that the same captions are embedded side by side
+        (partial / "places.jsonl").write_text("".join(line + "\n" for line in whole))
+        return [tuple(json.loads(line)) for line in whole]
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    (partial / "embeddings.npy").write_bytes(bytes(HEADER))
+    (partial / "places.jsonl").touch()
+    begun.write_text(json.dumps(stamp))
+    return []
 
 
 if __name__ == "__main__":

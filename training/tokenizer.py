@@ -25,7 +25,7 @@ from scamo.motion import Statistics, joint_count, joints_from_features, mirror_f
 from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
 from training.dataset import Dataset
 from training.estimate import estimate
-from training.loop import Optimisation, Saving, is_main_process, train
+from training.loop import Optimisation, Saving, is_finished, is_main_process, settings_of, train
 from training.publish import training_facts
 from training.vq import VQTokenizer
 
@@ -187,8 +187,8 @@ def measure(model: MotionTokenizer, data: Dataset, split: str, kind: str = "real
     use = codebook_use(np.concatenate(used), model.codebook_size)
     return {
         "l1": total / count,
-        "mpjpe_mm": float(1000 * np.concatenate(errors[True]).mean()),
-        "global_mpjpe_mm": float(1000 * np.concatenate(errors[False]).mean()),
+        "mpjpe_mm": float(1000 * data.unit * np.concatenate(errors[True]).mean()),
+        "global_mpjpe_mm": float(1000 * data.unit * np.concatenate(errors[False]).mean()),
         "usage": use.usage,
         "entropy": use.entropy,
     }
@@ -304,12 +304,17 @@ def main(args: Args) -> None:
         begin_with(model, MotionTokenizer.from_pretrained(args.start))
         cost = checkpoint.read_card(args.start).get("training", {})
         before = {"start": {name: cost[name] for name in ("codebook", "steps", "frames", "seconds") if name in cost}}
+    settings = settings_of(args, optimisation(args), data=data.digest,
+                           start=checkpoint.fingerprint(args.start) if args.start else None)  # fmt: skip
+    if is_finished(args.out, settings):
+        print({"model": str(args.out / "model"), "kept": True})
+        return
     objective = task(
         model, data, args.window, args.batch, args.seed, statistics, args.emphasis, args.lengths, args.restraint,
         args.path,
     )  # fmt: skip
     saving = Saving(20, args.save_every, args.validate_every, args.tensorboard)
-    result = train(objective, optimisation(args), args.out, args.seed, saving)
+    result = train(objective, optimisation(args), args.out, args.seed, saving, settings)
     if not is_main_process():
         return
     model = objective.model.cpu().eval()

@@ -2,7 +2,8 @@
 
     python -m training.tokens --data data/bandai --tokenizer runs/tokenizer-1024/model --out data/bandai-1024
 
-Optional: training.transformer makes them itself where it is not given any, which takes minutes before every run.
+training.transformer does it itself where the file that it is given is not there yet. Before a training on several
+processes better do it first: the others wait for it only so long.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def _content(clip: ClipInfo) -> str:
 
 
 def load_tokens(path: Path | None, data: Dataset, tokenizer_folder: Path) -> dict[str, list[TokenClip]]:
-    """All splits as clips of tokens, from a file that ``main`` wrote or, without one, made now.
+    """All splits as clips of tokens: from a file, which is made where it is not there, or without one made now.
 
     ValueError where the file was made with another tokenizer or of another dataset.
     """
@@ -85,6 +86,11 @@ def load_tokens(path: Path | None, data: Dataset, tokenizer_folder: Path) -> dic
     if path is None:
         found = {split: tokenise(data, tokenizer, split, split == "train" and data.mirrors) for split in SPLITS}
     else:
+        from accelerate import PartialState
+
+        with PartialState().main_process_first():
+            if not path.exists():
+                main(Args(data.folder, tokenizer_folder, path))
         found = _read(path, data, tokenizer_folder)
     return {
         split: token_clips(data, found[split], split, split == "train" and data.mirrors, per_token) for split in SPLITS
@@ -92,8 +98,7 @@ def load_tokens(path: Path | None, data: Dataset, tokenizer_folder: Path) -> dic
 
 
 def _about(data: Dataset, tokenizer_folder: Path) -> str:
-    return json.dumps({"tokenizer": checkpoint.read_card(tokenizer_folder)["sha256"], "frames": len(data.features),
-                       "clips": len(data.clips)})  # fmt: skip
+    return json.dumps({"tokenizer": checkpoint.fingerprint(tokenizer_folder), "data": data.digest})
 
 
 def _read(path: Path, data: Dataset, tokenizer_folder: Path) -> dict[str, list[np.ndarray]]:

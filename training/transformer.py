@@ -11,6 +11,7 @@ to resume.
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,13 +21,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from scamo import flops
+from scamo import checkpoint, flops
 from scamo.metrics import normalised_loss
 from scamo.tokenizer import MotionTokenizer, codebook_label
 from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig
 from training.dataset import Dataset
 from training.estimate import estimate
-from training.loop import Optimisation, Saving, is_main_process, train
+from training.loop import Optimisation, Saving, is_finished, is_main_process, settings_of, train
 from training.publish import training_facts
 from training.texts import TextBank
 from training.tokens import TokenClip, load_tokens
@@ -52,7 +53,8 @@ class NextToken:
         self.end, self.pad, self.codes = config.end_id, config.pad_id, config.codebook_size
         self.samples = np.concatenate([[i] * clip.repeat for i, clip in enumerate(clips["train"])])
         self.lengths = np.array([len(clip.tokens) + 1 for clip in clips["train"]])
-        self._epochs: dict[int, list[np.ndarray]] = {}
+        self._newest: tuple[int, list[np.ndarray]] = (-1, [])
+        self._steps: list[int] = []  # of every epoch that was reached
         # Eq. 8's p(m | V): the training corpus' frequencies, one added so that a code never seen is not impossible.
         seen = np.concatenate([np.append(clip.tokens, self.end) for clip in clips["train"]])
         counts = np.bincount(seen, minlength=self.codes + 1) + 1
@@ -65,21 +67,28 @@ class NextToken:
 
     def _epoch(self, epoch: int) -> list[np.ndarray]:
         """The batches of an epoch, each an array of sample numbers of similar length; kept for the newest epoch."""
-        if epoch not in self._epochs:
+        if epoch != self._newest[0]:
             draw = np.random.default_rng([self.seed, 1, epoch])
             order = draw.permutation(self.samples)
             by_length = order[np.argsort(self.lengths[order] + draw.random(len(order)), kind="stable")]
             reach = np.cumsum(self.lengths[by_length]) // self.targets
             batches = np.split(by_length, np.flatnonzero(np.diff(reach)) + 1)
-            self._epochs = {epoch: [batches[i] for i in draw.permutation(len(batches))]}
-        return self._epochs[epoch]
+            self._newest = epoch, [batches[i] for i in draw.permutation(len(batches))]
+        return self._newest[1]
+
+    def _place(self, step: int) -> tuple[int, int]:
+        """A step -> its epoch, and its number there."""
+        for epoch in itertools.count():
+            if epoch == len(self._steps):
+                self._steps.append(len(self._epoch(epoch)))
+            if step < self._steps[epoch]:
+                return epoch, step
+            step -= self._steps[epoch]
+        raise AssertionError
 
     def batch(self, step: int, part: int, parts: int) -> dict[str, Any]:
         """Rows of a batch: tokens int64 [B, n] filled with the padding id, text [B, L, D] and its mask."""
-        epoch = 0
-        while step >= len(self._epoch(epoch)):
-            step -= len(self._epoch(epoch))
-            epoch += 1
+        epoch, step = self._place(step)
         chosen = self._epoch(epoch)[step]
         draw = np.random.default_rng([self.seed, 2, epoch, step])
         words = draw.random(len(chosen))
@@ -157,7 +166,7 @@ class Args:
     size: str = "4M"
     """One of scamo.transformer.SIZES: 0.3M, 1M, 4M, 44M ... 3B."""
     tokens: Path | None = None
-    """What training.tokens made of the two; without it that is done first."""
+    """What training.tokens made of the two, or where to keep it; without it tokens are made before every run."""
     tied: bool = True
     """Whether head and embedding share one matrix (the paper's do not; it halves the bundled files)."""
     steps: int = 2000
@@ -232,6 +241,16 @@ def main(args: Args) -> None:
     )
     if args.dry_run:
         return dry_run(args, config, int(os.environ.get("WORLD_SIZE", "1")))
+    settings = settings_of(
+        args,
+        optimisation(args),
+        data=data.digest,
+        texts=texts.encoder,
+        tokenizer=checkpoint.fingerprint(args.tokenizer),
+    )
+    if is_finished(args.out, settings):
+        print({"model": str(args.out / "model"), "kept": True})
+        return
     clips = load_tokens(args.tokens, data, args.tokenizer)
     longest = max(len(clip.tokens) + max(map(texts.length, clip.captions)) for clip in clips["train"])
     config = replace(config, max_positions=longest)
@@ -240,7 +259,7 @@ def main(args: Args) -> None:
     objective = NextToken(model, clips, texts, args.targets, args.seed)
     print({"tokens_per_epoch": objective.tokens_per_epoch, **model.parameter_counts()._asdict()}, flush=True)
     saving = Saving(20, args.save_every, args.validate_every, args.tensorboard)
-    result = train(objective, optimisation(args), args.out, args.seed, saving)
+    result = train(objective, optimisation(args), args.out, args.seed, saving, settings)
     if not is_main_process():
         return
     model = objective.model.cpu()
