@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ pytest.importorskip("accelerate")
 pytest.importorskip("vector_quantize_pytorch")
 
 import scamo
-from scamo import checkpoint
+from scamo import checkpoint, zoo
 from scamo.checkpoint import CheckpointError
 from scamo.tokenizer import MotionTokenizer
 from scamo.transformer import SIZES
@@ -100,6 +101,23 @@ def test_a_second_run_repeats_nothing(chain: Path, capsys: pytest.CaptureFixture
     reproduce.main(reproduce.Args(chain, tiny=True))
     steps = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"step"')]
     assert len(steps) > 10 and all(step.get("kept") for step in steps)
+
+
+def test_the_bundle_was_made_by_its_recipes(tmp_path: Path) -> None:
+    places = Places(tmp_path / "data", tmp_path / "texts", tmp_path / "runs")
+    for codebook in recipes.BUNDLED_CODEBOOKS:
+        made = checkpoint.read_card(zoo.BUNDLED / f"tokenizer-{codebook}")["training"]
+        recipe = asdict(recipes.bundled_tokenizer(codebook, places, threads=1))
+        shared = set(made) & set(recipe) - {"start"}
+        assert {"steps", "lr", "width", "batch", "emphasis", "restraint", "path", "schedule", "seed"} <= shared
+        assert {k: made[k] for k in shared} == json.loads(json.dumps({k: recipe[k] for k in shared}))
+        assert made["start"]["steps"] == recipes.bundled_base(places).steps
+        for size in recipes.BUNDLED_SIZES:
+            made = checkpoint.read_card(zoo.BUNDLED / f"{codebook}-{size}")["training"]
+            recipe = asdict(recipes.bundled_transformer(codebook, size, places, threads=1))
+            shared = set(made) & set(recipe) - {"tokens"}
+            assert {"steps", "lr", "targets", "tied", "weight_decay", "seed"} <= shared
+            assert {k: made[k] for k in shared} == {k: recipe[k] for k in shared}
 
 
 def test_recipes_cover_the_bundle_and_the_paper(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def run_in_group(
 ) -> None:
     """The same as one process of a group on this machine; `spread`: the weights over the group's memory (FSDP)."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1",
-                   "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}  # fmt: skip
+                   "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}  # fmt: skip
     if spread:
         spread_on_cpus()
     run(folder, pause=pause, rows=rows)

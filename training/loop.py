@@ -101,11 +101,25 @@ class Saving:
     """Whether curves are also written to RUN/tensorboard."""
 
 
-def is_main_process() -> bool:
-    """Whether this process is the one that writes what a run leaves behind."""
+def process_group() -> Any:
+    """Accelerate's PartialState: this process among those that torchrun or accelerate started, on GPUs or without.
+
+    ValueError where they cannot find each other.
+    """
     from accelerate import PartialState
 
-    return PartialState().is_main_process
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    without_gpu = not (torch.cuda.is_available() or torch.xpu.is_available())
+    # Left alone, Accelerate takes processes without a GPU for as many trainings, all of which write to one folder.
+    state = PartialState(cpu=count > 1 and without_gpu)
+    if state.num_processes != count:
+        raise ValueError(f"{count} processes were started and {state.num_processes} found; see `accelerate config`.")
+    return state
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one that writes what a run leaves behind."""
+    return bool(process_group().is_main_process)
 
 
 def latest_state(run: Path) -> tuple[Path, int] | None:
@@ -156,6 +170,7 @@ def train(
     from tqdm import tqdm
 
     saving = saving or Saving()
+    process_group()
     accelerator = Accelerator(mixed_precision=optimisation.precision)
     set_seed(seed)
     adam = torch.optim.AdamW(

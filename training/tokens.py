@@ -20,6 +20,7 @@ from scamo.motion import mirror_features
 from scamo.tokenizer import MotionTokenizer
 from training.captions import mirrored_words
 from training.dataset import ClipInfo, Dataset
+from training.loop import process_group
 
 RARE = 60  # a content with fewer real clips is shown more often, up to eight times
 SPLITS = ("train", "val", "test")
@@ -86,9 +87,7 @@ def load_tokens(path: Path | None, data: Dataset, tokenizer_folder: Path) -> dic
     if path is None:
         found = {split: tokenise(data, tokenizer, split, split == "train" and data.mirrors) for split in SPLITS}
     else:
-        from accelerate import PartialState
-
-        with PartialState().main_process_first():
+        with process_group().main_process_first():
             if not path.exists():
                 main(Args(data.folder, tokenizer_folder, path))
         found = _read(path, data, tokenizer_folder)
