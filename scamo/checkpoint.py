@@ -64,7 +64,8 @@ def read_card(folder: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"no checkpoint in {folder}: {path} cannot be read ({error.strerror})") from error
+        hint = f"; did you mean {Path(folder) / 'model'}?" if (Path(folder) / "model" / CARD).exists() else ""
+        raise CheckpointError(f"no checkpoint in {folder}: {path} cannot be read ({error.strerror}){hint}") from error
     damaged = CheckpointError(f"{path} is damaged or was edited; get the checkpoint again from its source")
     try:
         card = json.loads(raw)

@@ -74,6 +74,14 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
         toy_training.run(tmp_path, accumulate=2)
 
 
+def test_validation_rows_hold_what_was_held_out(tmp_path: Path) -> None:
+    toy_training.run(tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    held_out = [row for row in rows if "validation" in row]
+    assert [row["step"] for row in held_out] == [10, 20, 30]
+    assert all(row["validation"].keys() == {"held_out"} for row in held_out)
+
+
 def test_accumulation_is_one_batch(tmp_path: Path) -> None:
     toy_training.run(tmp_path / "one", rows=17)
     toy_training.run(tmp_path / "three", accumulate=3, rows=17)

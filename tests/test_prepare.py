@@ -64,8 +64,8 @@ def test_bvh_frame_rate_parts_and_long_takes(tmp_path: Path) -> None:
     bvh.main(bvh.Args(tmp_path / "in", tmp_path / "out", longest=50))
     clips = {clip.name: clip for clip in Dataset(tmp_path / "out").clips}
     assert {name: clip.frames for name, clip in clips.items()} == {
-        "long_0": 40, "long_1": 40, "long_2": 40, "told_10-40": 29}  # fmt: skip
-    assert clips["told_10-40"].captions == ("he walks",)
+        "long_0": 40, "long_1": 40, "long_2": 40, "sub/told_10-40": 29}  # fmt: skip
+    assert clips["sub/told_10-40"].captions == ("he walks",)
     bvh.main(bvh.Args(tmp_path / "in", tmp_path / "slow", fps=20.0, longest=0))
     assert Dataset(tmp_path / "slow").clips[0].frames == 360
 
@@ -305,6 +305,33 @@ def write_bandai_source(folder: Path) -> Path:
                 write_bandai(folder / f"dataset-1_{content}_{style}_{number:03d}.bvh", motion(70 + 9 * number))
     (folder / "dataset-1_walk_sad_002.bvh").write_text("HIERARCHY")
     return folder
+
+
+def test_sentences_and_splits_of_a_folder_with_folders(tmp_path: Path, capsys) -> None:
+    for place in ("a/take", "b/take", "b/left out"):  # two takes of one name
+        write_bvh(tmp_path / "in" / f"{place}.bvh", walk(61), fps=20.0)
+        (tmp_path / "in" / f"{place}.txt").write_text(f"walks as in {place}\n")
+    (tmp_path / "lists").mkdir()
+    for split, names in {"train": "a/take", "test": "b/take"}.items():
+        (tmp_path / "lists" / f"{split}.txt").write_text(names + "\n")
+    args = bvh.Args(tmp_path / "in", tmp_path / "out", splits=tmp_path / "lists")
+    bvh.main(args)
+    said = capsys.readouterr()
+    assert "skipped b/left out.bvh: no split list names it" in said.err
+    assert json.loads(said.out)["clips_without_sentences"] == 0
+    clips = Dataset(tmp_path / "out").clips
+    assert [(c.name, c.split, c.captions) for c in clips] == [
+        ("a/take", "train", ("walks as in a/take",)), ("b/take", "test", ("walks as in b/take",))]  # fmt: skip
+    # A dataset that does not say what its source says now is not taken for done.
+    (tmp_path / "in" / "b" / "take.txt").write_text("does something else\n")
+    with pytest.raises(ValueError, match=r"changed or removed since.*b/take\.bvh"):
+        bvh.main(args)
+    (tmp_path / "in" / "b" / "take.txt").write_text("walks as in b/take\n")
+    (tmp_path / "in" / "a" / "take.bvh").unlink()
+    with pytest.raises(ValueError, match=r"changed or removed since.*a/take\.bvh"):
+        bvh.main(args)
+    with pytest.raises(ValueError, match="There is no folder"):
+        bvh.main(replace(args, texts=tmp_path / "wrong"))
 
 
 def test_other_options_are_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def test_two_workers_one_of_them_killed(tmp_path: Path) -> None:
     assert tries(tmp_path) == {"a": 1, "b": 2, "c": 2, "e": 3}
 
 
-def test_trials_spend_their_budget(tmp_path: Path) -> None:
+def test_trials_spend_their_budget(tmp_path: Path, capsys) -> None:
     for codebook in (64, 256):
         config = TokenizerConfig(LEVELS[codebook], width=8, code_width=8, depth=1)
         MotionTokenizer(config).save_pretrained(tmp_path / f"tokenizer-{codebook}")
@@ -59,6 +60,7 @@ def test_trials_spend_their_budget(tmp_path: Path) -> None:
         trials(Args(tmp_path, tmp_path, folders, tmp_path, ("2M",)), 384)
     with pytest.raises(ValueError, match="change --budgets"):
         trials(Args(tmp_path, tmp_path, folders, tmp_path, ("1M",), (1e20,)), 384)
+    assert "left out" in capsys.readouterr().out
 
 
 def test_a_sweep_feeds_the_law(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +83,8 @@ def test_a_sweep_feeds_the_law(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
                 steps=(3, 40))  # fmt: skip
     sweep.main(args)
     sweep.main(args)
+    with pytest.raises(ValueError, match="begun with another lr"):
+        sweep.main(replace(args, lr=2e-3))
     assert trained == ["16-0.3M-6e+08", "16-0.3M-1.2e+09"]  # each once
     runs = scaling.main(scaling.Args((tmp_path / "out",), tmp_path / "results"))["runs"]
     assert [run["flops"] for run in runs] == pytest.approx([1.2e9, 6e8], rel=0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from dataclasses import replace
@@ -186,6 +187,33 @@ def test_a_tokenizer_is_measured_as_by_hand(corpus: Path) -> None:
     assert found["entropy"] == pytest.approx(math.exp(-ones * math.log(ones) - (1 - ones) * math.log(1 - ones)))
     data.about["unit"] = 0.001
     assert tokenizer_step.measure(Lifted(data), data, "test")["mpjpe_mm"] == pytest.approx(0.05 * 21 / 22, rel=1e-3)  # type: ignore[arg-type]
+
+
+def test_windows_are_whole_tokens(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="multiples of 4"):
+        tokenizer_step.main(tokenizer_step.Args(corpus, tmp_path / "run", width=8, window=18, steps=1))
+
+
+def test_a_transformer_begins_with_another(corpus: Path, codec: Path, tmp_path: Path) -> None:
+    texts = write_texts(tmp_path / "texts")
+    args = transformer_step.Args(corpus, texts, codec, tmp_path / "a", "0.3M", steps=1, targets=60, lr=0.0)
+    transformer_step.main(args)
+    other = replace(args, out=tmp_path / "b", seed=1, start=tmp_path / "a" / "model")
+    transformer_step.main(other)
+    a, b = (checkpoint.read_tensors(tmp_path / name / "model") for name in "ab")
+    assert all(torch.equal(value, b[name]) for name, value in a.items())
+    with pytest.raises(ValueError, match="begun with another start"):
+        transformer_step.main(replace(other, start=None))
+    with pytest.raises(ValueError, match="another shape"):
+        transformer_step.main(replace(other, out=tmp_path / "c", size="1M"))
+
+
+def test_a_dataset_without_sentences_is_named(corpus: Path, tmp_path: Path) -> None:
+    silent = shutil.copytree(corpus, tmp_path / "silent")
+    rows = [json.loads(line) | {"captions": []} for line in (corpus / "clips.jsonl").read_text().splitlines()]
+    (silent / "clips.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(ValueError, match=r"No clip of .* has a sentence"):
+        texts_step.main(texts_step.Args(silent, tmp_path / "texts"))
 
 
 def test_a_run_goes_on_as_it_was_begun_and_is_kept_when_done(corpus: Path, tmp_path: Path, capsys) -> None:

@@ -75,8 +75,8 @@ class Dataset:
 
     @property
     def mirrors(self) -> bool:
-        """Whether mirror images may be made of it: not of features that cannot be, nor where copies are in already."""
-        return self.features.shape[1] == FEATURES and not self.about.get("mirrored", False)
+        """Whether mirror images can be made of its features."""
+        return self.features.shape[1] == FEATURES
 
     @property
     def statistics(self) -> Statistics:

@@ -29,6 +29,7 @@ from scamo import checkpoint, metrics, zoo
 from scamo.generate import Generator
 from scamo.motion import FPS, joints_from_features
 from scamo.tokenizer import codebook_label
+from training.command import device_named
 from training.dataset import ClipInfo, Dataset
 from training.evaluator import Evaluator, Words, guo_evaluator, load_evaluator
 from training.publish import commit
@@ -36,6 +37,7 @@ from training.texts import TextBank
 from training.tokenizer import measure
 
 POOL = 32  # motions that R-precision ranks
+QUANTISERS = {"tokenizer": "fsq", "vq-tokenizer": "vq"}  # by a checkpoint's kind
 SAMPLES = 30  # motions of one sentence that multimodality compares
 SHORTEST = 16  # frames of a test clip that is judged
 
@@ -77,6 +79,8 @@ class Tokenizers:
     """The folder for tokenizers.json, .md and .png."""
     judge: Judge = Judge()
     split: str = "test"
+    device: str = "auto"
+    """Where models compute; auto: on a GPU if there is one."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,8 @@ class Generation:
     """The folder for generation.json, .md and .png."""
     judge: Judge = Judge()
     split: str = "test"
+    device: str = "auto"
+    """Where models compute; auto: on a GPU if there is one."""
     repeats: int = 20
     """Repetitions; the field's protocol has 20."""
     limit: int = 0
@@ -125,10 +131,12 @@ def judged_clips(data: Dataset, split: str, limit: int = 0, kind: str | None = N
 # Tokenizers.
 
 
-def tokenizer_row(folder: Path, data: Dataset, judge: Evaluator, split: str) -> dict[str, Any]:
+def tokenizer_row(folder: Path, data: Dataset, judge: Evaluator, split: str, device: str = "cpu") -> dict[str, Any]:
     """Appendix Tab. 3's columns of one tokenizer, with the published rows of its kind and codebook."""
-    model = zoo.load_tokenizer(folder)
-    quantiser = "fsq" if checkpoint.read_card(folder)["kind"] == "tokenizer" else "vq"
+    kind = checkpoint.read_card(folder)["kind"]
+    if kind not in QUANTISERS:
+        raise ValueError(f"{folder} is a {kind}; give folders of tokenizers.")
+    model, quantiser = zoo.load_tokenizer(folder, device=device_named(device)), QUANTISERS[kind]
     codebook = codebook_label(model.levels)
     row: dict[str, Any] = {"model": _name(folder), "quantiser": quantiser, "codebook": codebook,
                            "codes": model.codebook_size, "checkpoint": checkpoint.fingerprint(folder),
@@ -148,7 +156,9 @@ def evaluate_tokenizers(args: Tokenizers) -> dict[str, Any]:
     from tqdm import tqdm
 
     data, judge = Dataset(args.data), args.judge.load(TextBank(args.texts))
-    rows = [tokenizer_row(folder, data, judge, args.split) for folder in tqdm(args.models, unit="tokenizer")]
+    rows = [
+        tokenizer_row(folder, data, judge, args.split, args.device) for folder in tqdm(args.models, unit="tokenizer")
+    ]
     rows.sort(key=lambda row: (row["quantiser"], row["codebook"]))
     result = _about(args, data, judge) | {"rows": rows}
     _write(args.out / "tokenizers", result, tokenizers_markdown(result))
@@ -279,7 +289,7 @@ def evaluate_generation(args: Generation) -> dict[str, Any]:
     rows: list[dict[str, Any]] = [{"model": "real motions", "metrics": _repeated(of_real, args.repeats)}]
     for folder in tqdm(args.models, unit="model"):
         card = checkpoint.read_checked(folder, "transformer")
-        generator = zoo.load(folder, text_encoder=BankEncoder(texts))
+        generator = zoo.load(folder, device=device_named(args.device), text_encoder=BankEncoder(texts))
 
         def once(seed: int, generator: Generator = generator) -> dict[str, float]:
             words = _captions(clips, seed)
@@ -413,5 +423,7 @@ def main(args: Tokenizers | Generation) -> None:
 if __name__ == "__main__":
     import tyro
 
+    from training.command import run_command
+
     flat = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-    main(tyro.cli(Tokenizers | Generation, config=flat))
+    run_command(main, Tokenizers | Generation, config=flat)

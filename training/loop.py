@@ -232,8 +232,10 @@ def train(
             bar.set_postfix_str(f"loss {value:.4f}, {speed:,.0f} {objective.unit}/s")
         if done % saving.validate_every == 0 or done == optimisation.steps:
             if accelerator.is_main_process or spread:
-                last = last | objective.validate(model if spread else accelerator.unwrap_model(model))
-                journal.write({"step": done, "validation": last})
+                held_out = objective.validate(model if spread else accelerator.unwrap_model(model))
+                last = last | held_out
+                if held_out:
+                    journal.write({"step": done, "validation": held_out})
             accelerator.wait_for_everyone()
             clock, units = time.perf_counter(), 0
         if done % saving.save_every == 0 or done == optimisation.steps:

@@ -10,6 +10,7 @@ sizes share. The app shows a published folder with ``SCAMO_MODELS=published scam
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -22,10 +23,12 @@ def training_facts(args: Any, seconds: float, **amounts: int) -> dict[str, Any]:
     """What a card says of how a network was made: settings, seed, commit, cost in seconds and on how many threads."""
     no_matter = ("tokens", "tensorboard", "dry_run")
     # Paths say where things were on the machine that trained, which is nobody's business.
+    count = int(os.environ.get("WORLD_SIZE", "1"))
     settings = {k: v for k, v in asdict(args).items() if not isinstance(v, Path) and k not in no_matter}
     return settings | amounts | {
         "seconds": round(seconds),
         "device": _device(),
+        **({"processes": count} if count > 1 else {}),
         "commit": commit(),
         "date": date.today().isoformat(),
     }  # fmt: skip
@@ -187,6 +190,6 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    import tyro
+    from training.command import run_command
 
-    main(tyro.cli(Args))
+    run_command(main, Args)

@@ -105,8 +105,6 @@ def main(args: Args) -> int:
 
 
 if __name__ == "__main__":
-    import sys
+    from training.command import run_command
 
-    import tyro
-
-    sys.exit(main(tyro.cli(Args)))
+    run_command(main, Args)

@@ -192,29 +192,37 @@ def markdown(runs: Sequence[Run], best: Sequence[Run], found: Sequence[Fit]) -> 
 def plot(runs: Sequence[Run], best: Sequence[Run], found: Sequence[Fit], path: Path) -> None:
     """L_u over C with every run, and N_v, N_nv, D of the best ones; our line full, the paper's dashed."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
-    figure = Figure(figsize=(13, 3.3), layout="constrained")
+    figure = Figure(figsize=(14, 3.6), layout="constrained")
     columns: list[tuple[str, Callable[[Run], float]]] = [
-        ("L_u", lambda run: run.loss), ("N_v", lambda run: run.vocabulary),
-        ("N_nv", lambda run: run.non_vocabulary), ("D", lambda run: run.tokens)]  # fmt: skip
+        ("normalised loss L_u", lambda run: run.loss), ("vocabulary parameters N_v", lambda run: run.vocabulary),
+        ("other parameters N_nv", lambda run: run.non_vocabulary), ("tokens D", lambda run: run.tokens)]  # fmt: skip
     reach = np.array([min(run.flops for run in runs), max(run.flops for run in runs)])
-    for axes, (title, value), fit in zip(figure.subplots(1, 4), columns, found[:4], strict=True):
-        if title == "L_u":
-            axes.scatter([run.flops for run in runs], [run.loss for run in runs], s=8, color="grey", label="all runs")
-        axes.scatter(
-            [run.flops for run in best], [value(run) for run in best], color="tab:blue", label="best", zorder=3
-        )
+    books = sorted({run.codebook for run in runs})
+    panels = figure.subplots(1, 4)
+    for axes, (title, value), fit in zip(panels, columns, found[:4], strict=True):
+        is_loss = value is columns[0][1]
+        for number, codebook in enumerate(books if is_loss else ()):
+            some = [run for run in runs if run.codebook == codebook]
+            places = [run.flops for run in some], [run.loss for run in some]
+            axes.scatter(*places, s=14, color=f"C{number + 2}", alpha=0.7, label=f"codebook {codebook}")
+        axes.scatter([run.flops for run in best], [value(run) for run in best], s=60, facecolor="none",
+                     edgecolor="black", label="best of its budget", zorder=3)  # fmt: skip
         for slope, intercept, style, name in ((fit.slope, fit.intercept, "-", "fit"), (*fit.paper, "--", "paper")):
             y = intercept + slope * np.log10(reach)
-            axes.plot(reach, y if title == "L_u" else 10**y, style, label=name)
-        axes.set(xscale="log", yscale="linear" if title == "L_u" else "log", xlabel="C (FLOPs)", title=title)
-    axes.legend(fontsize=7)
+            axes.plot(reach, y if is_loss else 10**y, style, color="C0" if name == "fit" else "grey", label=name)
+        axes.set(xscale="log", yscale="linear" if is_loss else "log", xlabel="compute C (FLOPs)", ylabel=title)
+        for axis in (axes.xaxis, *(() if is_loss else (axes.yaxis,))):
+            axis.set_major_locator(LogLocator(numticks=6))
+            axis.set_minor_formatter(NullFormatter())
+    panels[0].legend(fontsize=7)
     figure.savefig(path, dpi=130)
 
 
 @dataclass(frozen=True)
 class Args:
-    """Fit the scaling law to trained models."""
+    """Fit the scaling law to trained models. Intervals need four budgets or more."""
 
     runs: tuple[Path, ...]
     """Folders below which trained transformers (OUT/model) are looked for."""
@@ -246,6 +254,6 @@ def main(args: Args) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    import tyro
+    from training.command import run_command
 
-    main(tyro.cli(Args))
+    run_command(main, Args)

@@ -1,7 +1,7 @@
 """Many independent trainings side by side, through Ray: codebooks x sizes x budgets, what training.scaling needs.
 
     python -m training.sweep --data data/bandai --texts data/bandai-minilm --tokenizers runs/tokenizer-*/model \
-        --sizes 0.3M 1M 4M --budgets 1e13 3e13 1e14 --workers 4 --out runs/sweep
+        --sizes 0.3M 1M 4M --budgets 3e12 1e13 3e13 1e14 --workers 4 --out runs/sweep
 
 Locally by default; ``--address ray://HOST:10001`` or ``auto`` uses a cluster whose machines see the same folders. A
 trial whose worker dies or fails is tried again and goes on from its last state; a finished one is never repeated.
@@ -15,14 +15,16 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from scamo import checkpoint, flops
 from scamo.tokenizer import codebook_label
 from scamo.transformer import SIZES
+from training import loop, transformer
 from training import tokens as tokens_step
-from training import transformer
+from training.dataset import Dataset
 from training.texts import TextBank
 
 Job = TypeVar("Job")
@@ -97,7 +99,7 @@ class Args:
     out: Path
     """Runs are OUT/CODEBOOK-SIZE-BUDGET."""
     sizes: tuple[str, ...] = ("0.3M", "1M", "4M")
-    budgets: tuple[float, ...] = (1e13, 3e13, 1e14)
+    budgets: tuple[float, ...] = (3e12, 1e13, 3e13, 1e14)
     """Compute of a training in FLOPs, 6 (N_nv + V d) D."""
     targets: int = 1500
     """Motion tokens a step."""
@@ -132,9 +134,10 @@ def trials(args: Args, text_width: int) -> dict[str, transformer.Args]:
             parameters += flops.paper_vocabulary_parameters(codes, shape.width)
             for budget in args.budgets:
                 steps = round(budget / (6 * parameters * args.targets))
-                if not args.steps[0] <= steps <= args.steps[1]:
-                    continue
                 name = f"{label}-{size}-{budget:.3g}"
+                if not args.steps[0] <= steps <= args.steps[1]:
+                    print(json.dumps({"left out": name, "steps": steps}), flush=True)
+                    continue
                 out[name] = transformer.Args(
                     data=args.data, texts=args.texts, tokenizer=folder, out=args.out / name, size=size, tied=args.tied,
                     tokens=args.out / f"tokens-{label}.npz", steps=steps, targets=args.targets, threads=args.threads,
@@ -148,27 +151,29 @@ def trials(args: Args, text_width: int) -> dict[str, transformer.Args]:
     return out
 
 
-def is_finished(job: transformer.Args) -> bool:
-    """Whether a trial's model is there."""
-    return (job.out / "model" / checkpoint.CARD).exists()
+def is_finished(job: transformer.Args, data: Dataset, texts: TextBank) -> bool:
+    """Whether a trial's model is there; ValueError where it was begun with other settings."""
+    return loop.is_finished(job.out, transformer.settings(job, data, texts))
 
 
 def main(args: Args) -> None:
     """Make the tokens of every codebook once, then train what is not trained yet. Fails where a trial did for good."""
     here = replace(args, **{key: getattr(args, key).resolve() for key in ("data", "texts", "out")},
                    tokenizers=tuple(folder.resolve() for folder in args.tokenizers))  # fmt: skip
-    jobs = trials(here, TextBank(here.texts).width)
-    for job in {job.tokens: job for job in jobs.values() if not is_finished(job)}.values():
+    texts = TextBank(here.texts)
+    finished = partial(is_finished, data=Dataset(here.data), texts=texts)
+    jobs = trials(here, texts.width)
+    for job in {job.tokens: job for job in jobs.values() if not finished(job)}.values():
         assert job.tokens is not None
         tokens_step.main(tokens_step.Args(here.data, job.tokenizer, job.tokens))
-    failed = run_jobs(jobs, transformer.main, is_finished, args.workers, args.address, args.threads, args.gpus,
+    failed = run_jobs(jobs, transformer.main, finished, args.workers, args.address, args.threads, args.gpus,
                       args.retries)  # fmt: skip
-    print(json.dumps({"trained": len(jobs) - len(failed), "failed": failed}))
+    print(json.dumps({"finished": len(jobs) - len(failed), "failed": failed}))
     if failed:
         raise SystemExit(1)
 
 
 if __name__ == "__main__":
-    import tyro
+    from training.command import run_command
 
-    main(tyro.cli(Args))
+    run_command(main, Args)

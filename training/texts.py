@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from training.captions import mirrored_words
+from training.command import device_named
 from training.dataset import HEADER, Dataset, npy_header
 
 BATCH = 64  # captions that are embedded at once
@@ -72,7 +73,8 @@ class Args:
     """The folder to write."""
     encoder: str = "minilm"
     """"minilm", or a Flan-T5: "google/flan-t5-xl" is the paper's."""
-    device: str = "cpu"
+    device: str = "auto"
+    """Where the encoder computes; auto: on a GPU if there is one."""
     threads: int = 0
     """CPU threads (0: torch's choice)."""
 
@@ -91,13 +93,15 @@ def main(args: Args) -> None:
     data = Dataset(args.data)
     texts = {text for clip in data.clips for text in clip.captions}
     ordered = sorted(texts | {mirrored_words(text) for text in texts}, key=lambda text: (len(text), text))
+    if not ordered:
+        raise ValueError(f"No clip of {args.data} has a sentence; prepare it with texts.")
     index = args.out / "index.json"
     if index.exists():
         about = json.loads(index.read_text())
         if about["encoder"] == args.encoder and {place[0] for place in about["places"]}.issuperset(ordered):
             print(json.dumps({"texts": len(ordered), "kept": True, "out": str(args.out)}))
             return
-    encoder = load_text_encoder(args.encoder, device=args.device)
+    encoder = load_text_encoder(args.encoder, device=device_named(args.device))
     partial = args.out.with_name(args.out.name + ".partial")
     width, places = encoder.width, _begun(partial, args.encoder, ordered)
     rows = places[-1][2] if places else 0
@@ -142,6 +146,6 @@ def _begun(partial: Path, encoder: str, ordered: list[str]) -> list[tuple[str, i
 
 
 if __name__ == "__main__":
-    import tyro
+    from training.command import run_command
 
-    main(tyro.cli(Args))
+    run_command(main, Args)

@@ -93,6 +93,8 @@ class Reconstruction:
             fits = frames >= length
             if not fits.any():
                 raise ValueError(f"No training clip has {length} frames; lower --window or --lengths.")
+            if length % model.frames_per_token:
+                raise ValueError(f"{length} frames are no whole tokens; give multiples of {model.frames_per_token}.")
             self._places[length] = begin[fits], np.cumsum(frames[fits] - length + 1)
 
     def batch(self, step: int, part: int, parts: int) -> dict[str, Any]:
@@ -313,6 +315,9 @@ def main(args: Args) -> None:
         model, data, args.window, args.batch, args.seed, statistics, args.emphasis, args.lengths, args.restraint,
         args.path,
     )  # fmt: skip
+    clips = data.split("train")
+    never = sum(clip.frames < min(objective.lengths) for clip in clips)
+    print({"training_clips": len(clips), "shorter_than_a_window": never}, flush=True)
     saving = Saving(20, args.save_every, args.validate_every, args.tensorboard)
     result = train(objective, optimisation(args), args.out, args.seed, saving, settings)
     if not is_main_process():
@@ -331,6 +336,6 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    import tyro
+    from training.command import run_command
 
-    main(tyro.cli(Args))
+    run_command(main, Args)

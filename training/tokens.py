@@ -19,6 +19,7 @@ from scamo import checkpoint
 from scamo.motion import mirror_features
 from scamo.tokenizer import MotionTokenizer
 from training.captions import mirrored_words
+from training.command import device_named
 from training.dataset import ClipInfo, Dataset
 from training.loop import process_group
 
@@ -124,6 +125,8 @@ class Args:
     """The folder of a trained tokenizer."""
     out: Path
     """The file to write (.npz)."""
+    device: str = "auto"
+    """Where the tokenizer computes; auto: on a GPU if there is one."""
 
 
 def main(args: Args) -> None:
@@ -134,7 +137,7 @@ def main(args: Args) -> None:
         _read(out, data, args.tokenizer)
         print({"tokens": str(out), "kept": True})
         return
-    tokenizer = MotionTokenizer.from_pretrained(args.tokenizer)
+    tokenizer = MotionTokenizer.from_pretrained(args.tokenizer, device_named(args.device))
     arrays: dict[str, np.ndarray] = {"about": np.array(_about(data, args.tokenizer))}
     for split in SPLITS:
         rows = tokenise(data, tokenizer, split, split == "train" and data.mirrors)
@@ -148,6 +151,6 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    import tyro
+    from training.command import run_command
 
-    main(tyro.cli(Args))
+    run_command(main, Args)

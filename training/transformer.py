@@ -167,6 +167,8 @@ class Args:
     """One of scamo.transformer.SIZES: 0.3M, 1M, 4M, 44M ... 3B."""
     tokens: Path | None = None
     """What training.tokens made of the two, or where to keep it; without it tokens are made before every run."""
+    start: Path | None = None
+    """A transformer's folder whose weights to begin with, of the same codebook, size and text encoder."""
     tied: bool = True
     """Whether head and embedding share one matrix (the paper's do not; it halves the bundled files)."""
     steps: int = 2000
@@ -185,6 +187,25 @@ class Args:
     """Write curves to OUT/tensorboard too."""
     dry_run: bool = False
     """Print parameters, operations, memory and the expected duration, and train nothing."""
+
+
+def begin_with(model: PrefixTransformer, other: PrefixTransformer) -> None:
+    """Copy the weights of another transformer. ValueError where it has another shape."""
+    theirs, ours = other.state_dict(), model.state_dict()
+    if theirs.keys() != ours.keys() or any(theirs[name].shape != value.shape for name, value in ours.items()):
+        raise ValueError(
+            "The transformer to start with has another shape; it needs the same codebook, size, text encoder and tying."
+        )
+    model.load_state_dict(theirs)
+
+
+def settings(args: Args, data: Dataset, texts: TextBank) -> dict[str, Any]:
+    """What decides the curve of a run with these arguments, which open ``data`` and ``texts``."""
+    return settings_of(
+        args, optimisation(args), data=data.digest, texts=texts.encoder,
+        tokenizer=checkpoint.fingerprint(args.tokenizer),
+        start=checkpoint.fingerprint(args.start) if args.start else None,
+    )  # fmt: skip
 
 
 def optimisation(args: Args) -> Optimisation:
@@ -241,25 +262,22 @@ def main(args: Args) -> None:
     )
     if args.dry_run:
         return dry_run(args, config, int(os.environ.get("WORLD_SIZE", "1")))
-    settings = settings_of(
-        args,
-        optimisation(args),
-        data=data.digest,
-        texts=texts.encoder,
-        tokenizer=checkpoint.fingerprint(args.tokenizer),
-    )
-    if is_finished(args.out, settings):
+    if is_finished(args.out, settings(args, data, texts)):
         print({"model": str(args.out / "model"), "kept": True})
         return
     clips = load_tokens(args.tokens, data, args.tokenizer)
+    if not clips["train"]:
+        raise ValueError(f"No training clip of {args.data} has a sentence; prepare it with texts.")
     longest = max(len(clip.tokens) + max(map(texts.length, clip.captions)) for clip in clips["train"])
     config = replace(config, max_positions=longest)
     torch.manual_seed(args.seed)
     model = PrefixTransformer(config)
+    if args.start:
+        begin_with(model, PrefixTransformer.from_pretrained(args.start))
     objective = NextToken(model, clips, texts, args.targets, args.seed)
     print({"tokens_per_epoch": objective.tokens_per_epoch, **model.parameter_counts()._asdict()}, flush=True)
     saving = Saving(20, args.save_every, args.validate_every, args.tensorboard)
-    result = train(objective, optimisation(args), args.out, args.seed, saving, settings)
+    result = train(objective, optimisation(args), args.out, args.seed, saving, settings(args, data, texts))
     if not is_main_process():
         return
     model = objective.model.cpu()
@@ -285,6 +303,6 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    import tyro
+    from training.command import run_command
 
-    main(tyro.cli(Args))
+    run_command(main, Args)

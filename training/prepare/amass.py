@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from scamo.motion import canonical_joints, resample_joints
-from training.prepare.bvh import clips_of
-from training.prepare.sources import Piece, prepare
+from training.prepare.bvh import clips_of, sentences_of
+from training.prepare.sources import Piece, called, prepare, read_splits
 
 CHUNK = 2048
 RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
@@ -98,6 +98,8 @@ class Args:
     """The dataset folder to write."""
     texts: Path | None = None
     """A folder with NAME.txt for each file (default: beside it)."""
+    splits: Path | None = None
+    """A folder with train.txt, val.txt, test.txt that name files, without suffix (default: 80 : 15 : 5 by the name)."""
     longest: int = 200
     """Longer takes are cut in equal parts of at most this many frames (0: never)."""
     shortest: int = 20
@@ -117,16 +119,18 @@ def main(args: Args) -> None:
     def read(path: Path) -> Iterator[Piece]:
         joints, fps = read_joints(path, model)
         placed = canonical_joints(resample_joints(joints, fps))
-        texts = (args.texts or path.parent) / f"{path.stem}.txt"
-        yield from clips_of(path.stem, placed, texts, args.longest, args.shortest)
+        texts = sentences_of(path, args.source, args.texts)
+        yield from clips_of(called(path, args.source), placed, texts, args.longest, args.shortest)
 
     about = {"source": args.name, "licence": args.licence, "attribution": args.attribution}
     files = [path for path in files if path.resolve() != args.model.resolve()]
     options = {"longest": args.longest, "shortest": args.shortest}
-    prepare(args.out, files, args.source, read, about, options=options)
+    prepare(args.out, files, args.source, read, about, options=options,
+            splits=read_splits(args.splits) if args.splits else None,
+            texts=lambda path: sentences_of(path, args.source, args.texts))  # fmt: skip
 
 
 if __name__ == "__main__":
-    import tyro
+    from training.command import run_command
 
-    main(tyro.cli(Args))
+    run_command(main, Args)

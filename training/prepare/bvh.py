@@ -24,7 +24,7 @@ from scamo.motion import FPS, canonical_joints, features_from_joints, resample_j
 from scamo.skeleton import BONE_LENGTHS, JOINTS, PARENTS
 from training.prepare.bandai import TRUNK
 from training.prepare.humanml3d import cut, read_captions
-from training.prepare.sources import Piece, pieces_of, prepare
+from training.prepare.sources import Piece, called, pieces_of, prepare, read_splits
 
 SIDED = ("collar", "shoulder", "elbow", "wrist", "hip", "knee", "ankle", "toe")
 
@@ -140,6 +140,8 @@ class Args:
     up: Literal["auto", "x", "y", "z"] = "auto"
     texts: Path | None = None
     """A folder with NAME.txt for each file (default: beside it)."""
+    splits: Path | None = None
+    """A folder with train.txt, val.txt, test.txt that name files, without suffix (default: 80 : 15 : 5 by the name)."""
     longest: int = 200
     """Longer takes are cut in equal parts of at most this many frames (0: never); 200 is the paper's 50 tokens."""
     shortest: int = 20
@@ -159,8 +161,16 @@ def read_clips(path: Path, args: Args, given: dict[str, str] | None) -> Iterator
     else:
         rig = find_rig(bvh.names, given)
         joints = retarget(upright(bvh.positions, rig, args.up), rig, fps)
-    texts = (args.texts or path.parent) / f"{path.stem}.txt"
-    yield from clips_of(path.stem, joints, texts, args.longest, args.shortest)
+    name = called(path, args.source)
+    yield from clips_of(name, joints, sentences_of(path, args.source, args.texts), args.longest, args.shortest)
+
+
+def sentences_of(path: Path, source: Path, texts: Path | None) -> Path:
+    """Where a take's sentences are: beside it, or in ``texts``, in the same folder as below the source or in none."""
+    if texts is None:
+        return path.with_suffix(".txt")
+    same = texts / f"{called(path, source)}.txt"
+    return same if same.exists() else texts / f"{path.stem}.txt"
 
 
 def clips_of(name: str, joints: np.ndarray, texts: Path, longest: int, shortest: int) -> Iterator[Piece]:
@@ -177,8 +187,8 @@ def clips_of(name: str, joints: np.ndarray, texts: Path, longest: int, shortest:
         words = tuple(line.caption for line in lines)
         found = [(f"{name}_{i}" if len(edges) > 1 else name, joints[a : b + 1], words)
                  for i, (a, b) in enumerate(edges) if b - a >= shortest]  # fmt: skip
-    for called, part, captions in found:
-        yield Piece(called, features_from_joints(canonical_joints(part, lengths=None)), captions, {"group": name})
+    for clip, part, captions in found:
+        yield Piece(clip, features_from_joints(canonical_joints(part, lengths=None)), captions, {"group": name})
 
 
 def main(args: Args) -> None:
@@ -191,11 +201,15 @@ def main(args: Args) -> None:
     if missing:
         raise ValueError(f"{args.joints} lacks names for {', '.join(sorted(missing))}.")
     about = {"source": args.name or args.source.name, "licence": args.licence, "attribution": args.attribution}
+    if args.texts and not args.texts.is_dir():
+        raise ValueError(f"There is no folder {args.texts}; --texts is the folder of NAME.txt for each file.")
+    splits = read_splits(args.splits) if args.splits else None
     options = {"up": args.up, "fps": args.fps, "longest": args.longest, "shortest": args.shortest, "joints": given}
-    prepare(args.out, files, args.source, lambda path: read_clips(path, args, given), about, options=options)
+    prepare(args.out, files, args.source, lambda path: read_clips(path, args, given), about, options=options,
+            splits=splits, texts=lambda path: sentences_of(path, args.source, args.texts))  # fmt: skip
 
 
 if __name__ == "__main__":
-    import tyro
+    from training.command import run_command
 
-    main(tyro.cli(Args))
+    run_command(main, Args)

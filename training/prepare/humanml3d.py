@@ -4,22 +4,23 @@
 
 Needs ``new_joint_vecs/NAME.npy`` (263 numbers a frame, KIT-ML 251), ``texts/NAME.txt`` and the lists ``train.txt``,
 ``val.txt``, ``test.txt``. A caption line is ``sentence#tokens#from#to``; where from and to are not zero the sentence is
-about that part of the clip, in seconds, which becomes a clip of its own. Licences are those of the source.
+about that part of the clip, in seconds, which becomes a clip of its own. Its mirror images (``MNAME.npy``) are left out
+of the training split, for which training makes them when it reads; what is measured on keeps them. Licences are those
+of the source.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from scamo.motion import Statistics, joint_count
-from training.prepare.sources import Piece, prepare
+from training.prepare.sources import Piece, prepare, read_splits
 
-SPLITS = ("train", "val", "test")
 KIT_FPS = 12.5
 KIT_UNIT = 0.001  # metres: its features are in millimetres
 
@@ -98,9 +99,12 @@ def main(args: Args) -> None:
     for needed in (vectors, texts, args.source / "train.txt"):
         if not needed.exists():
             raise ValueError(f"{needed} is missing; give the folder that holds new_joint_vecs, texts and train.txt.")
-    split_of = _splits(args.source)
+    splits = read_splits(args.source)
     width = _width(vectors)
     kit = joint_count(width) == 21
+    copies = {name for name in splits if take_of(name, splits) != name}
+    if not kit:  # features of 21 joints are not mirrored here, so KIT-ML's copies stay
+        splits = {name: split for name, split in splits.items() if split != "train" or name not in copies}
 
     def read(path: Path) -> Iterator[Piece]:
         try:
@@ -109,42 +113,30 @@ def main(args: Args) -> None:
             raise ValueError("the file is empty") from error
         if features.ndim != 2:
             raise ValueError(f"features of shape {list(features.shape)} where [frames, {width}] is wanted")
-        captions = read_captions(texts / f"{path.stem}.txt")
+        words = texts / f"{path.stem}.txt"
+        if not words.exists():
+            raise ValueError(f"its sentences, {words.name}, are missing")
+        captions = read_captions(words)
         for piece in cut(path.stem, features, captions, KIT_FPS if kit else 20.0, args.shortest):
-            labels = {**piece.labels, "group": take_of(path.stem, split_of)}
-            yield Piece(piece.name, piece.features, piece.captions, labels, split_of[path.stem])
+            yield replace(piece, labels={**piece.labels, "group": take_of(path.stem, splits)})
 
-    files = [vectors / f"{name}.npy" for name in sorted(split_of)]
+    files = [vectors / f"{name}.npy" for name in sorted(splits)]
     about = {
         "source": args.name or args.source.name,
         "licence": args.licence,
         "attribution": args.attribution,
         "fps": KIT_FPS if kit else 20.0,
         "unit": KIT_UNIT if kit else 1.0,
-        # Its mirror images are files of their own, called M...; then none are made of them a second time.
-        "mirrored": any(name.startswith("M") for name in split_of),
     }
     statistics = _folder_statistics(args.source, width) if args.statistics == "folder" else None
     options = {"shortest": args.shortest, "statistics": args.statistics}
-    prepare(args.out, files, vectors, read, about, width, statistics, options)
+    prepare(args.out, files, vectors, read, about, width, statistics, options, splits,
+            lambda path: texts / f"{path.stem}.txt")  # fmt: skip
 
 
 def take_of(name: str, names: Collection[str]) -> str:
     """The recording that a clip comes from: that of a mirror image (``M000012``) is the original's."""
     return name[1:] if name.startswith("M") and name[1:] in names else name
-
-
-def _splits(source: Path) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for split in SPLITS:
-        path = source / f"{split}.txt"
-        names = path.read_text().split() if path.exists() else []
-        for name in names:
-            if found.setdefault(name, split) != split:
-                raise ValueError(f"{name} is both in {found[name]}.txt and in {split}.txt; a clip has one split.")
-    if not found:
-        raise ValueError(f"The split lists in {source} name no clip.")
-    return found
 
 
 def _width(vectors: Path) -> int:
@@ -169,6 +161,6 @@ def _folder_statistics(source: Path, width: int) -> Statistics:
 
 
 if __name__ == "__main__":
-    import tyro
+    from training.command import run_command
 
-    main(tyro.cli(Args))
+    run_command(main, Args)

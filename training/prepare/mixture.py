@@ -144,8 +144,6 @@ def _about(opened: list[Dataset], parts: list[tuple[Path, float]]) -> dict[str, 
         "attribution": joined("attribution"),
         "fps": opened[0].about.get("fps", FPS),
         "unit": opened[0].unit,
-        # One part with its mirror images in is enough: making those of the others twice is worse than not at all.
-        "mirrored": any(data.about.get("mirrored", False) for data in opened),
     }
 
 
@@ -155,6 +153,6 @@ def _stamp(folder: Path) -> list[int]:
 
 
 if __name__ == "__main__":
-    import tyro
+    from training.command import run_command
 
-    main(tyro.cli(Args))
+    run_command(main, Args)

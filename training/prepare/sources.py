@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,22 @@ def split_of(group: str) -> str:
     return "train" if place < 0.8 else "test" if place < 0.95 else "val"
 
 
+def read_splits(folder: Path) -> dict[str, str]:
+    """Split by name, from the lists ``train.txt``, ``val.txt`` and ``test.txt``: one name a line, without its suffix.
+
+    ValueError where there is none, or a name is in two.
+    """
+    found: dict[str, str] = {}
+    for split in ("train", "val", "test"):
+        path = folder / f"{split}.txt"
+        for name in map(str.strip, path.read_text(encoding="utf-8").splitlines() if path.exists() else []):
+            if name and found.setdefault(name, split) != split:
+                raise ValueError(f"{name} is both in {found[name]}.txt and in {split}.txt; a clip has one split.")
+    if not found:
+        raise ValueError(f"The split lists in {folder} name no clip.")
+    return found
+
+
 def pieces_of(frames: int, longest: int) -> list[tuple[int, int]]:
     """(start, end) of equal pieces of at most ``longest`` frames; 0 leaves a clip whole."""
     count = max(1, -(-frames // longest)) if longest else 1
@@ -69,11 +85,15 @@ class GrowingDataset:
                     f"{self.folder} was prepared with another {', '.join(other)}; give another --out, or delete it."
                 )
 
-    def finished(self) -> set[str]:
-        """Sources that a complete dataset holds, where no run has been cut off since."""
-        if self._partial.exists() or not self.folder.exists():
-            return set()
-        return {row["source"] for row in _rows(self.folder / "done.jsonl")}
+    @property
+    def is_finished(self) -> bool:
+        """Whether the dataset is whole, and no run has been cut off since."""
+        return self.folder.exists() and not self._partial.exists()
+
+    def held(self) -> dict[str, str]:
+        """The sources that are in already, each with the stamp that it was added with."""
+        folder = self._partial if self._partial.exists() else self.folder
+        return {row["source"]: row["stamp"] for row in _rows(folder / "done.jsonl")}
 
     def __enter__(self) -> GrowingDataset:
         if not self._partial.exists() and self.folder.exists():
@@ -103,8 +123,11 @@ class GrowingDataset:
         for file in self._files.values():
             file.close()
 
-    def add(self, source: str, pieces: Iterable[Piece]) -> int:
-        """Append all clips of a source; either all of them are there afterwards or none. Returns their number."""
+    def add(self, source: str, pieces: Iterable[Piece], stamp: str = "") -> int:
+        """Append all clips of a source; either all of them are there afterwards or none. Returns their number.
+
+        stamp: what changes when the source does.
+        """
         features, clips, done = (self._files[name] for name in ("features.npy", "clips.jsonl", "done.jsonl"))
         places = features.tell(), clips.tell()
         frames, count = self.frames, 0
@@ -126,7 +149,7 @@ class GrowingDataset:
         self.frames = frames
         features.flush()
         clips.flush()
-        row = {"source": source, "frames": frames, "bytes": clips.tell(), "width": self.width}
+        row = {"source": source, "frames": frames, "bytes": clips.tell(), "width": self.width, "stamp": stamp}
         done.write((json.dumps(row) + "\n").encode())
         done.flush()
         self.done.add(source)
@@ -146,7 +169,9 @@ class GrowingDataset:
         moments = Moments(self.width)
         with (self._partial / "clips.jsonl").open() as lines:
             for clip in (ClipInfo(**json.loads(line)) for line in lines):
-                for key, amount in ((f"{clip.split}_clips", 1), (f"{clip.split}_frames", clip.frames)):
+                silent = not clip.captions
+                for key, amount in ((f"{clip.split}_clips", 1), (f"{clip.split}_frames", clip.frames),
+                                    ("clips_without_sentences", int(silent))):  # fmt: skip
                     counts[key] = counts.get(key, 0) + amount
                 if clip.split == "train" and statistics is None:
                     moments.add(features[clip.start : clip.start + clip.frames])
@@ -170,17 +195,28 @@ def prepare(
     width: int = FEATURES,
     statistics: Statistics | None = None,
     options: Mapping[str, Any] | None = None,
+    splits: Mapping[str, str] | None = None,
+    texts: Callable[[Path], Path] | None = None,
 ) -> dict[str, Any]:
     """Read every file that the dataset ``out`` does not hold yet; prints and returns counts, broken files among them.
 
-    A source is called by its path below ``root``, which also decides its split where the reader leaves it open.
-    ValueError where what is there was read with other ``options``.
+    A source is called by its path below ``root``. Its split is what ``splits`` says of that without the suffix, else
+    drawn by it. ``texts`` says where a file's sentences are. ValueError where what is there was read with other
+    ``options``, or of files that are not the same any more.
     """
     from tqdm import tqdm
 
     names = {path: path.relative_to(root).as_posix() for path in files}
+    split = {path: None if splits is None else splits.get(called(path, root)) for path in files}
+    stamps = {names[path]: _stamp(path, split[path], texts(path) if texts else None) for path in files}
     growing = GrowingDataset(out, width, options)
-    if files and growing.finished().issuperset(names.values()):
+    held = growing.held()
+    if changed := sorted(name for name, stamp in held.items() if stamps.get(name) != stamp):
+        raise ValueError(
+            f"{out} holds {len(changed)} files that were changed or removed since, or their sentences or splits were "
+            f"({changed[0]}); delete it and prepare it anew."
+        )
+    if files and growing.is_finished and set(held).issuperset(names.values()):
         counts: dict[str, Any] = {"dataset": str(out), "new": 0, "kept": len(files), "skipped": 0}
         print(json.dumps(counts))
         return counts
@@ -190,7 +226,10 @@ def prepare(
         todo = [path for path in files if names[path] not in growing.done]
         for path in tqdm(todo, desc=out.name, unit="file", initial=kept, total=len(files), mininterval=2):
             try:
-                growing.add(names[path], read(path))
+                if splits is not None and split[path] is None:
+                    raise ValueError("no split list names it")
+                pieces = (replace(piece, split=split[path] or piece.split) for piece in read(path))
+                growing.add(names[path], pieces, stamps[names[path]])
             except (ValueError, OSError) as error:
                 if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise  # the disk is full; no file is to blame
@@ -200,6 +239,17 @@ def prepare(
         counts |= growing.finish({**about, "skipped": skipped}, statistics)
     print(json.dumps(counts))
     return counts
+
+
+def called(path: Path, root: Path) -> str:
+    """What a file's clips are called: its path below the root, without the suffix."""
+    return path.relative_to(root).with_suffix("").as_posix()
+
+
+def _stamp(path: Path, split: str | None, texts: Path | None) -> str:
+    size = path.stat().st_size if path.exists() else 0
+    words = texts.read_bytes() if texts and texts.exists() else b""
+    return f"{size} {split or ''} {hashlib.sha256(words).hexdigest()[:16] if words else ''}".strip()
 
 
 def _checked(piece: Piece, width: int) -> np.ndarray:

@@ -1,0 +1,39 @@
+"""How a step is started from the command line, and where it computes.
+
+What a user got wrong ends as one line, not as a traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+def device_named(name: str) -> str:
+    """ "auto" is the GPU where there is one, and the CPU elsewhere; another name is itself."""
+    import torch
+
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def run_command(main: Callable[[Any], Any], args: Any, **options: Any) -> NoReturn:
+    """Read ``args`` (a dataclass, or a union of some) from the command line, run ``main`` on them, and exit.
+
+    options: tyro's. Exit code 2 for a mistake of the user, 130 for Ctrl-C, else what ``main`` returns, None being 0.
+    """
+    import tyro
+
+    given = tyro.cli(args, **options)
+    parts = Path(sys.argv[0]).with_suffix("").parts
+    name = ".".join(parts[parts.index("training") :]) if "training" in parts else parts[-1]
+    try:
+        status = main(given)
+    except (ValueError, ImportError, FloatingPointError, FileNotFoundError, NotADirectoryError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"{name}: stopped", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)
