@@ -163,6 +163,7 @@ def write_humanml3d(folder: Path, width: int = 263) -> Path:
     draw = np.random.default_rng(0)
     for number in range(4):
         x = draw.normal(size=(100, width)).astype(np.float32)
+        x[:, 3] += 1.0 if width == 263 else 950.0  # KIT-ML's root stands at so many millimetres
         if number == 3:
             x[50, 7] = np.nan
         np.save(folder / "new_joint_vecs" / f"{number:06d}.npy", x)
@@ -193,7 +194,7 @@ def test_humanml3d_folder(tmp_path: Path, capsys, width: int, part: tuple[int, i
     raw = np.load(source / "new_joint_vecs" / "000001.npy")
     assert np.array_equal(data[data.clips[2]], raw[part[0] : part[1]])
     assert data.mirrors == (width == 263)
-    assert data.unit == (1.0 if width == 263 else 0.001)  # KIT-ML's lengths are millimetres
+    assert data.unit == (1.0 if width == 263 else 0.001)
     humanml3d.main(humanml3d.Args(source, tmp_path / "given", statistics="folder"))
     assert Dataset(tmp_path / "given").statistics.std.tolist() == [2.0] * width
 

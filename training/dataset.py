@@ -70,7 +70,7 @@ class Dataset:
 
     @property
     def unit(self) -> float:
-        """Metres that a length of 1 in the features is: KIT-ML's are in millimetres."""
+        """Metres that a length of 1 in the features is; KIT-ML's are millimetres."""
         return float(self.about.get("unit", 1.0))
 
     @property

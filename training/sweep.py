@@ -109,6 +109,7 @@ class Args:
     """Trainings shorter or longer than this are left out: they say nothing, or take for ever."""
     tied: bool = True
     precision: str = "no"
+    seed: int = 0
     workers: int = 2
     """Trainings at a time, where no address is given."""
     address: str | None = None
@@ -141,7 +142,7 @@ def trials(args: Args, text_width: int) -> dict[str, transformer.Args]:
                 out[name] = transformer.Args(
                     data=args.data, texts=args.texts, tokenizer=folder, out=args.out / name, size=size, tied=args.tied,
                     tokens=args.out / f"tokens-{label}.npz", steps=steps, targets=args.targets, threads=args.threads,
-                    lr=args.lr * math.sqrt(256 / shape.width), precision=args.precision,
+                    lr=args.lr * math.sqrt(256 / shape.width), precision=args.precision, seed=args.seed,
                     validate_every=steps, save_every=max(50, steps // 10),
                 )  # fmt: skip
     if not out:

@@ -22,7 +22,7 @@ from scamo.motion import Statistics, joint_count
 from training.prepare.sources import Piece, prepare, read_splits
 
 KIT_FPS = 12.5
-KIT_UNIT = 0.001  # metres: its features are in millimetres
+TALL = 20.0  # a root higher than this is not measured in metres: KIT-ML's stand at 900 and something
 
 
 class Line(NamedTuple):
@@ -126,7 +126,7 @@ def main(args: Args) -> None:
         "licence": args.licence,
         "attribution": args.attribution,
         "fps": KIT_FPS if kit else 20.0,
-        "unit": KIT_UNIT if kit else 1.0,
+        "unit": _unit(vectors),
     }
     statistics = _folder_statistics(args.source, width) if args.statistics == "folder" else None
     options = {"shortest": args.shortest, "statistics": args.statistics}
@@ -148,6 +148,17 @@ def _width(vectors: Path) -> int:
         except (ValueError, OSError, EOFError, IndexError):
             continue
     raise ValueError(f"No file in {vectors} holds features of 263 (HumanML3D) or 251 (KIT-ML) numbers a frame.")
+
+
+def _unit(vectors: Path) -> float:
+    """Metres that a length of 1 is, by how high the root stands in the first whole clips: 1, or 0.001."""
+    heights = []
+    for path in sorted(vectors.glob("*.npy"))[:20]:
+        try:
+            heights.append(float(np.nanmedian(np.load(path, mmap_mode="r")[:, 3])))
+        except (ValueError, OSError, EOFError, IndexError):
+            continue
+    return 0.001 if heights and np.median(heights) > TALL else 1.0
 
 
 def _folder_statistics(source: Path, width: int) -> Statistics:
