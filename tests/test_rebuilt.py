@@ -28,13 +28,13 @@ def test_numbers_stand_beside_those_of_the_same_model(tmp_path: Path) -> None:
         "noise": None,
     }  # fmt: skip
     assert len(rows) == 2
-    assert "| tokenizer-64 | mpjpe_mm | 33.00 | 32.50 | 34.25 | – | – |" in rebuilt.markdown(rows)
+    assert "| tokenizer-64 | mpjpe_mm | 33.00 | 32.50 | 34.25 | 33.38 | 1.24 | – | – |" in rebuilt.markdown(rows)
     # s of 0.25, 0.26, 0.27 is 0.01; t of two degrees of freedom is 4.3027; sqrt(4 / 3) is 1.1547.
     error, loss = rebuilt.compared(builds, tmp_path / "bundled")
     assert loss["noise"] == pytest.approx(4.3027 * 0.01 * 1.1547, rel=1e-4)
     assert rebuilt.is_within(error) and not rebuilt.is_within(loss)
     table = rebuilt.markdown([error, loss])
-    assert "| 0.5000 | 0.2500 | 0.2600 | 0.2700 | 0.2600 ± 0.0497 | no |" in table
+    assert "| 0.5000 | 0.2500 | 0.2600 | 0.2700 | 0.2600 | 0.0100 | ± 0.0497 | no |" in table
 
 
 def test_builds_that_say_nothing_are_refused(tmp_path: Path) -> None:

@@ -93,14 +93,16 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         "| model | number | bundled | "
         + " | ".join(f"seed {seed}" for seed in seeds)
-        + " | one more training | within |",
-        "|---" * (len(seeds) + 5) + "|",
+        + " | mean | deviation | one more training | within |",
+        "|---" * (len(seeds) + 7) + "|",
     ]
     for row in rows:
         digits, values = DIGITS.get(row["metric"], 3), list(row["rebuilt"].values())
         cells = [f"{row['bundled']:.{digits}f}"]
         cells += [f"{row['rebuilt'][seed]:.{digits}f}" if seed in row["rebuilt"] else "–" for seed in seeds]
-        cells += ["–"] if row["noise"] is None else [f"{np.mean(values):.{digits}f} ± {row['noise']:.{digits}f}"]
+        cells += [f"{np.mean(values):.{digits}f}"]
+        cells += [f"{np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else "–"]
+        cells += ["–" if row["noise"] is None else f"± {row['noise']:.{digits}f}"]
         cells += [{None: "–", True: "yes", False: "no"}[is_within(row)]]
         lines.append(f"| {row['model']} | {row['metric']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
