@@ -108,7 +108,7 @@ def process_group() -> Any:
     """
     from accelerate import PartialState
 
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count = int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
     without_gpu = not (torch.cuda.is_available() or torch.xpu.is_available())
     # Left alone, Accelerate takes processes without a GPU for as many trainings, all of which write to one folder.
     state = PartialState(cpu=count > 1 and without_gpu)

@@ -93,7 +93,7 @@ class GrowingDataset:
     def held(self) -> dict[str, str]:
         """The sources that are in already, each with the stamp that it was added with."""
         folder = self._partial if self._partial.exists() else self.folder
-        return {row["source"]: row["stamp"] for row in _rows(folder / "done.jsonl")}
+        return {row["source"]: row.get("stamp", "") for row in _rows(folder / "done.jsonl")}
 
     def __enter__(self) -> GrowingDataset:
         if not self._partial.exists() and self.folder.exists():
