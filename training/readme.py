@@ -72,6 +72,7 @@ def rebuilt_table() -> str:
 def noise_sentences() -> str:
     """What a number of the tables means, from the same."""
     rows = json.loads((ROOT / "docs" / "tables" / "rebuilt.json").read_text())
+    rows = [row for row in rows if row["noise"] is not None]
     found = {(row["model"], row["metric"]): row for row in rows}
 
     def spread(model: str, metric: str, digits: int) -> str:
