@@ -10,7 +10,6 @@ sizes share. The app shows a published folder with ``SCAMO_MODELS=published scam
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -21,9 +20,11 @@ from typing import Any, Literal
 
 def training_facts(args: Any, seconds: float, **amounts: int) -> dict[str, Any]:
     """What a card says of how a network was made: settings, seed, commit, cost in seconds and on how many threads."""
+    from training.loop import process_group
+
     no_matter = ("tokens", "tensorboard", "dry_run")
     # Paths say where things were on the machine that trained, which is nobody's business.
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count = process_group().num_processes
     settings = {k: v for k, v in asdict(args).items() if not isinstance(v, Path) and k not in no_matter}
     return settings | amounts | {
         "seconds": round(seconds),

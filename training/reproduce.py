@@ -59,12 +59,8 @@ def once(what: Path, step: Callable[[], object], again: bool = False) -> None:
     start = time.perf_counter()
     if not kept or again:
         step()
-    print(
-        json.dumps({"step": name, "kept": True})
-        if kept
-        else json.dumps({"step": name, "seconds": round(time.perf_counter() - start, 1)}),
-        flush=True,
-    )
+    how = {"kept": True} if kept else {"seconds": round(time.perf_counter() - start, 1)}
+    print(json.dumps({"step": name, **how}), flush=True)
 
 
 # The bundled models.

@@ -121,8 +121,8 @@ def main(args: Args) -> None:
         file.seek(0)
         file.write(npy_header((rows, width), "<f2"))
     (partial / "index.json").write_text(json.dumps({"encoder": args.encoder, "places": places}))
-    for begun in ("places.jsonl", "begun.json"):
-        (partial / begun).unlink()
+    (partial / "begun.json").unlink()  # first: without it a killed run's folder is begun anew
+    (partial / "places.jsonl").unlink()
     shutil.rmtree(args.out, ignore_errors=True)
     os.replace(partial, args.out)
     print(json.dumps({"texts": len(ordered), "word_pieces": rows, "out": str(args.out)}))
