@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.machine import load, set_threads, table, timed, turns, write
 
 if TYPE_CHECKING:
-    from scamo.generate import Generator
-    from scamo.ui.studio import Studio
+    from scamo.pipeline import Generator
+    from scamo.ui.model_pool import Studio
 
 ROOT = Path(__file__).parents[1]
 PROMPT = "a person walks forward, then waves with the left hand"
@@ -82,7 +82,7 @@ def main(args: Args) -> None:
                     found = crowd(askers, requests if video else QUICKER * requests)
                     report["users"].append({"batched": batched, "video": video, "clients": count, **found})
                     print(report["users"][-1], flush=True)
-    from scamo.ui.studio import Studio
+    from scamo.ui.model_pool import Studio
 
     studio = Studio()
     generator = studio.generator(studio.card(args.codebook, args.size))
@@ -222,8 +222,8 @@ def stages(generator: Generator, repetitions: int, seconds: float = SECONDS) -> 
 
 def side_by_side(studio: Studio, codebook: int, sizes: Sequence[str], repetitions: int) -> dict[str, Any]:
     """Median seconds of several models in one run of the page's first tab, and of each alone; videos included."""
-    from scamo.generate import Prompt, Sampling
-    from scamo.ui import compare
+    from scamo.pipeline import Prompt, Sampling
+    from scamo.ui.tabs import compare
 
     cards = {size: studio.card(codebook, size) for size in sizes}
 

@@ -30,7 +30,7 @@ from benchmarks.machine import bandwidth, load, set_threads, synchroniser, table
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scamo.generate import Generator
+    from scamo.pipeline import Generator
     from scamo.transformer import PrefixTransformer
 
 TEXT, TEXT_WIDTH, LABEL = 12, 2048, 65536
@@ -97,13 +97,13 @@ def subject(args: Args) -> tuple[PrefixTransformer, Tensor]:
     """The model to measure, laid out as in its file, and a text embedding [1, l, d]."""
     import torch
 
-    from scamo import zoo
+    from scamo import registry
     from scamo.tokenizer import LEVELS
     from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig
 
     dtype = torch.bfloat16 if args.device == "cuda" else torch.float32
     if args.model is not None:
-        generator = zoo.load(args.model, device=args.device, dtype=dtype)
+        generator = registry.load(args.model, device=args.device, dtype=dtype)
         for parameter in generator.transformer.parameters():
             parameter.data = parameter.data.contiguous()
         return generator.transformer, generator.text_encoder.encode([PROMPTS[0]])[0].to(args.device)
@@ -124,8 +124,8 @@ def measured(
     """
     import torch
 
-    from scamo.decode import compact
-    from scamo.generate import Generator
+    from scamo.fast_step import compact
+    from scamo.pipeline import Generator
     from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
 
     device = text_bld.device.type
@@ -185,7 +185,7 @@ def cached(
     """The same with a cache, by the quick step or the plain one; along the tokens `given` where there are some."""
     import torch
 
-    from scamo.decode import stepper
+    from scamo.fast_step import stepper
 
     mask_bl = torch.ones(text_bld.shape[:2], dtype=torch.bool, device=text_bld.device)
     logits_bnv, cache = model.prefill(text_bld, mask_bl, passes - 1)
@@ -217,14 +217,18 @@ def weight_bytes(model: PrefixTransformer) -> int:
 def _agreements(args: Args) -> list[dict[str, Any]]:
     import torch
 
-    from scamo import zoo
+    from scamo import registry
 
-    cards = zoo.models([args.model]) if args.model else [card for card in zoo.models([]) if card.source == "bundled"]
+    cards = (
+        registry.models([args.model])
+        if args.model
+        else [card for card in registry.models([]) if card.source == "bundled"]
+    )
     cards, prompts = (cards[:1], PROMPTS[:2]) if args.quick else (cards, PROMPTS)
     rows = []
     texts: dict[str | None, list[Tensor]] = {}  # by the encoder, which models share
     for card in cards:
-        generator = zoo.load(card)
+        generator = registry.load(card)
         with torch.inference_mode():
             if card.text_encoder not in texts:
                 texts[card.text_encoder] = [generator.text_encoder.encode([prompt])[0] for prompt in prompts]
@@ -244,7 +248,7 @@ def agreement(
     """
     import torch
 
-    from scamo.decode import compact
+    from scamo.fast_step import compact
 
     model = copy.deepcopy(generator.transformer)
     kept = {name: compact(copy.deepcopy(model), getattr(torch, name)) for name in types}

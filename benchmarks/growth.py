@@ -142,7 +142,7 @@ def tokens(model: PrefixTransformer, count: int, rows: int = 1) -> None:
     """Greedy tokens for so many rows at once."""
     import torch
 
-    from scamo.decode import stepper
+    from scamo.fast_step import stepper
 
     device = model.lm_head.weight.device
     text_bld = torch.ones(rows, TEXT, TEXT_WIDTH, device=device)
@@ -159,7 +159,7 @@ def split(args: Args) -> list[dict[str, float]]:
     import numpy as np
     import torch
 
-    from scamo.decode import _Row
+    from scamo.fast_step import _Row
 
     rows: list[dict[str, float]] = []
     if torch.device(args.device).type != "cpu":

@@ -34,7 +34,7 @@ class Args:
 
 def write(folder: Path, frames: int) -> None:
     """Prepare a dataset as every reader does, of random numbers in place of files."""
-    from training.prepare.sources import Piece, prepare
+    from training.data.growing_dataset import Piece, prepare
 
     def read(path: Path) -> list[Piece]:
         draw = np.random.default_rng(int(path.stem))
@@ -48,8 +48,8 @@ def write(folder: Path, frames: int) -> None:
 def train(folder: Path, frames: int) -> None:
     """Draw 20 batches of windows as the tokenizer's training does."""
     from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
-    from training.dataset import Dataset
-    from training.tokenizer import Reconstruction
+    from training.data.dataset import Dataset
+    from training.tasks.tokenizer import Reconstruction
 
     data = Dataset(folder / "data")
     model = MotionTokenizer(TokenizerConfig(LEVELS[16], width=8, code_width=8, depth=1))
@@ -60,7 +60,7 @@ def train(folder: Path, frames: int) -> None:
 
 def mix(folder: Path, frames: int) -> None:
     """Mix the dataset with itself."""
-    from training.prepare import mixture
+    from training.data import mixture
 
     mixture.main(mixture.Args((f"{folder}/data=0.5", f"{folder}/data=1.5"), folder / "mix"))
 

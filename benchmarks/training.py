@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from scamo.text import TextEncoder
     from scamo.transformer import TransformerConfig
-    from training.tokens import TokenClip
-    from training.transformer import NextToken
+    from training.data.token_cache import TokenClip
+    from training.tasks.transformer import NextToken
 
 # Tokens of the Bandai-Namco training clips (joined ones included) at the deciles of their lengths.
 LENGTHS = (2, 15, 20, 24, 27, 29, 32, 34, 36, 39, 49)
@@ -112,15 +112,15 @@ def matrix_speed(device: str, dtype: Any, size: int) -> float:
 
 
 def transformer(args: Args, size: str, clips: int, steps: int, encoder: TextEncoder, folder: Path) -> dict[str, Any]:
-    """Steps of `training.transformer`'s objective beside the straightforward ones."""
+    """Steps of `training.tasks.transformer`'s objective beside the straightforward ones."""
     import numpy as np
     import torch
 
     from scamo.tokenizer import LEVELS
     from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig
-    from training.texts import TextBank
-    from training.tokens import TokenClip
-    from training.transformer import NextToken
+    from training.data.text_embeddings import TextBank
+    from training.data.token_cache import TokenClip
+    from training.tasks.transformer import NextToken
 
     draw = np.random.default_rng(0)
     codes = math.prod(LEVELS[args.codebook])
@@ -202,7 +202,7 @@ def useful_flops(config: TransformerConfig, words: int, tokens: int) -> float:
 
 
 def tokenizer(args: Args, clips: int, steps: int, folder: Path) -> dict[str, Any]:
-    """Steps of `training.tokenizer`'s objective beside those over a DataLoader."""
+    """Steps of `training.tasks.tokenizer`'s objective beside those over a DataLoader."""
     import numpy as np
     import torch
     from torch.utils.data import DataLoader
@@ -210,8 +210,8 @@ def tokenizer(args: Args, clips: int, steps: int, folder: Path) -> dict[str, Any
     from torch.utils.flop_counter import FlopCounterMode
 
     from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
-    from training.dataset import Dataset, DatasetWriter
-    from training.tokenizer import Reconstruction
+    from training.data.dataset import Dataset, DatasetWriter
+    from training.tasks.tokenizer import Reconstruction
 
     draw, window = np.random.default_rng(0), 64
     with DatasetWriter(folder, {"mirrored": True}) as writer:

@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scamo.generate import Generation, Generator, ModelCard, Prompt, Sampling, Timeline, Trace
     from scamo.motion import (
         Motion,
         Statistics,
@@ -19,9 +18,10 @@ if TYPE_CHECKING:
         mirror_features,
         mirror_joints,
     )
+    from scamo.pipeline import Generation, Generator, ModelCard, Prompt, Sampling, Timeline, Trace
+    from scamo.registry import load, load_tokenizer, models
     from scamo.tokenizer import MotionTokenizer
     from scamo.transformer import PrefixTransformer
-    from scamo.zoo import load, load_tokenizer, models
 
 __version__ = "0.1.0"
 
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "generate": ("Generation", "Generator", "ModelCard", "Prompt", "Sampling", "Timeline", "Trace"),
+    "pipeline": ("Generation", "Generator", "ModelCard", "Prompt", "Sampling", "Timeline", "Trace"),
     "motion": (
         "Motion",
         "Statistics",
@@ -59,7 +59,7 @@ _HOMES = {
     ),
     "tokenizer": ("MotionTokenizer",),
     "transformer": ("PrefixTransformer",),
-    "zoo": ("load", "load_tokenizer", "models"),
+    "registry": ("load", "load_tokenizer", "models"),
 }
 
 

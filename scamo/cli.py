@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from scamo.generate import Generation, Generator
+    from scamo.pipeline import Generation, Generator
 
 MOTION_SUFFIXES = (".npy", ".npz", ".bvh")
 PICTURE_SUFFIXES = (".mp4", ".webm", ".gif", ".webp", ".png")
@@ -76,10 +76,11 @@ def _compare(args: argparse.Namespace) -> None:
 def _tokenize(args: argparse.Namespace) -> None:
     import numpy as np
 
-    from scamo import export, zoo
+    from scamo import registry
+    from scamo.io import write as export
     from scamo.motion import Motion
 
-    tokenizer = zoo.load_tokenizer(args.model, codebook=args.codebook, device=args.device)
+    tokenizer = registry.load_tokenizer(args.model, codebook=args.codebook, device=args.device)
 
     def convert(source: Path, target: Path) -> None:
         tokens = _tokens(source)
@@ -102,7 +103,7 @@ def _tokenize(args: argparse.Namespace) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
-    from scamo import export
+    from scamo.io import write as export
 
     formats = [name for names in args.to for name in names.split(",") if name]
 
@@ -114,8 +115,8 @@ def _export(args: argparse.Namespace) -> None:
 
 
 def _render(args: argparse.Namespace) -> None:
-    from scamo import export
-    from scamo.body import WHERE, load_body
+    from scamo.body.smpl import WHERE, load_body
+    from scamo.io import write as export
     from scamo.render import render_motion
 
     if args.body == "smpl" and args.body_model is None:
@@ -130,9 +131,9 @@ def _render(args: argparse.Namespace) -> None:
 
 
 def _convert(args: argparse.Namespace) -> None:
-    from scamo import zoo
+    from scamo import registry
 
-    zoo.convert_official(
+    registry.convert_official(
         tokenizer=args.tokenizer,
         transformer=args.transformer,
         mean=args.mean,
@@ -147,9 +148,9 @@ def _convert(args: argparse.Namespace) -> None:
 
 
 def _models(args: argparse.Namespace) -> None:
-    from scamo import zoo
+    from scamo import registry
 
-    cards = zoo.models(args.folder)
+    cards = registry.models(args.folder)
     if args.json:
         import dataclasses
 
@@ -170,11 +171,11 @@ def _models(args: argparse.Namespace) -> None:
 
 
 def _load(args: argparse.Namespace, model: str | None, codebook: int | None, size: str | None) -> Generator:
-    from scamo import zoo
+    from scamo import registry
 
-    generator = zoo.load(model, codebook=codebook, size=size, device=args.device, dtype=_dtype(args.dtype))
+    generator = registry.load(model, codebook=codebook, size=size, device=args.device, dtype=_dtype(args.dtype))
     if args.text_dtype or args.text_cache:
-        from scamo.generate import Generator
+        from scamo.pipeline import Generator
         from scamo.text import load_text_encoder
 
         card = generator.card

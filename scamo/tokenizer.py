@@ -305,7 +305,7 @@ class MotionTokenizer(nn.Module):
 
 
 class VQTokenizer(MotionTokenizer):
-    """The baseline: the same network around a learned codebook, as `training.vq` makes it.
+    """The baseline: the same network around a learned codebook, as `training.tasks.vq` makes it.
 
     `config.levels` is (codes,). A token is the number of the vector [code_width] that is nearest to the latent.
     """

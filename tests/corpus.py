@@ -9,8 +9,8 @@ import numpy as np
 
 from scamo.motion import canonical_joints, features_from_joints
 from tests.motions import backwards, turning, walk
-from training.captions import mirrored_words
-from training.dataset import DatasetWriter
+from training.data.captions import mirrored_words
+from training.data.dataset import DatasetWriter
 
 MOTIONS = {"walks forward": walk, "turns left": turning, "steps back": backwards}
 PEOPLE = ("a person", "someone", "a man")
@@ -32,7 +32,7 @@ def write_corpus(folder: Path, clips: int = 18) -> Path:
 
 
 def write_texts(folder: Path) -> Path:
-    """Random embeddings, of all captions and their mirrored ones, as training.texts lays them out."""
+    """Random embeddings, of all captions and their mirrored ones, as training.data.text_embeddings lays them out."""
     draw = np.random.default_rng(1)
     texts = [f"{who} {deed}" for who in PEOPLE for deed in MOTIONS]
     texts = sorted({*texts, *map(mirrored_words, texts)})

@@ -9,8 +9,8 @@ from scipy.spatial.transform import Rotation
 
 from scamo.motion import first_facing
 from scamo.skeleton import PARENTS
-from training.prepare.bandai import LIMBS
-from training.prepare.bvh import RIGS
+from training.data.readers.bandai import LIMBS
+from training.data.readers.bvh import RIGS
 
 # Our joint of the 22 at which a rig has the one that it calls by a name of ours.
 PLACES = {"spine": 6, "chest": 9, "neck": 12, "head": 15}

@@ -12,14 +12,13 @@ import urllib.request
 import numpy as np
 import pytest
 
-gr = pytest.importorskip("gradio")
-
-from scamo import zoo  # noqa: E402
-from scamo.generate import Prompt  # noqa: E402
-from scamo.ui import page, zero  # noqa: E402
-from scamo.ui.guard import Guard  # noqa: E402
-from scamo.ui.studio import Studio  # noqa: E402
-from tests.tiny import FakeEncoder, write_models  # noqa: E402
+from scamo import registry
+from scamo.pipeline import Prompt
+from scamo.ui import page
+from scamo.ui import zero_gpu as zero
+from scamo.ui.limits import Guard
+from scamo.ui.model_pool import Studio
+from tests.tiny import FakeEncoder, write_models
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +33,9 @@ def encoder():
 
 @pytest.fixture
 def studio(models, encoder, monkeypatch):
-    monkeypatch.setattr(zoo, "BUNDLED", models)
-    monkeypatch.delenv(zoo.MODELS_VARIABLE, raising=False)
-    monkeypatch.setattr("scamo.ui.studio.load_text_encoder", lambda name: encoder)
+    monkeypatch.setattr(registry, "BUNDLED", models)
+    monkeypatch.delenv(registry.MODELS_VARIABLE, raising=False)
+    monkeypatch.setattr("scamo.ui.model_pool.load_text_encoder", lambda name: encoder)
     return Studio()
 
 
@@ -56,7 +55,7 @@ def test_a_model_of_ones_own_stands_beside_the_bundled_one(studio, models, tmp_p
 def test_the_page_tells_licences_and_is_built_without_models(studio, monkeypatch, tmp_path):
     assert "CC0-1.0" in page.about(studio)
     assert page.about(studio).count("These models know nothing.") == 1  # said by every card, told once
-    monkeypatch.setattr(zoo, "BUNDLED", tmp_path)
+    monkeypatch.setattr(registry, "BUNDLED", tmp_path)
     assert "--models" in page.about(Studio())
     page.build()
 

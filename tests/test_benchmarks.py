@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks import app, generation, growth, machine, rendering, report, training
-from scamo import zoo
+from scamo import registry
 from scamo.transformer import PrefixTransformer, TransformerConfig
 from tests.tiny import FakeEncoder, write_models
 
@@ -44,7 +44,7 @@ def test_the_loops_write_the_same_tokens_and_the_page_says_so(tmp_path: Path) ->
 
 
 def test_agreement_compares_with_float32(models: Path) -> None:
-    generator = zoo.load(models / "256-1M", text_encoder=FakeEncoder())
+    generator = registry.load(models / "256-1M", text_encoder=FakeEncoder())
     texts = [generator.text_encoder.encode([text])[0] for text in generation.PROMPTS[:2]]
     with torch.inference_mode():
         half, eighth = generation.agreement(generator, texts, 1.0, ("float16", "int8"))
@@ -77,11 +77,11 @@ def test_a_crowd_is_answered_or_told_why() -> None:
 
 def test_stages_and_side_by_side(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gradio")
-    from scamo.ui.studio import Studio
+    from scamo.ui.model_pool import Studio
 
-    monkeypatch.setattr(zoo, "BUNDLED", models)
-    monkeypatch.delenv(zoo.MODELS_VARIABLE, raising=False)
-    monkeypatch.setattr("scamo.ui.studio.load_text_encoder", lambda name: FakeEncoder())
+    monkeypatch.setattr(registry, "BUNDLED", models)
+    monkeypatch.delenv(registry.MODELS_VARIABLE, raising=False)
+    monkeypatch.setattr("scamo.ui.model_pool.load_text_encoder", lambda name: FakeEncoder())
     monkeypatch.setattr(app, "SECONDS", 1.0)
     studio = Studio()
     steps = app.stages(studio.generator(studio.card(256, "1M")), 1, seconds=1.0)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import scamo
-from scamo import checkpoint, zoo
+from scamo import checkpoint, registry
 from scamo.skeleton import quat_rotate
-from training import readme
-from training.abilities import above_head, forward_metres, speed, sways, turned_degrees
+from training.measure import readme_tables as readme
+from training.measure.prompt_checks import above_head, forward_metres, speed, sways, turned_degrees
 
 CODEBOOKS, SIZES = (256, 1024, 4096), ("0.3M", "1M", "4M")
 
@@ -22,10 +22,10 @@ def bundled() -> list[scamo.ModelCard]:
 def test_three_codebooks_times_three_sizes_in_at_most_48_megabytes() -> None:
     cards = bundled()
     assert {(card.codebook, card.size) for card in cards} == {(c, s) for c in CODEBOOKS for s in SIZES}
-    assert sum(path.stat().st_size for path in zoo.BUNDLED.rglob("*") if path.is_file()) < 48e6
+    assert sum(path.stat().st_size for path in registry.BUNDLED.rglob("*") if path.is_file()) < 48e6
 
 
-@pytest.mark.parametrize("folder", sorted(zoo.BUNDLED.glob("*/card.json")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("folder", sorted(registry.BUNDLED.glob("*/card.json")), ids=lambda path: path.parent.name)
 def test_a_card_says_where_its_model_comes_from(folder: Path) -> None:
     card = checkpoint.read_card(folder.parent)
     checkpoint.read_tensors(folder.parent)  # every byte against the card
@@ -39,16 +39,18 @@ def test_a_card_says_where_its_model_comes_from(folder: Path) -> None:
 
 
 def test_a_larger_codebook_reconstructs_better_and_a_larger_model_predicts_better() -> None:
-    errors = [checkpoint.read_card(zoo.BUNDLED / f"tokenizer-{c}")["metrics"]["mpjpe_mm"] for c in CODEBOOKS]
+    errors = [checkpoint.read_card(registry.BUNDLED / f"tokenizer-{c}")["metrics"]["mpjpe_mm"] for c in CODEBOOKS]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 30
-    losses = [checkpoint.read_card(zoo.BUNDLED / f"4096-{s}")["metrics"]["normalised_loss"] for s in SIZES]
+    losses = [checkpoint.read_card(registry.BUNDLED / f"4096-{s}")["metrics"]["normalised_loss"] for s in SIZES]
     assert losses[-1] < losses[0] < 0
 
 
 @pytest.mark.parametrize("page", readme.PAGES)
 def test_pages_say_what_was_measured(page: str) -> None:
-    assert readme.filled(page) == (readme.ROOT / page).read_text(encoding="utf-8"), "run python -m training.readme"
+    assert readme.filled(page) == (readme.ROOT / page).read_text(encoding="utf-8"), (
+        "run python -m training.measure.readme_tables"
+    )
 
 
 @pytest.fixture(scope="module")

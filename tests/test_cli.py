@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from scamo import cli, zoo
+from scamo import cli, registry
 from scamo.motion import Motion
 from tests.motions import walk
 from tests.tiny import FakeEncoder, write_models
@@ -23,9 +23,9 @@ def models(tmp_path_factory):
 @pytest.fixture
 def bundled(models, monkeypatch):
     """The tiny models in the place of the bundled ones, and no text encoder to load."""
-    monkeypatch.setattr(zoo, "BUNDLED", models)
-    monkeypatch.delenv(zoo.MODELS_VARIABLE, raising=False)
-    monkeypatch.setattr("scamo.generate.load_text_encoder", lambda name: FakeEncoder())
+    monkeypatch.setattr(registry, "BUNDLED", models)
+    monkeypatch.delenv(registry.MODELS_VARIABLE, raising=False)
+    monkeypatch.setattr("scamo.pipeline.load_text_encoder", lambda name: FakeEncoder())
     return models
 
 
@@ -69,7 +69,7 @@ def test_generate_writes_features_joints_and_a_video(bundled, tmp_path, capsys):
 
 
 def test_a_text_cache_keeps_a_prompts_embedding_and_releases_the_encoder(models, monkeypatch, tmp_path):
-    monkeypatch.setattr(zoo, "BUNDLED", models)
+    monkeypatch.setattr(registry, "BUNDLED", models)
     args = ("generate", "a person walks", "--codebook", 256, "--size", "1M", "--seconds", 1, "--seed", 3)
     works(*args, "--out", tmp_path / "plain")
     works(*args, "--out", tmp_path / "first", "--text-cache", tmp_path / "cache")
@@ -146,7 +146,7 @@ def test_a_corrupted_checkpoint_is_named(bundled, tmp_path, capsys):
 
 
 def test_export_and_render_take_a_file_or_a_folder(walking, tmp_path, capsys):
-    pytest.importorskip("scamo.export")
+    pytest.importorskip("scamo.io.write")
     works("export", walking, "--to", "bvh,npy", "--out", tmp_path / "one")
     assert list((tmp_path / "one").rglob("*.bvh"))
     works("render", walking, "--out", tmp_path / "walk.gif")

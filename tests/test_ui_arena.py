@@ -9,22 +9,20 @@ from itertools import combinations
 
 import pytest
 
-gr = pytest.importorskip("gradio")
-
-from scamo import zoo  # noqa: E402
-from scamo.generate import Prompt  # noqa: E402
-from scamo.ui import arena  # noqa: E402
-from scamo.ui.arena import Bout  # noqa: E402
-from scamo.ui.studio import Studio  # noqa: E402
-from tests.tiny import FakeEncoder, write_models  # noqa: E402
+from scamo import registry
+from scamo.pipeline import Prompt
+from scamo.ui.model_pool import Studio
+from scamo.ui.tabs import arena
+from scamo.ui.tabs.arena import Bout
+from tests.tiny import FakeEncoder, write_models
 
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zoo, "BUNDLED", write_models(tmp_path_factory.mktemp("models"), (256, 1024), ("0.3M",)))
-        patch.delenv(zoo.MODELS_VARIABLE, raising=False)
-        patch.setattr("scamo.ui.studio.load_text_encoder", lambda name: FakeEncoder())
+        patch.setattr(registry, "BUNDLED", write_models(tmp_path_factory.mktemp("models"), (256, 1024), ("0.3M",)))
+        patch.delenv(registry.MODELS_VARIABLE, raising=False)
+        patch.setattr("scamo.ui.model_pool.load_text_encoder", lambda name: FakeEncoder())
         yield Studio()
 
 

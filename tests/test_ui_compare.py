@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-gr = pytest.importorskip("gradio")
-
-from scamo import zoo  # noqa: E402
-from scamo.recipe import read_recipe  # noqa: E402
-from scamo.ui import cells as grid  # noqa: E402
-from scamo.ui import compare, cost, files  # noqa: E402
-from scamo.ui.studio import Studio  # noqa: E402
-from tests.tiny import FakeEncoder, write_models  # noqa: E402
+from scamo import registry
+from scamo.io.recipe import read_recipe
+from scamo.ui import cost_estimate as cost
+from scamo.ui.components import downloads as files
+from scamo.ui.components import model_grid as grid
+from scamo.ui.model_pool import Studio
+from scamo.ui.tabs import compare
+from tests.tiny import FakeEncoder, write_models
 
 BOTH = ((1024, "0.3M"), (1024, "1M"))
 
@@ -34,9 +34,9 @@ def encoder():
 
 @pytest.fixture
 def studio(models, encoder, monkeypatch):
-    monkeypatch.setattr(zoo, "BUNDLED", models)
-    monkeypatch.delenv(zoo.MODELS_VARIABLE, raising=False)
-    monkeypatch.setattr("scamo.ui.studio.load_text_encoder", lambda name: encoder)
+    monkeypatch.setattr(registry, "BUNDLED", models)
+    monkeypatch.delenv(registry.MODELS_VARIABLE, raising=False)
+    monkeypatch.setattr("scamo.ui.model_pool.load_text_encoder", lambda name: encoder)
     return Studio()
 
 
@@ -100,11 +100,11 @@ def test_side_by_side_gives_what_each_gives_alone(studio, undrawn, tmp_path):
 
 
 def test_one_failing_model_leaves_the_other_its_motion(studio, undrawn, tmp_path, monkeypatch):
-    load = zoo.load
-    monkeypatch.setattr(zoo, "load", lambda card: load(card) if card.size == "1M" else missing())
+    load = registry.load
+    monkeypatch.setattr(registry, "load", lambda card: load(card) if card.size == "1M" else missing())
 
     def missing():
-        raise zoo.CheckpointError("weights.safetensors is missing; get it again")
+        raise registry.CheckpointError("weights.safetensors is missing; get it again")
 
     cells = last(compare.run(studio, order(studio), tmp_path))
     assert [cell.state for cell in cells] == ["failed", "done"]

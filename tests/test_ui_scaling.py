@@ -9,21 +9,20 @@ import re
 import pytest
 import torch
 
-gr = pytest.importorskip("gradio")
-
-from scamo import checkpoint, flops, zoo  # noqa: E402
-from scamo.tokenizer import LEVELS  # noqa: E402
-from scamo.transformer import SIZES, Size  # noqa: E402
-from scamo.ui import chart, scaling  # noqa: E402
-from scamo.ui.studio import Studio  # noqa: E402
-from tests.test_flops import FORWARD  # noqa: E402
+from scamo import checkpoint, flops, registry
+from scamo.tokenizer import LEVELS
+from scamo.transformer import SIZES, Size
+from scamo.ui.components import chart
+from scamo.ui.model_pool import Studio
+from scamo.ui.tabs import scaling
+from tests.test_flops import FORWARD
 
 
 @pytest.fixture(scope="module")
 def cards():
     """The bundled models', as measured."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(zoo.MODELS_VARIABLE, raising=False)
+        patch.delenv(registry.MODELS_VARIABLE, raising=False)
         return Studio().cards
 
 

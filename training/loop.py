@@ -4,8 +4,8 @@ What is learned comes as an Objective; the loop knows nothing of motion. A batch
 data's position needs no saving: a run that was killed at any moment continues with the identical loss curve, and
 several processes see the slices of the batch that one would see.
 
-More than one process: ``torchrun --nproc-per-node 8 -m training.transformer ...`` (DDP), or ``accelerate launch`` with
-a configuration of your own (FSDP for networks whose optimiser state does not fit one device).
+More than one process: ``torchrun --nproc-per-node 8 -m training.tasks.transformer ...`` (DDP), or ``accelerate launch``
+with a configuration of your own (FSDP for networks whose optimiser state does not fit one device).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scamo.transformer import SIZES
-from training import evaluator, tokenizer, transformer
+from training.tasks import evaluator, tokenizer, transformer
 
 BUNDLED_CODEBOOKS = (256, 1024, 4096)
 BUNDLED_SIZES = ("0.3M", "1M", "4M")
@@ -35,7 +35,7 @@ class Places:
         return self.runs / (f"tokenizer-{codebook}" if quantiser == "fsq" else f"vq-{codebook}")
 
     def tokens(self, codebook: int) -> Path:
-        """What training.tokens makes of dataset and tokenizer."""
+        """What training.data.token_cache makes of dataset and tokenizer."""
         return self.runs / f"tokens-{codebook}.npz"
 
 

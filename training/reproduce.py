@@ -21,9 +21,15 @@ from typing import Literal
 import numpy as np
 
 from scamo import checkpoint
-from training import evaluate, evaluator, publish, recipes, scaling, texts, tokenizer, tokens, transformer
-from training.prepare import bandai, bvh, corpus, mixture
+from training import publish, recipes
+from training.data import corpus, mixture
+from training.data import text_embeddings as texts
+from training.data import token_cache as tokens
+from training.data.readers import bandai, bvh
+from training.measure import evaluate
+from training.measure import scaling_fit as scaling
 from training.recipes import Places
+from training.tasks import evaluator, tokenizer, transformer
 
 PUBLIC = "https://github.com/BandaiNamcoResearchInc/Bandai-Namco-Research-Motiondataset"
 
@@ -145,7 +151,7 @@ def reproduce(args: Args) -> None:
 
 def write_tiny_source(folder: Path, clips: int = 24) -> None:
     """BVH files of a made-up figure that walks, turns or swings its arms, with a sentence each; three are for tests."""
-    from scamo.bvh import write_bvh
+    from scamo.io.bvh import write_bvh
     from scamo.skeleton import forward_kinematics
 
     draw = np.random.default_rng(0)
@@ -214,6 +220,6 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    from training.command import run_command
+    from training.run import run_command
 
     run_command(main, Args)

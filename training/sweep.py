@@ -1,4 +1,4 @@
-"""Many independent trainings side by side, through Ray: codebooks x sizes x budgets, what training.scaling needs.
+"""Many independent trainings side by side, through Ray: codebooks x sizes x budgets, for training.measure.scaling_fit.
 
     python -m training.sweep --data data/bandai --texts data/bandai-minilm --tokenizers runs/tokenizer-*/model \
         --sizes 0.3M 1M 4M --budgets 3e12 1e13 3e13 1e14 --workers 4 --out runs/sweep
@@ -22,10 +22,11 @@ from typing import Any, TypeVar
 from scamo import checkpoint, flops
 from scamo.tokenizer import codebook_label
 from scamo.transformer import SIZES
-from training import loop, transformer
-from training import tokens as tokens_step
-from training.dataset import Dataset
-from training.texts import TextBank
+from training import loop
+from training.data import token_cache as tokens_step
+from training.data.dataset import Dataset
+from training.data.text_embeddings import TextBank
+from training.tasks import transformer
 
 Job = TypeVar("Job")
 ROOT = Path(__file__).parents[1]
@@ -175,6 +176,6 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    from training.command import run_command
+    from training.run import run_command
 
     run_command(main, Args)

@@ -13,7 +13,7 @@ from .stick import stick_frames, strip
 from .video import SUFFIXES, write_image, write_video
 
 if TYPE_CHECKING:
-    from scamo.body import Body
+    from scamo.body.smpl import Body
 
 BODIES = ("stick", "mannequin", "smpl")
 
@@ -62,7 +62,7 @@ def _body(body: str | Body, model: str | os.PathLike[str] | None) -> Body | None
         raise ValueError(f'There is no body "{body}"; choose {", ".join(BODIES[:-1])} or {BODIES[-1]}.')
     if body == "mannequin":
         return None
-    from scamo.body import WHERE, load_body
+    from scamo.body.smpl import WHERE, load_body
 
     if model is None:
         raise ValueError(f'The body "smpl" needs your licensed SMPL file (--body-model FILE). {WHERE}.')

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from scamo.mannequin import vertex_normals
+from scamo.body.mannequin import vertex_normals
 
 from . import scene as scenes
 from .scene import Scene
@@ -27,7 +27,7 @@ from .stage import Frame, Stage, set_stage, set_strip
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from scamo.body import Body
+    from scamo.body.smpl import Body
 
     from .stage import Options
 
@@ -68,7 +68,7 @@ def mesh_strip(
 
 
 def _mannequin() -> Body:
-    from scamo.body import load_body
+    from scamo.body.smpl import load_body
 
     return load_body()
 

@@ -11,9 +11,13 @@ from pathlib import Path
 import gradio as gr
 from starlette.middleware import Middleware
 
-from scamo.ui import arena, compare, edit, lab, programs, scaling, tokens, zero
-from scamo.ui.guard import MAX_UPLOAD, Guard
-from scamo.ui.studio import Studio
+from scamo.ui import api as programs
+from scamo.ui import zero_gpu as zero
+from scamo.ui.limits import MAX_UPLOAD, Guard
+from scamo.ui.model_pool import Studio
+from scamo.ui.tabs import arena, compare, scaling, tokens
+from scamo.ui.tabs import timeline as edit
+from scamo.ui.tabs import tokenizers as lab
 
 STATIC = Path(__file__).parent / "static"
 HEADER = "<header><h1>ScaMo</h1><p>Words become human motion: see what codebook and model size change.</p></header>"

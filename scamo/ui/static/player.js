@@ -1,7 +1,7 @@
 // The motion player: several figures on one floor and one clock, drawn by three.js (three.min.js beside this file).
 //
-// The first half only computes and runs in node too, where tests/test_player.py tries it. The second half draws.
-// A motion comes from scamo/ui/player.py: int16 millimetres [frames, points, 3] in base64, Y up, one pose every 1/fps s.
+// The first half only computes and runs in node too, where tests/test_ui_motion_player.py tries it. The second half draws.
+// A motion comes from scamo/ui/components/motion_player.py: int16 millimetres [frames, points, 3] in base64, Y up, one pose every 1/fps s.
 // The sticks are shaped round these points; the body is a skin whose bones stand at the first 22 of them, turned as
 // Python found (`turns`). Bones that a model stretches a little thus stretch the skin, and both figures do the same.
 "use strict";
@@ -185,7 +185,7 @@
         }
     }
 
-    /** What `body` in scamo/ui/player.py sends, as arrays; the weights of a vertex sum to one. */
+    /** What `body` in scamo/ui/components/motion_player.py sends, as arrays; the weights of a vertex sum to one. */
     function unpackBody(sent) {
         const faces = new DataView(bytesOf(sent.faces).buffer);
         const weights = Float32Array.from(bytesOf(sent.weights));
@@ -488,7 +488,7 @@
 
         // -- what is on it
 
-        /** Show a value of scamo/ui/player.py. One of the same run keeps the clock and a view the user has chosen. */
+        /** Show a value of scamo/ui/components/motion_player.py. One of the same run keeps the clock and a view the user has chosen. */
         load(value) {
             for (const figure of this.figures) figure.dispose();
             const hidden = new Set(this.figures.filter((figure) => !figure.shown).map((figure) => figure.label));

@@ -1,0 +1,1 @@
+"""Motion files: any in, one writer per format out."""

@@ -1,0 +1,118 @@
+"""The 3D player: the component that shows motions on one floor and one clock, and the values it is given.
+
+What runs in the browser is in static/: player.js is its source, three.entry.js tells how three.min.js was bundled.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from scamo.body.mannequin import mannequin, rest_joints
+from scamo.motion import FPS, Motion
+from scamo.render.scene import palettes
+from scamo.render.stick import BONES, extend
+from scamo.skeleton import JOINTS, PARENTS, joint_rotations, quat_multiply
+
+STATIC = Path(__file__).parents[1] / "static"
+MILLIMETRES = 1000  # int16 reaches 32.767 metres from the origin
+FINE = 10_000  # a tenth of a millimetre, up to 3.2767 m; or of a milliradian, where half a turn is 31416
+TURNING = sorted(set(PARENTS) - {-1})  # ends of limbs turn with what holds them
+
+
+def player(elem_id: str, without: str) -> gr.HTML:
+    """A player to lay out inside Blocks; its value is what `staged` makes, or None for an empty floor.
+
+    Put it where people see it before it is filled: into the first tab, or fill it as its tab is selected. without: what
+    to tell those whose browser shows no 3D.
+    """
+    gr.set_static_paths([STATIC])
+    scripts = [f'<script src="gradio_api/file={STATIC / name}"></script>' for name in ("three.min.js", "player.js")]
+    return gr.HTML(
+        None,
+        html_template=(STATIC / "player.html").read_text(),  # without `${`: a value must not replace the canvas
+        head="".join(scripts),
+        js_on_load="window.mountMotionPlayer(element, props, watch, server);",
+        server_functions=[body],
+        apply_default_css=False,
+        elem_id=elem_id,
+        without=without,
+    )
+
+
+def figure(label: str, motion: Motion) -> dict[str, Any]:
+    """A motion as the browser gets it: where its points are, for the sticks, and how its joints turn, for the body."""
+    points = extend(motion.joints)
+    return {
+        "label": label,
+        "frames": len(points),
+        "points": points.shape[1],
+        "positions": packed(points, MILLIMETRES),
+        "turns": packed(turns(motion.joints), FINE),
+    }
+
+
+def staged(figures: Sequence[dict[str, Any]], run: str, places: int | None = None, fps: float = FPS) -> dict[str, Any]:
+    """A player's value: what `figure` made, standing side by side in this order.
+
+    run: values of one run keep the clock and the view, so that a figure can join those that are already moving. places:
+    for how many the colours are chosen, where more are to come.
+    """
+    themes = {"light": (1.0, 1.0, 1.0), "dark": (0.0, 0.0, 0.0)}
+    colours = {theme: palettes(places or len(figures), background) for theme, background in themes.items()}
+    painted = [
+        one | {theme: [_code(colour) for colour in palette[place]] for theme, palette in colours.items()}
+        for place, one in enumerate(figures)
+    ]
+    return {"run": run, "fps": fps, "bones": BONES, "figures": painted}
+
+
+def turns(joints: np.ndarray) -> NDArray[np.float64]:
+    """How the joints that turn stand in the world: joints [T, 22, 3] -> rotation vectors [T, 17, 3], radians."""
+    world = joint_rotations(joints)
+    for joint in range(1, len(PARENTS)):
+        world[:, joint] = quat_multiply(world[:, PARENTS[joint]], world[:, joint])
+    xyzw = world[:, TURNING][..., [1, 2, 3, 0]]
+    return Rotation.from_quat(xyzw.reshape(-1, 4)).as_rotvec().reshape(len(joints), -1, 3)
+
+
+def body(_: Any = None) -> dict[str, Any]:
+    """The mannequin, which the browser asks for when somebody wants to see it: 240 kB, the same for every figure.
+
+    vertices at rest, faces, and of every vertex four bones with their weights (0..255); joints at rest, which of the
+    turns each of them follows, and its side (0 core, 1 left, 2 right).
+    """
+    data = mannequin()
+    weights = data["weights"][:, :22].copy()
+    weights[:, [20, 21]] += data["weights"][:, [22, 23]]  # hands turn with the wrists
+    strongest = np.argsort(-weights, axis=1)[:, :4]
+    shares = np.take_along_axis(weights, strongest, axis=1)
+    return {
+        "vertices": packed(data["v_template"], FINE),
+        "faces": _base64(data["f"].astype("<u2")),
+        "bones": _base64(strongest.astype("u1")),
+        "weights": _base64(np.rint(255 * shares).astype("u1")),
+        "joints": rest_joints()[:22].round(4).tolist(),
+        "follows": [TURNING.index(joint if joint in TURNING else PARENTS[joint]) for joint in range(22)],
+        "sides": [("left", "right").index(name.split("_")[0]) + 1 if "_" in name else 0 for name in JOINTS],
+    }
+
+
+def packed(values: np.ndarray, steps: float) -> str:
+    """Numbers as little-endian int16 in base64, so many steps to one; what is out of reach stays at its edge."""
+    return _base64(np.rint(np.clip(values * steps, -32767, 32767)).astype("<i2"))
+
+
+def _base64(values: NDArray[Any]) -> str:
+    return base64.b64encode(values.tobytes()).decode()
+
+
+def _code(colour: tuple[float, float, float]) -> str:
+    return "#" + "".join(f"{round(255 * part):02x}" for part in colour)

@@ -1,0 +1,142 @@
+"""The whole chain on tiny made-up data, and what comes out of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("accelerate")
+pytest.importorskip("vector_quantize_pytorch")
+
+import scamo
+from scamo import checkpoint, registry
+from scamo.checkpoint import CheckpointError
+from scamo.tokenizer import MotionTokenizer
+from scamo.transformer import SIZES
+from training import publish, recipes
+from training.recipes import Places
+from training.tasks import transformer
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("chain") / "tiny"
+    command = ["bash", str(ROOT / "training" / "reproduce.sh"), "--tiny", "--out", str(out), "--threads", "1"]
+    environment = os.environ | {"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return out
+
+
+def test_the_chain_leaves_tables_plots_and_a_model(chain: Path) -> None:
+    results = chain / "results"
+    tables = ("tokenizers", "generation", "scaling")
+    files = {f"{table}.{kind}" for table in tables for kind in ("json", "md", "png")}
+    assert {path.name for path in results.iterdir()} == files
+    rows = json.loads((results / "tokenizers.json").read_text())["rows"]
+    assert [row["quantiser"] for row in rows] == ["fsq", "vq"]
+    assert all({"l1", "fid", "mpjpe_mm", "usage", "entropy"} <= set(row) for row in rows)
+    generation = json.loads((results / "generation.json").read_text())
+    assert [row["model"] for row in generation["rows"]] == ["real motions", "64-0.3M-24", "64-1M-6"]
+    real, *rows = generation["rows"]
+    assert real["metrics"]["fid"][0] == pytest.approx(0, abs=1e-4)
+    wanted = {
+        "fid",
+        "r_precision_1",
+        "r_precision_2",
+        "r_precision_3",
+        "matching_score",
+        "diversity",
+        "foot_slide",
+        "jitter",
+    }
+    assert all(set(row["metrics"]) == wanted and row["normalised_loss"] < 0 < row["multimodality"] for row in rows)
+    law = json.loads((results / "scaling.json").read_text())
+    assert len(law["runs"]) == 3 and len(law["fits"]) >= 4
+
+
+def test_a_published_model_generates(chain: Path) -> None:
+    folder = chain / "published"
+    words = (folder / "README.md").read_text()
+    assert "license: cc0-1.0" in words and "normalised_loss" in words
+    generator = scamo.load(folder)
+    assert generator.card.licence == "CC0-1.0" and generator.card.codebook == 64
+    made = generator.generate("a person walks forward", seed=0, seconds=1)
+    assert made.motion.joints.shape == (20, 22, 3)
+    assert publish.publish(chain / "runs" / "64-0.3M-24", folder) == folder  # once more, in its own place
+    assert [card.name for card in scamo.models([chain / "published"]) if card.source == "local"] == ["64-0.3M"]
+
+
+def test_a_bundle_shares_its_tokenizer(chain: Path, tmp_path: Path) -> None:
+    one = publish.bundle(chain / "runs" / "64-0.3M-24", tmp_path)
+    two = publish.bundle(chain / "runs" / "64-1M-6", tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"tokenizer-64", one.name, two.name} == {
+        "tokenizer-64", "64-0.3M", "64-1M"}  # fmt: skip
+    assert scamo.load(two).card.size == "1M"
+    # Another tokenizer of that codebook must not come under a model that was trained with the old one.
+    run = tmp_path.parent / "other"
+    stranger = MotionTokenizer.from_pretrained(chain / "runs" / "tokenizer-64" / "model")
+    stranger.mean += 1.0
+    stranger.save_pretrained(run / "tokenizer" / "model")
+    card = checkpoint.read_card(chain / "runs" / "64-1M-6" / "model") | {"tokenizer": "../../tokenizer/model"}
+    checkpoint.write(run / "a" / "model", checkpoint.read_tensors(chain / "runs" / "64-1M-6" / "model"), card)
+    before = checkpoint.read_card(tmp_path / "tokenizer-64")["sha256"]
+    with pytest.raises(CheckpointError, match="another tokenizer"):
+        publish.bundle(run / "a", tmp_path)
+    assert checkpoint.read_card(tmp_path / "tokenizer-64")["sha256"] == before
+    with pytest.raises(CheckpointError):
+        publish.publish(chain / "runs" / "tokenizer-64", tmp_path / "none")
+
+
+def test_a_second_run_repeats_nothing(chain: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from training import reproduce
+
+    reproduce.main(reproduce.Args(chain, tiny=True))
+    steps = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"step"')]
+    assert len(steps) > 10 and all(step.get("kept") for step in steps)
+
+
+def test_the_bundle_was_made_by_its_recipes(tmp_path: Path) -> None:
+    places = Places(tmp_path / "data", tmp_path / "texts", tmp_path / "runs")
+    for codebook in recipes.BUNDLED_CODEBOOKS:
+        made = checkpoint.read_card(registry.BUNDLED / f"tokenizer-{codebook}")["training"]
+        recipe = asdict(recipes.bundled_tokenizer(codebook, places, threads=1))
+        shared = set(made) & set(recipe) - {"start"}
+        assert {"steps", "lr", "width", "batch", "emphasis", "restraint", "path", "schedule", "seed"} <= shared
+        assert {k: made[k] for k in shared} == json.loads(json.dumps({k: recipe[k] for k in shared}))
+        assert made["start"]["steps"] == recipes.bundled_base(places).steps
+        for size in recipes.BUNDLED_SIZES:
+            made = checkpoint.read_card(registry.BUNDLED / f"{codebook}-{size}")["training"]
+            recipe = asdict(recipes.bundled_transformer(codebook, size, places, threads=1))
+            shared = set(made) & set(recipe) - {"tokens"}
+            assert {"steps", "lr", "targets", "tied", "weight_decay", "seed"} <= shared
+            assert {k: made[k] for k in shared} == {k: recipe[k] for k in shared}
+
+
+def test_recipes_cover_the_bundle_and_the_paper(tmp_path: Path) -> None:
+    places = Places(tmp_path / "data", tmp_path / "texts", tmp_path / "runs")
+    grid = recipes.paper_grid(places)
+    assert len({args.out for args in grid}) == 42
+    assert all(args.precision == "bf16" and not args.tied and args.weight_decay == 1e-6 for args in grid)
+    assert all(args.steps * args.targets == pytest.approx(10**7.5, rel=0.01) for args in grid)
+    codec = recipes.paper_tokenizer(65536, places)
+    assert (codec.width, codec.quantiser) == (512, "fsq")
+    for codebook in recipes.BUNDLED_CODEBOOKS:
+        model = recipes.bundled_transformer(codebook, "4M", places)
+        assert model.tokenizer == recipes.bundled_tokenizer(codebook, places).out / "model"
+    pairs = recipes.quantiser_comparison(places)
+    assert [(args.quantiser, args.codebook) for args in pairs] == [
+        (q, c) for c in (256, 1024, 4096) for q in ("fsq", "vq")]  # fmt: skip
+    assert len({(args.width, args.steps, args.lr, args.batch, args.emphasis) for args in pairs}) == 1
+    # Appendix Tab. 2.
+    schedule = transformer.optimisation(grid[0])
+    assert (schedule.schedule, schedule.warmup, schedule.betas[0]) == ("cosine", 0.1, 0.9)
+    assert set(recipes.PAPER_SIZES) <= set(SIZES)

@@ -1,0 +1,174 @@
+"""The 3D player: what Python packs for it, and what its JavaScript computes, run by node."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+pytest.importorskip("gradio")
+
+from scipy.spatial.transform import Rotation
+
+from scamo.body.mannequin import mannequin, rest_joints, vertex_normals
+from scamo.motion import Motion
+from scamo.render.stick import BONES, extend
+from scamo.skeleton import PARENTS, joint_rotations
+from scamo.ui.components.motion_player import FINE, MILLIMETRES, STATIC, body, figure, packed, player, staged
+from tests.motions import walk
+
+
+@pytest.fixture
+def motion():
+    return Motion.from_joints(walk(41))
+
+
+def node(script: str, given: object = None):
+    """What a script gives back that has the player's functions at hand as `p`, and `given`."""
+    if shutil.which("node") is None:
+        pytest.skip("no node here")
+    whole = f"const p = require({json.dumps(str(STATIC / 'player.js'))}); const given = {json.dumps(given)};"
+    whole += f"console.log(JSON.stringify((() => {{ {script} }})()))"
+    ran = subprocess.run(["node", "-"], input=whole, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+def test_positions_travel_to_the_browser_within_half_a_millimetre(motion):
+    sent = figure("one", motion)
+    far = packed(np.array([-50.0, 50.0, 1.0]), MILLIMETRES)  # what is out of reach stays at its edge
+    read, edges = node("return given.map((sent) => Array.from(p.decode(sent)))", [sent["positions"], far])
+    points = extend(motion.joints)
+    np.testing.assert_allclose(np.reshape(read, points.shape), points, atol=5.1e-4)
+    np.testing.assert_allclose(edges, [-32.767, 32.767, 1.0])
+    assert len(json.dumps(sent)) < 16_000  # 40 frames
+
+
+def test_figures_have_their_own_colours_by_day_and_by_night(motion):
+    one = figure("one", motion)
+    alone, first = (staged([one], "run", places)["figures"][0] for places in (1, 3))
+    assert alone["light"] != first["light"]  # alone it is told by its sides, in company by its hue
+    assert first["light"] == staged([one] * 3, "run")["figures"][0]["light"]
+    assert all(len(set(figure[theme])) == 3 for figure in (alone, first) for theme in ("light", "dark"))
+
+
+def test_poses_between_frames_are_mixed_and_the_ends_hold():
+    figure = {"positions": [0, 0, 0, 1, 2, 3], "frames": 2, "points": 1}
+    poses = node("return [-1, 0, 0.025, 0.05, 9].map((t) => Array.from(p.poseAt(given, t, 20)))", figure)
+    np.testing.assert_allclose(poses, [[0, 0, 0], [0, 0, 0], [0.5, 1, 1.5], [1, 2, 3], [1, 2, 3]])
+
+
+def test_the_clock_goes_round_or_rests():
+    assert node("return p.duration([{frames: 21}, {frames: 41}, {frames: 1}], 20)") == 2
+    assert node("return p.duration([], 20)") == 0
+    assert node("return p.advance(1, 0.5, 2, true)") == {"time": 1.5, "playing": True}
+    assert node("return p.advance(1.5, 1, 2, true)") == {"time": 0.5, "playing": True}
+    assert node("return p.advance(1.5, 1, 2, false)") == {"time": 2, "playing": False}
+    assert node("return p.advance(0, 1, 0, true)") == {"time": 0, "playing": False}
+
+
+def test_side_by_side_no_ground_is_shared_and_all_stand_in_the_middle():
+    boxes = [{"left": -1, "right": 2, "far": -1, "near": 3}] * 3 + [{"left": 0, "right": 0, "far": 0, "near": 0}] * 4
+    offsets = np.array(node("return p.layOut(given, false)", boxes))
+    left, right = ([box[side] + x for box, (x, _) in zip(boxes, offsets, strict=True)] for side in ("left", "right"))
+    assert all(before < after for before, after in zip(right[:4], left[1:5], strict=True))
+    assert left[0] == pytest.approx(-right[4])
+    assert offsets[5, 1] == offsets[6, 1] < -1  # the second row begins behind the first one's farthest point
+    assert node("return p.layOut(given, true)", boxes) == [[0, 0]] * 7
+    assert node("return p.layOut([], false)") == []
+
+
+def test_the_trail_stands_still_at_multiples_of_its_step():
+    assert node("return p.trailTimes(1.2, {count: 2, every: 0.5})") == [1.0, 0.5]
+    assert node("return p.trailTimes(1.0, {count: 9, every: 0.5})") == [0.5, 0.0]
+    assert node("return p.trailTimes(0, {count: 9, every: 0.5})") == []
+
+
+def test_the_camera_sees_everything_in_any_format():
+    """Corners in a camera put there by other means: all within the picture, one of them on its edge."""
+    corners = np.array([[x, y, z] for x in (-3, 2) for y in (-0.9, 1.1) for z in (-1, 4)])
+    view = {"lens": 30, "turn": -25, "tilt": 14}
+    turned = Rotation.from_euler("yx", [25, 14], degrees=True).apply(corners)
+    x, y, near = turned.T
+    aspects = [0.5, 1, 2.5]
+    found = node(
+        "return given[2].map((aspect) => p.distanceFor(given[0], given[1], aspect))", [corners.tolist(), view, aspects]
+    )
+    for aspect, distance in zip(aspects, found, strict=True):
+        edge = np.maximum(abs(y), abs(x) / aspect) / (np.tan(np.radians(15)) * (distance - near))
+        assert edge.min() > 0 and edge.max() == pytest.approx(1)
+
+
+def test_limbs_are_round_and_closed(motion):
+    pose = extend(motion.joints)[0]
+    shape = node(
+        "const n = 72 * given.bones.length, a = Array(3 * n), b = Array(3 * n);"
+        "p.shapeLimbs(given.pose, given.bones, a, b); return [a, b, p.limbTriangles(given.bones.length)]",
+        {"pose": pose.ravel().tolist(), "bones": BONES},
+    )
+    surface, normals = (np.reshape(part, (len(BONES), 8, -1, 3)) for part in shape[:2])
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=-1), 1)
+    for limb, (start, end, wide, narrow, _) in zip(surface, BONES, strict=True):
+        np.testing.assert_allclose(np.linalg.norm(limb[:4] - pose[start], axis=-1), wide, atol=1e-6)
+        np.testing.assert_allclose(np.linalg.norm(limb[4:] - pose[end], axis=-1), narrow, atol=1e-6)
+    assert sorted(set(shape[2])) == list(range(72 * len(BONES)))
+
+
+def test_the_body_is_skinned_round_the_same_points(motion):
+    """Against linear blend skinning by numpy; its bones turn as those of the GLB, but stand where the sticks' do."""
+    stretched = motion.joints + 0.01 * np.sin(np.arange(66)).reshape(22, 3)
+    data, sent = mannequin(), figure("one", motion) | {"positions": packed(extend(stretched), MILLIMETRES)}
+    normals = vertex_normals(data["v_template"], data["f"])
+    skinned = node(
+        """const { sent, normals } = given, body = Object.assign(p.unpackBody(given.body), { normals });
+        const [positions, turns] = [p.decode(sent.positions), p.quaternions(p.decode(sent.turns, 10000))];
+        const moving = { ...sent, positions, turns };
+        return [[...body.faces], ...[0.5, 0.525, 0.55].map((time) => {
+            const out = [new Float32Array(normals.length), new Float32Array(normals.length)];
+            const now = [p.poseAt(moving, time, 20), p.turnsAt(moving, time, 20)];
+            p.shapeSkin(body, p.boneMatrices(body, ...now), ...out);
+            return out.map((part) => [...part]);
+        })]""",
+        {"sent": sent, "body": body(), "normals": normals.ravel().tolist()},
+    )
+    np.testing.assert_array_equal(np.reshape(skinned[0], (-1, 3)), data["f"])
+    before, between, after = (np.reshape(part, (2, -1, 3)) for part in skinned[1:])
+    world = [Rotation.identity()] * 24
+    for joint, (w, x, y, z) in enumerate(joint_rotations(motion.joints)[10]):
+        world[joint] = (world[PARENTS[joint]] if joint else world[0]) * Rotation.from_quat([x, y, z, w])
+    world[22:] = world[20:22]
+    rest = rest_joints()
+    hands = [stretched[10, wrist] + world[wrist].apply(rest[wrist + 2] - rest[wrist]) for wrist in (20, 21)]
+    places = [*stretched[10], *hands]
+    shape = [(rest, place, turn) for rest, place, turn in zip(rest, places, world, strict=True)]
+    expected = sum(
+        weight[:, None] * (turn.apply(data["v_template"] - at) + place)
+        for weight, (at, place, turn) in zip(data["weights"].T, shape, strict=True)
+    )
+    np.testing.assert_allclose(before[0], expected, atol=2e-3)
+    leaning = sum(weight[:, None] * turn.apply(normals) for weight, turn in zip(data["weights"].T, world, strict=True))
+    np.testing.assert_allclose(before[1], leaning, atol=0.01)
+    np.testing.assert_allclose(between[0], (before[0] + after[0]) / 2, atol=2e-3)
+
+
+def test_turns_are_mixed_the_short_way_round():
+    almost = [[0, 0, 3.1], [0, 0, -3.1], [0, 0, 0]]  # a little to both sides of half a turn, then back
+    given = [packed(np.array(almost), FINE), 3]
+    mixed = node(
+        """const figure = { turns: p.quaternions(p.decode(given[0], 10000)), frames: given[1] };
+        return [0, 0.5, 1, 1.5, 9].map((time) => [...p.turnsAt(figure, time, 1)]);""",
+        given,
+    )
+    angles = [np.degrees(Rotation.from_quat(turn).magnitude()) for turn in mixed]
+    assert angles == pytest.approx([177.6, 180, 177.6, 88.8, 0], abs=0.1)
+
+
+def test_nothing_is_asked_of_other_machines():
+    assert "${" not in (STATIC / "player.html").read_text()
+    for name in ("player.html", "player.js", "player.css"):
+        assert "http" not in (STATIC / name).read_text()
+    assert "MIT License" in (STATIC / "three.LICENSE.txt").read_text()
+    assert "gradio_api/file=" in player("one", "").head

@@ -1,0 +1,1 @@
+"""From recordings to the arrays that networks read."""

@@ -1,0 +1,269 @@
+"""What the readers of a source share: a dataset folder that grows source file by source file, over as many runs as it
+takes.
+
+A run that was killed goes on after the last whole file, a later run adds what is new, a broken file is named, left out
+and tried again the next time. Memory does not grow with the dataset.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scamo.motion import FEATURES, Statistics
+from training.data.dataset import HEADER, ClipInfo, Moments, npy_header
+
+OPTIONS = "options.json"  # in a dataset's folder: what its reader was told
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A clip that a reader found in a file: unnormalised features [T, width], captions, labels, and its split if the
+    source has one."""
+
+    name: str
+    features: np.ndarray
+    captions: tuple[str, ...] = ()
+    labels: dict[str, Any] = field(default_factory=dict)
+    split: str | None = None
+
+
+Reader = Callable[[Path], Iterable[Piece]]
+"""The clips of a file; ValueError or OSError where it is broken."""
+
+
+def split_of(group: str) -> str:
+    """ "train", "test" or "val", 80 : 15 : 5, by the hash of a name: the same for ever, whatever else there is."""
+    place = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
+    return "train" if place < 0.8 else "test" if place < 0.95 else "val"
+
+
+def read_splits(folder: Path) -> dict[str, str]:
+    """Split by name, from the lists ``train.txt``, ``val.txt`` and ``test.txt``: one name a line, without its suffix.
+
+    ValueError where there is none, or a name is in two.
+    """
+    found: dict[str, str] = {}
+    for split in ("train", "val", "test"):
+        path = folder / f"{split}.txt"
+        for name in map(str.strip, path.read_text(encoding="utf-8").splitlines() if path.exists() else []):
+            if name and found.setdefault(name, split) != split:
+                raise ValueError(f"{name} is both in {found[name]}.txt and in {split}.txt; a clip has one split.")
+    if not found:
+        raise ValueError(f"The split lists in {folder} name no clip.")
+    return found
+
+
+def pieces_of(frames: int, longest: int) -> list[tuple[int, int]]:
+    """(start, end) of equal pieces of at most ``longest`` frames; 0 leaves a clip whole."""
+    count = max(1, -(-frames // longest)) if longest else 1
+    edges = np.linspace(0, frames, count + 1).astype(int)
+    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+
+
+class GrowingDataset:
+    """The dataset folder ``folder``, worked on as FOLDER.partial; ``with`` closes it, ``finish`` gives it its name."""
+
+    def __init__(self, folder: Path, width: int = FEATURES, options: Mapping[str, Any] | None = None) -> None:
+        """options: what the reader was told, as JSON has it. ValueError where it was begun with others."""
+        self.folder, self.width, self.options = Path(folder), width, json.loads(json.dumps(options or {}))
+        self._partial = self.folder.with_name(self.folder.name + ".partial")
+        self.frames = 0
+        for begun in (self._partial / OPTIONS, self.folder / OPTIONS):
+            if begun.exists() and (found := json.loads(begun.read_text())) != self.options:
+                other = sorted(k for k in {*found, *self.options} if found.get(k) != self.options.get(k))
+                raise ValueError(
+                    f"{self.folder} was prepared with another {', '.join(other)}; give another --out, or delete it."
+                )
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the dataset is whole, and no run has been cut off since."""
+        return self.folder.exists() and not self._partial.exists()
+
+    def held(self) -> dict[str, str]:
+        """The sources that are in already, each with the stamp that it was added with."""
+        folder = self._partial if self._partial.exists() else self.folder
+        return {row["source"]: row.get("stamp", "") for row in _rows(folder / "done.jsonl")}
+
+    def __enter__(self) -> GrowingDataset:
+        if not self._partial.exists() and self.folder.exists():
+            if not (self.folder / "done.jsonl").exists():
+                raise ValueError(f"{self.folder} was not made by this reader; give another --out.")
+            os.replace(self.folder, self._partial)
+        self._partial.mkdir(parents=True, exist_ok=True)
+        (self._partial / OPTIONS).write_text(json.dumps(self.options))
+        rows = _rows(self._partial / "done.jsonl")
+        self.done = {row["source"] for row in rows}
+        last = rows[-1] if rows else {"frames": 0, "bytes": 0, "width": self.width}
+        if last["width"] != self.width:
+            raise ValueError(f"{self.folder} holds features of {last['width']} numbers, not {self.width}.")
+        self.frames = last["frames"]
+        # What stands behind the last whole source was cut off by a kill.
+        size = {"features.npy": HEADER + 4 * self.width * self.frames, "clips.jsonl": last["bytes"]}
+        size["done.jsonl"] = sum(len(json.dumps(row)) + 1 for row in rows)
+        self._files = {}
+        for name, length in size.items():
+            (self._partial / name).touch()
+            self._files[name] = (self._partial / name).open("r+b")
+            self._files[name].truncate(length)
+            self._files[name].seek(length)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def add(self, source: str, pieces: Iterable[Piece], stamp: str = "") -> int:
+        """Append all clips of a source; either all of them are there afterwards or none. Returns their number.
+
+        stamp: what changes when the source does.
+        """
+        features, clips, done = (self._files[name] for name in ("features.npy", "clips.jsonl", "done.jsonl"))
+        places = features.tell(), clips.tell()
+        frames, count = self.frames, 0
+        try:
+            for piece in pieces:
+                x = _checked(piece, self.width)
+                row = {"name": piece.name, "start": frames, "frames": len(x), "split": piece.split or split_of(source),
+                       "captions": list(piece.captions), "labels": {"kind": "real", **piece.labels}}  # fmt: skip
+                features.write(x.tobytes())
+                clips.write((json.dumps(row) + "\n").encode())
+                frames, count = frames + len(x), count + 1
+            if not count:
+                raise ValueError("no clip in it is long enough")
+        except BaseException:
+            for file, place in zip((features, clips), places, strict=True):
+                file.seek(place)
+                file.truncate(place)
+            raise
+        self.frames = frames
+        features.flush()
+        clips.flush()
+        row = {"source": source, "frames": frames, "bytes": clips.tell(), "width": self.width, "stamp": stamp}
+        done.write((json.dumps(row) + "\n").encode())
+        done.flush()
+        self.done.add(source)
+        return count
+
+    def finish(self, about: dict[str, Any], statistics: Statistics | None = None) -> dict[str, Any]:
+        """Write header, counts and (unless given) the training split's statistics, and give the folder its name."""
+        if not self.frames:
+            raise ValueError(f"Nothing could be read, so {self.folder} was not made.")
+        file = self._files["features.npy"]
+        file.seek(0)
+        file.write(npy_header((self.frames, self.width)))
+        for opened in self._files.values():
+            opened.flush()
+        features = np.load(self._partial / "features.npy", mmap_mode="r")
+        counts: dict[str, int] = {}
+        moments = Moments(self.width)
+        with (self._partial / "clips.jsonl").open() as lines:
+            for clip in (ClipInfo(**json.loads(line)) for line in lines):
+                silent = not clip.captions
+                for key, amount in ((f"{clip.split}_clips", 1), (f"{clip.split}_frames", clip.frames),
+                                    ("clips_without_sentences", int(silent))):  # fmt: skip
+                    counts[key] = counts.get(key, 0) + amount
+                if clip.split == "train" and statistics is None:
+                    moments.add(features[clip.start : clip.start + clip.frames])
+        if statistics is None and not moments.count:  # a source of test clips alone is worth having in a mixture
+            moments.add(features)
+        statistics = statistics or moments.statistics()
+        header = {"mean": statistics.mean.tolist(), "std": statistics.std.tolist()}
+        partial = self._partial / "about.partial"
+        partial.write_text(json.dumps({**about, **counts, **header}))
+        os.replace(partial, self._partial / "about.json")
+        os.replace(self._partial, self.folder)
+        return counts
+
+
+def prepare(
+    out: Path,
+    files: Sequence[Path],
+    root: Path,
+    read: Reader,
+    about: dict[str, Any],
+    width: int = FEATURES,
+    statistics: Statistics | None = None,
+    options: Mapping[str, Any] | None = None,
+    splits: Mapping[str, str] | None = None,
+    texts: Callable[[Path], Path] | None = None,
+) -> dict[str, Any]:
+    """Read every file that the dataset ``out`` does not hold yet; prints and returns counts, broken files among them.
+
+    A source is called by its path below ``root``. Its split is what ``splits`` says of that without the suffix, else
+    drawn by it. ``texts`` says where a file's sentences are. ValueError where what is there was read with other
+    ``options``, or of files that are not the same any more.
+    """
+    from tqdm import tqdm
+
+    names = {path: path.relative_to(root).as_posix() for path in files}
+    split = {path: None if splits is None else splits.get(called(path, root)) for path in files}
+    stamps = {names[path]: _stamp(path, split[path], texts(path) if texts else None) for path in files}
+    growing = GrowingDataset(out, width, options)
+    held = growing.held()
+    if changed := sorted(name for name, stamp in held.items() if stamps.get(name) != stamp):
+        raise ValueError(
+            f"{out} holds {len(changed)} files that were changed or removed since, or their sentences or splits were "
+            f"({changed[0]}); delete it and prepare it anew."
+        )
+    if files and growing.is_finished and set(held).issuperset(names.values()):
+        counts: dict[str, Any] = {"dataset": str(out), "new": 0, "kept": len(files), "skipped": 0}
+        print(json.dumps(counts))
+        return counts
+    skipped: dict[str, str] = {}
+    with growing:
+        kept = len(growing.done & set(names.values()))
+        todo = [path for path in files if names[path] not in growing.done]
+        for path in tqdm(todo, desc=out.name, unit="file", initial=kept, total=len(files), mininterval=2):
+            try:
+                if splits is not None and split[path] is None:
+                    raise ValueError("no split list names it")
+                pieces = (replace(piece, split=split[path] or piece.split) for piece in read(path))
+                growing.add(names[path], pieces, stamps[names[path]])
+            except (ValueError, OSError) as error:
+                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise  # the disk is full; no file is to blame
+                skipped[names[path]] = str(error)
+                tqdm.write(f"skipped {names[path]}: {error}", file=sys.stderr)
+        counts = {"dataset": str(out), "new": len(todo) - len(skipped), "kept": kept, "skipped": len(skipped)}
+        counts |= growing.finish({**about, "skipped": skipped}, statistics)
+    print(json.dumps(counts))
+    return counts
+
+
+def called(path: Path, root: Path) -> str:
+    """What a file's clips are called: its path below the root, without the suffix."""
+    return path.relative_to(root).with_suffix("").as_posix()
+
+
+def _stamp(path: Path, split: str | None, texts: Path | None) -> str:
+    size = path.stat().st_size if path.exists() else 0
+    words = texts.read_bytes() if texts and texts.exists() else b""
+    return f"{size} {split or ''} {hashlib.sha256(words).hexdigest()[:16] if words else ''}".strip()
+
+
+def _checked(piece: Piece, width: int) -> np.ndarray:
+    x = np.ascontiguousarray(piece.features, dtype="<f4")
+    if x.ndim != 2 or x.shape[1] != width:
+        raise ValueError(f"features of shape {list(x.shape)} where [frames, {width}] is wanted")
+    if not np.isfinite(x).all():
+        raise ValueError("features hold NaN or infinite values")
+    return x
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """Whole lines of a file that may have been cut off in the middle of one."""
+    if not path.exists():
+        return []
+    text = path.read_text()
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]

@@ -1,0 +1,1 @@
+"""One thin reader per source of recordings."""

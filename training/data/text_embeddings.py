@@ -1,0 +1,155 @@
+"""Embed every caption of a dataset once, so that training never waits for the text encoder.
+
+    python -m training.data.text_embeddings --data data/bandai --encoder minilm --out data/bandai-minilm
+
+Captions of mirrored clips (left and right exchanged) are embedded too. Stored as float16, one row a word piece, mapped
+into memory when read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.data.captions import mirrored_words
+from training.data.dataset import HEADER, Dataset, npy_header
+from training.run import device_named
+
+BATCH = 64  # captions that are embedded at once
+
+
+class TextBank:
+    """Embeddings by caption, opened from a folder that ``main`` wrote."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        folder = Path(folder)
+        try:
+            about = json.loads((folder / "index.json").read_text())
+            self._rows: np.ndarray = np.load(folder / "embeddings.npy", mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"{folder} holds no embeddings ({error}); make them with training.data.text_embeddings."
+            ) from error
+        self.encoder: str = about["encoder"]
+        self.width: int = self._rows.shape[1]
+        self._places: dict[str, tuple[int, int]] = {text: (a, b) for text, a, b in about["places"]}
+
+    def length(self, text: str) -> int:
+        """Word pieces of a caption."""
+        start, end = self._place(text)
+        return end - start
+
+    def batch(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Embeddings float32 [B, L, D] and mask bool [B, L] of captions; ValueError for one that was not embedded."""
+        places = [self._place(text) for text in texts]
+        longest = max(end - start for start, end in places)
+        out = torch.zeros(len(texts), longest, self.width)
+        mask = torch.zeros(len(texts), longest, dtype=torch.bool)
+        for row, (start, end) in enumerate(places):
+            out[row, : end - start] = torch.from_numpy(self._rows[start:end].astype(np.float32))
+            mask[row, : end - start] = True
+        return out, mask
+
+    def _place(self, text: str) -> tuple[int, int]:
+        if text not in self._places:
+            raise ValueError(
+                f"The caption {text!r} has no embedding; run training.data.text_embeddings on this dataset again."
+            )
+        return self._places[text]
+
+
+@dataclass(frozen=True)
+class Args:
+    """Embed a dataset's captions."""
+
+    data: Path
+    """A dataset folder."""
+    out: Path
+    """The folder to write."""
+    encoder: str = "minilm"
+    """"minilm", or a Flan-T5: "google/flan-t5-xl" is the paper's."""
+    device: str = "auto"
+    """Where the encoder computes; auto: on a GPU if there is one."""
+    threads: int = 0
+    """CPU threads (0: torch's choice)."""
+
+
+def main(args: Args) -> None:
+    """Embed what the dataset says of its clips, and of their mirror images.
+
+    Goes on where a killed run stopped; does nothing where every caption is embedded by that encoder already.
+    """
+    from tqdm import tqdm
+
+    from scamo.text import load_text_encoder
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    data = Dataset(args.data)
+    texts = {text for clip in data.clips for text in clip.captions}
+    ordered = sorted(texts | {mirrored_words(text) for text in texts}, key=lambda text: (len(text), text))
+    if not ordered:
+        raise ValueError(f"No clip of {args.data} has a sentence; prepare it with texts.")
+    index = args.out / "index.json"
+    if index.exists():
+        about = json.loads(index.read_text())
+        if about["encoder"] == args.encoder and {place[0] for place in about["places"]}.issuperset(ordered):
+            print(json.dumps({"texts": len(ordered), "kept": True, "out": str(args.out)}))
+            return
+    encoder = load_text_encoder(args.encoder, device=device_named(args.device))
+    partial = args.out.with_name(args.out.name + ".partial")
+    width, places = encoder.width, _begun(partial, args.encoder, ordered)
+    rows = places[-1][2] if places else 0
+    with (partial / "embeddings.npy").open("r+b") as file, (partial / "places.jsonl").open("a") as lines:
+        file.truncate(HEADER + 2 * width * rows)
+        file.seek(0, os.SEEK_END)
+        for begin in tqdm(range(len(places), len(ordered), BATCH), desc="embed", unit="batch", mininterval=5):
+            batch = ordered[begin : begin + BATCH]
+            embedding, mask = encoder.encode(batch)
+            for text, row, length in zip(batch, embedding, mask.sum(1).tolist(), strict=True):
+                file.write(row[:length].to(torch.float16).cpu().numpy().tobytes())
+                places.append((text, rows, rows + length))
+                rows += length
+            file.flush()  # before the lines that say it is there
+            lines.writelines(json.dumps(place) + "\n" for place in places[begin : begin + len(batch)])
+            lines.flush()
+        file.seek(0)
+        file.write(npy_header((rows, width), "<f2"))
+    (partial / "index.json").write_text(json.dumps({"encoder": args.encoder, "places": places}))
+    (partial / "begun.json").unlink()  # first: without it a killed run's folder is begun anew
+    (partial / "places.jsonl").unlink()
+    shutil.rmtree(args.out, ignore_errors=True)
+    os.replace(partial, args.out)
+    print(json.dumps({"texts": len(ordered), "word_pieces": rows, "out": str(args.out)}))
+
+
+def _begun(partial: Path, encoder: str, ordered: list[str]) -> list[tuple[str, int, int]]:
+    """What a killed run has embedded of the same captions by the same encoder; else the folder is begun anew."""
+    stamp = {"encoder": encoder, "texts": hashlib.sha256("\n".join(ordered).encode()).hexdigest()}
+    begun = partial / "begun.json"
+    if begun.exists() and json.loads(begun.read_text()) == stamp:
+        whole = (partial / "places.jsonl").read_text().split("\n")[:-1]
+        whole = whole[: len(whole) // BATCH * BATCH]  # so that the same captions are embedded side by side
+        (partial / "places.jsonl").write_text("".join(line + "\n" for line in whole))
+        return [tuple(json.loads(line)) for line in whole]
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    (partial / "embeddings.npy").write_bytes(bytes(HEADER))
+    (partial / "places.jsonl").touch()
+    begun.write_text(json.dumps(stamp))
+    return []
+
+
+if __name__ == "__main__":
+    from training.run import run_command
+
+    run_command(main, Args)

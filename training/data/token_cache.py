@@ -1,0 +1,158 @@
+"""Turn a dataset into tokens: what transformers of one codebook are trained on.
+
+    python -m training.data.token_cache --data data/bandai --tokenizer runs/tokenizer-1024/model --out data/bandai-1024
+
+training.tasks.transformer does it itself where the file that it is given is not there yet. Before a training on several
+processes better do it first: the others wait for it only so long.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scamo import checkpoint
+from scamo.motion import mirror_features
+from scamo.tokenizer import MotionTokenizer
+from training.data.captions import mirrored_words
+from training.data.dataset import ClipInfo, Dataset
+from training.loop import process_group
+from training.run import device_named
+
+RARE = 60  # a content with fewer real clips is shown more often, up to eight times
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class TokenClip:
+    """A clip as a transformer sees it: tokens int64 [n], and the sentences that may stand before them."""
+
+    tokens: np.ndarray
+    captions: tuple[str, ...]
+    repeat: int = 1
+    kind: str = "real"
+
+
+def usable(data: Dataset, split: str, frames_per_token: int) -> list[ClipInfo]:
+    """The clips of a split that make a token and have words; the others cannot be learned from."""
+    return [clip for clip in data.split(split) if clip.frames >= frames_per_token and clip.captions]
+
+
+def tokenise(data: Dataset, tokenizer: MotionTokenizer, split: str, mirror: bool) -> list[np.ndarray]:
+    """Tokens int64 [n] of a split's usable clips, with ``mirror`` each followed by those of its mirror image."""
+    from tqdm import tqdm
+
+    out = []
+    for clip in tqdm(usable(data, split, tokenizer.frames_per_token), desc=f"tokens, {split}", unit="clip",
+                     mininterval=5):  # fmt: skip
+        features = data[clip]
+        out.append(tokenizer.encode(features))
+        if mirror:
+            out.append(tokenizer.encode(mirror_features(features)))
+    return out
+
+
+def token_clips(data: Dataset, tokens: list[np.ndarray], split: str, mirror: bool, per_token: int) -> list[TokenClip]:
+    """Join what ``tokenise`` gave with the captions, those of mirror images with left and right exchanged."""
+    clips = usable(data, split, per_token)
+    assert len(tokens) == len(clips) * (2 if mirror else 1), (len(tokens), len(clips))
+    counts: dict[str, int] = {}
+    for clip in clips:
+        counts[_content(clip)] = counts.get(_content(clip), 0) + 1
+    out = []
+    for number, ids in enumerate(tokens):
+        clip = clips[number // 2 if mirror else number]
+        words = tuple(map(mirrored_words, clip.captions)) if mirror and number % 2 else clip.captions
+        # Of joined clips every combination is rare, and a clip without labels has no content: those are shown once.
+        rare = split == "train" and "contents" in clip.labels and clip.labels.get("kind") == "real"
+        repeat = int(np.clip(RARE // counts[_content(clip)], 1, 8)) if rare else 1
+        out.append(TokenClip(ids, words, repeat, clip.labels.get("kind", "real")))
+    return out
+
+
+def _content(clip: ClipInfo) -> str:
+    return "+".join(clip.labels.get("contents", [clip.labels.get("kind", "")]))
+
+
+def load_tokens(path: Path | None, data: Dataset, tokenizer_folder: Path) -> dict[str, list[TokenClip]]:
+    """All splits as clips of tokens: from a file, which is made where it is not there, or without one made now.
+
+    ValueError where the file was made with another tokenizer or of another dataset.
+    """
+    tokenizer = MotionTokenizer.from_pretrained(tokenizer_folder)
+    per_token = tokenizer.frames_per_token
+    if path is None:
+        found = {split: tokenise(data, tokenizer, split, split == "train" and data.mirrors) for split in SPLITS}
+    else:
+        with process_group().main_process_first():
+            if not path.exists():
+                main(Args(data.folder, tokenizer_folder, path))
+        found = _read(path, data, tokenizer_folder)
+    return {
+        split: token_clips(data, found[split], split, split == "train" and data.mirrors, per_token) for split in SPLITS
+    }
+
+
+def _about(data: Dataset, tokenizer_folder: Path) -> str:
+    return json.dumps({"tokenizer": checkpoint.fingerprint(tokenizer_folder), "data": data.digest})
+
+
+def _read(path: Path, data: Dataset, tokenizer_folder: Path) -> dict[str, list[np.ndarray]]:
+    try:
+        with np.load(path) as file:
+            about = str(file["about"])
+            out = {split: np.split(file[split].astype(np.int64), np.cumsum(file[f"{split}_lengths"])[:-1])
+                   for split in SPLITS}  # fmt: skip
+            out = {split: rows if file[f"{split}_lengths"].size else [] for split, rows in out.items()}
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{path} holds no tokens ({error}); make them with training.data.token_cache.") from error
+    if about != _about(data, tokenizer_folder):
+        raise ValueError(
+            f"{path} was made of another dataset or tokenizer; make it again with training.data.token_cache."
+        )
+    return out
+
+
+@dataclass(frozen=True)
+class Args:
+    """Turn a dataset into the tokens of one tokenizer."""
+
+    data: Path
+    """A dataset folder."""
+    tokenizer: Path
+    """The folder of a trained tokenizer."""
+    out: Path
+    """The file to write (.npz)."""
+    device: str = "auto"
+    """Where the tokenizer computes; auto: on a GPU if there is one."""
+
+
+def main(args: Args) -> None:
+    """Tokenise every split, the training split's mirror images too. Does nothing where that is done."""
+    data = Dataset(args.data)
+    out = args.out.with_suffix(".npz")
+    if out.exists():
+        _read(out, data, args.tokenizer)
+        print({"tokens": str(out), "kept": True})
+        return
+    tokenizer = MotionTokenizer.from_pretrained(args.tokenizer, device_named(args.device))
+    arrays: dict[str, np.ndarray] = {"about": np.array(_about(data, args.tokenizer))}
+    for split in SPLITS:
+        rows = tokenise(data, tokenizer, split, split == "train" and data.mirrors)
+        arrays[split] = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int32)
+        arrays[f"{split}_lengths"] = np.array([len(row) for row in rows], dtype=np.int64)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_suffix(".partial.npz")
+    np.savez_compressed(partial, allow_pickle=False, **arrays)
+    os.replace(partial, out)
+    print({"tokens": str(out), **{split: len(arrays[split]) for split in SPLITS}})
+
+
+if __name__ == "__main__":
+    from training.run import run_command
+
+    run_command(main, Args)

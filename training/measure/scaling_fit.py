@@ -1,0 +1,259 @@
+"""The law: from a sweep's trainings to how loss, vocabulary, parameters and tokens follow the compute.
+
+    python -m training.measure.scaling_fit --runs runs/sweep --out results/scaling
+
+For every budget of compute the run with the lowest normalised loss is taken (IsoFLOP); least squares through those give
+L_u against log10 C, and N_v, N_nv, D as powers of C, each with R^2 and a 95 % bootstrap interval, beside what the paper
+printed (eq. 10-14). C = 6 (N_nv + V d) D; operations by the appendix's Code 1 stand beside it in the table.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scamo import checkpoint, flops
+from scamo.tokenizer import codebook_label
+from training.publish import commit
+
+SAME_BUDGET = 0.05
+"""Budgets that differ by less than this (in log10 C) are one."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished training: N_nv, N_v = V d, D in tokens, held-out normalised loss; names for people."""
+
+    non_vocabulary: float
+    vocabulary: float
+    tokens: float
+    loss: float
+    codebook: int = 0
+    size: str = ""
+    code1_flops: float = 0.0
+
+    @property
+    def flops(self) -> float:
+        """C = 6 (N_nv + N_v) D."""
+        return flops.training_flops(self.non_vocabulary, self.vocabulary, self.tokens)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """y = intercept + slope x with x, y as named; 95 % intervals by bootstrap (None where there are too few points)."""
+
+    name: str
+    slope: float
+    intercept: float
+    r2: float | None
+    """None where y does not vary, so that there is nothing to explain."""
+    points: int
+    slope_interval: tuple[float, float] | None
+    intercept_interval: tuple[float, float] | None
+    paper: tuple[float, float]
+    """Slope and intercept that the paper printed."""
+
+
+def line(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float | None]:
+    """Least squares: slope, intercept, R^2 (None for a constant). ValueError where all x are one."""
+    if len(x) < 2 or np.ptp(x) < 1e-9:
+        raise ValueError("A line needs points at two places; train at more budgets.")
+    slope, intercept = np.polyfit(x, y, 1)
+    spread = ((y - y.mean()) ** 2).sum()
+    rest = ((y - intercept - slope * x) ** 2).sum()
+    return float(slope), float(intercept), float(1 - rest / spread) if spread > 1e-12 else None
+
+
+def fit_line(name: str, x: Sequence[float], y: Sequence[float], paper: tuple[float, float], draws: int = 2000) -> Fit:
+    """A line with bootstrap intervals: points are drawn with repetition, draws at a single place are left out."""
+    xs, ys = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    slope, intercept, r2 = line(xs, ys)
+    intervals: tuple[tuple[float, float] | None, tuple[float, float] | None] = (None, None)
+    if len(xs) >= 4:
+        draw = np.random.default_rng(0)
+        rows = draw.integers(len(xs), size=(draws, len(xs)))
+        rows = rows[np.ptp(xs[rows], axis=1) > 1e-9]
+        x_rows, y_rows = xs[rows] - xs[rows].mean(1, keepdims=True), ys[rows]
+        slopes = (x_rows * y_rows).sum(1) / (x_rows**2).sum(1)
+        found = np.stack([slopes, y_rows.mean(1) - slopes * xs[rows].mean(1)], axis=1)
+        low, high = np.percentile(found, [2.5, 97.5], axis=0)
+        intervals = ((float(low[0]), float(high[0])), (float(low[1]), float(high[1])))
+    return Fit(name, slope, intercept, r2, len(xs), *intervals, paper)
+
+
+def isoflop(runs: Sequence[Run]) -> list[Run]:
+    """Of every budget the run with the lowest normalised loss, by rising compute."""
+    best: list[Run] = []
+    group: list[Run] = []
+    for run in sorted(runs, key=lambda run: run.flops):
+        if group and math.log10(run.flops) - math.log10(group[0].flops) > SAME_BUDGET:
+            best.append(min(group, key=lambda run: run.loss))
+            group = []
+        group.append(run)
+    return best + ([min(group, key=lambda run: run.loss)] if group else [])
+
+
+def fits(best: Sequence[Run]) -> list[Fit]:
+    """The paper's five laws through the best runs; ValueError where there are fewer than two budgets."""
+    log_c = [math.log10(run.flops) for run in best]
+    log_nv = [math.log10(run.vocabulary) for run in best]
+    log_nnv = [math.log10(run.non_vocabulary) for run in best]
+    log_d = [math.log10(run.tokens) for run in best]
+    powers: list[tuple[str, list[float], flops.PowerLaw]] = [
+        ("log10 N_v on log10 C", log_nv, flops.VOCABULARY_OF_COMPUTE),
+        ("log10 N_nv on log10 C", log_nnv, flops.NON_VOCABULARY_OF_COMPUTE),
+        ("log10 D on log10 C", log_d, flops.TOKENS_OF_COMPUTE),
+    ]
+    slope = flops.published_loss(10.0) - flops.published_loss(1.0)
+    out = [fit_line("L_u on log10 C", log_c, [run.loss for run in best], (slope, flops.published_loss(1.0)))]
+    out += [fit_line(name, log_c, y, (law.exponent, law.intercept)) for name, y, law in powers]
+    if np.ptp(log_nnv) > 1e-9:  # one size was the best everywhere: nothing to say
+        law = flops.VOCABULARY_OF_NON_VOCABULARY
+        out.append(fit_line("log10 N_v on log10 N_nv", log_nnv, log_nv, (law.exponent, law.intercept)))
+    return out
+
+
+def read_run(folder: Path) -> Run:
+    """A trained transformer's folder as a Run: what its card says, with D what it was trained on."""
+    card = checkpoint.read_checked(folder, "transformer")
+    config, training = card["config"], card["training"]
+    tokens = training["tokens"]
+    forward = flops.forward_flops_per_token(
+        config["layers"], config["heads"], config["width"], config["max_positions"], config["codebook_size"]
+    )
+    return Run(
+        non_vocabulary=card["parameters"]["non_vocabulary"],
+        vocabulary=flops.paper_vocabulary_parameters(config["codebook_size"], config["width"]),
+        tokens=tokens,
+        loss=card["metrics"]["normalised_loss"],
+        codebook=codebook_label(card["levels"]),
+        size=card["size"],
+        code1_flops=3.0 * forward * tokens,
+    )
+
+
+def synthetic_runs(
+    loss: Callable[[float], float],
+    vocabulary: flops.PowerLaw,
+    non_vocabulary: flops.PowerLaw,
+    budgets: Sequence[float],
+    grid: int = 41,
+    noise: float = 0.0,
+    seed: int = 0,
+) -> list[Run]:
+    """Runs of a made-up world whose laws are known, on a grid of vocabularies and sizes at every budget.
+
+    The loss rises with the square of the distance, in decades, from the best vocabulary and size; tokens are what the
+    budget leaves. To check that the fit finds the laws again.
+    """
+    draw = np.random.default_rng(seed)
+    runs = []
+    for budget in budgets:
+        for offset_v in np.linspace(-1, 1, grid):
+            for offset_n in np.linspace(-1, 1, grid):
+                nv, nnv = vocabulary(budget) * 10**offset_v, non_vocabulary(budget) * 10**offset_n
+                value = loss(budget) + 0.4 * offset_v**2 + 0.6 * offset_n**2 + noise * draw.normal()
+                runs.append(Run(nnv, nv, budget / (6 * (nnv + nv)), float(value)))
+    return runs
+
+
+def markdown(runs: Sequence[Run], best: Sequence[Run], found: Sequence[Fit]) -> str:
+    """Fits beside the paper's, the best run of every budget, and every run."""
+
+    def interval(pair: tuple[float, float] | None) -> str:
+        return "" if pair is None else f" [{pair[0]:.3f}, {pair[1]:.3f}]"
+
+    lines = ["| law | slope | intercept | R² | points | paper: slope, intercept |", "|---|---|---|---|---|---|"]
+    for fit in found:
+        r2 = "–" if fit.r2 is None else f"{fit.r2:.3f}"
+        ours = [
+            f"{fit.slope:.3f}{interval(fit.slope_interval)}",
+            f"{fit.intercept:.3f}{interval(fit.intercept_interval)}",
+        ]
+        paper = f"{fit.paper[0]:.3f}, {fit.paper[1]:.3f}"
+        lines.append(f"| {fit.name} | {ours[0]} | {ours[1]} | {r2} | {fit.points} | {paper} |")
+    head = "| codebook | size | N_nv | N_v | D | C = 6 (N_nv + N_v) D | Code 1 | L_u |"
+    for title, rows in (("Best of every budget", best), ("All runs", sorted(runs, key=lambda run: run.flops))):
+        lines += ["", f"{title}:", "", head, "|---" * 8 + "|"]
+        for run in rows:
+            lines.append(
+                f"| {run.codebook} | {run.size} | {run.non_vocabulary:.3g} | {run.vocabulary:.3g} | {run.tokens:.3g} | "
+                f"{run.flops:.3g} | {run.code1_flops:.3g} | {run.loss:.4f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def plot(runs: Sequence[Run], best: Sequence[Run], found: Sequence[Fit], path: Path) -> None:
+    """L_u over C with every run, and N_v, N_nv, D of the best ones; our line full, the paper's dashed."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    figure = Figure(figsize=(14, 3.6), layout="constrained")
+    columns: list[tuple[str, Callable[[Run], float]]] = [
+        ("normalised loss L_u", lambda run: run.loss), ("vocabulary parameters N_v", lambda run: run.vocabulary),
+        ("other parameters N_nv", lambda run: run.non_vocabulary), ("tokens D", lambda run: run.tokens)]  # fmt: skip
+    reach = np.array([min(run.flops for run in runs), max(run.flops for run in runs)])
+    books = sorted({run.codebook for run in runs})
+    panels = figure.subplots(1, 4)
+    for axes, (title, value), fit in zip(panels, columns, found[:4], strict=True):
+        is_loss = value is columns[0][1]
+        for number, codebook in enumerate(books if is_loss else ()):
+            some = [run for run in runs if run.codebook == codebook]
+            places = [run.flops for run in some], [run.loss for run in some]
+            axes.scatter(*places, s=14, color=f"C{number + 2}", alpha=0.7, label=f"codebook {codebook}")
+        axes.scatter([run.flops for run in best], [value(run) for run in best], s=60, facecolor="none",
+                     edgecolor="black", label="best of its budget", zorder=3)  # fmt: skip
+        for slope, intercept, style, name in ((fit.slope, fit.intercept, "-", "fit"), (*fit.paper, "--", "paper")):
+            y = intercept + slope * np.log10(reach)
+            axes.plot(reach, y if is_loss else 10**y, style, color="C0" if name == "fit" else "grey", label=name)
+        axes.set(xscale="log", yscale="linear" if is_loss else "log", xlabel="compute C (FLOPs)", ylabel=title)
+        for axis in (axes.xaxis, *(() if is_loss else (axes.yaxis,))):
+            axis.set_major_locator(LogLocator(numticks=6))
+            axis.set_minor_formatter(NullFormatter())
+    panels[0].legend(fontsize=7)
+    figure.savefig(path, dpi=130)
+
+
+@dataclass(frozen=True)
+class Args:
+    """Fit the scaling law to trained models. Intervals need four budgets or more."""
+
+    runs: tuple[Path, ...]
+    """Folders below which trained transformers (OUT/model) are looked for."""
+    out: Path
+    """The folder for scaling.json, .md and .png."""
+
+
+def main(args: Args) -> dict[str, Any]:
+    """Read every finished run, select, fit, and write JSON, Markdown and the plot."""
+    cards = sorted({card.parent for folder in args.runs for card in folder.rglob("card.json")})
+    runs = [read_run(card) for card in cards if checkpoint.read_card(card).get("kind") == "transformer"]
+    if not runs:
+        raise ValueError(f"No trained transformer below {', '.join(map(str, args.runs))}; run training.sweep first.")
+    best = isoflop(runs)
+    found = fits(best)
+    result = {
+        "fits": [asdict(fit) for fit in found],
+        "best": [asdict(run) | {"flops": run.flops} for run in best],
+        "runs": [asdict(run) | {"flops": run.flops} for run in runs],
+        "commit": commit(),
+    }
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "scaling.json").write_text(json.dumps(result, indent=1))
+    words = markdown(runs, best, found)
+    (args.out / "scaling.md").write_text(words, encoding="utf-8")
+    plot(runs, best, found, args.out / "scaling.png")
+    print(words)
+    return result
+
+
+if __name__ == "__main__":
+    from training.run import run_command
+
+    run_command(main, Args)

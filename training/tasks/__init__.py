@@ -1,0 +1,1 @@
+"""One file per network that is trained: its configuration and its objective."""
