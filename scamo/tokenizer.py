@@ -33,6 +33,8 @@ LEVELS: dict[int, tuple[int, ...]] = {
 }
 """The paper's codebooks by their nominal size; the real one is the product of the levels (256 means 240 codes)."""
 
+KIT_FPS = 12.5  # frames a second of KIT-ML's motions
+
 
 def codebook_label(levels: Sequence[int]) -> int:
     """The power of two a codebook is called by: 256 for (8, 6, 5), which has 240 codes."""
@@ -44,7 +46,8 @@ class TokenizerConfig:
     """Shape of a tokenizer; the defaults but `levels` are the paper's.
 
     levels: values per latent channel. width: channels of the convolutions. code_width: channels of the latent.
-    depth: residual blocks per halving. halvings: each halves the frame rate. features: 263, or 251 for KIT.
+    depth: residual blocks per halving. halvings: each halves the frame rate. features: 263, or 251 for KIT-ML.
+    fps: frames a second of the motions, 20 for HumanML3D and 12.5 for KIT-ML.
     """
 
     levels: tuple[int, ...]
@@ -54,12 +57,40 @@ class TokenizerConfig:
     halvings: int = 2
     dilation_growth: int = 3
     features: int = 263
+    fps: float = 20.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", tuple(int(level) for level in self.levels))
+        if not 0 < self.fps < math.inf:
+            raise ValueError(f"{self.fps} is no frame rate; give frames a second, 20 for HumanML3D")
         # Indices are summed in float32, which counts no further than 2**24.
         if not self.levels or min(self.levels) < 2 or math.prod(self.levels) >= 2**24:
             raise ValueError(f"levels {list(self.levels)} make no codebook; give integers >= 2, e.g. 8 5 5 5")
+
+    @classmethod
+    def from_card(cls, fields: Mapping[str, Any]) -> TokenizerConfig:
+        """The configuration a card holds. Cards of KIT-ML's tokenizers from before `fps` was stored have its rate."""
+        is_old_kit = "fps" not in fields and fields.get("features") == 251
+        return cls(**{**fields, "fps": KIT_FPS} if is_old_kit else fields)
+
+    @property
+    def codebook_size(self) -> int:
+        """The real number of codes: token ids are 0 ... codebook_size - 1."""
+        return math.prod(self.levels)
+
+    @property
+    def frames_per_token(self) -> int:
+        """Frames that one token stands for: 4 with two halvings."""
+        return 2**self.halvings
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens that a second of motion takes: 5 for HumanML3D with two halvings."""
+        return self.fps / self.frames_per_token
+
+    def tokens_in(self, seconds: float) -> int:
+        """The number of tokens nearest to a length; halves go up. Never less than one token."""
+        return max(1, math.floor(seconds * self.tokens_per_second + 0.5 + 1e-9))
 
 
 class FSQ(nn.Module):
@@ -97,7 +128,8 @@ class FSQ(nn.Module):
     def indices(self, codes: Tensor) -> Tensor:
         """Codes [..., d] to integers int32 [...]; the first channel counts fastest."""
         steps = self._count // 2
-        return ((codes * steps + steps) * self._basis).sum(dim=-1).to(torch.int32)
+        # Rounded: float32's quotient of steps times steps falls just short of a whole number where levels are many.
+        return ((codes * steps).round() + steps).mul(self._basis).sum(dim=-1).round().to(torch.int32)
 
     def codes_from_indices(self, indices: Tensor) -> Tensor:
         """Integers [...] to codes float32 [..., d]."""
@@ -210,12 +242,12 @@ class MotionTokenizer(nn.Module):
     @property
     def codebook_size(self) -> int:
         """The real number of codes: token ids are 0 ... codebook_size - 1."""
-        return math.prod(self.config.levels)
+        return self.config.codebook_size
 
     @property
     def frames_per_token(self) -> int:
         """Frames that one token stands for (4)."""
-        return 2**self.config.halvings
+        return self.config.frames_per_token
 
     def forward(self, x_btd: Tensor) -> tuple[Tensor, Tensor]:
         """Reconstruct normalised features: float [B, T, D] -> ([B, T // 4 * 4, D], indices int32 [B, T // 4]).
@@ -295,7 +327,7 @@ class MotionTokenizer(nn.Module):
         card = checkpoint.read_checked(folder, cls.kind)
         tensors = {name: value.float() for name, value in checkpoint.read_tensors(folder, verify).items()}
         with torch.device("meta"):
-            model = cls(TokenizerConfig(**card["config"]))
+            model = cls(TokenizerConfig.from_card(card["config"]))
         model.load_state_dict(cls._own(tensors), assign=True)
         return model.to(device).eval().requires_grad_(False)
 

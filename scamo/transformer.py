@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scamo import checkpoint
+from scamo import checkpoint, flops
 
 
 class Size(NamedTuple):
@@ -47,6 +47,13 @@ SIZES: dict[str, Size] = {
     "65B": Size(80, 64, 8192),
 }
 """Named sizes: the first three are this project's (by non-vocabulary parameters), the others the authors'."""
+
+
+class ParameterCounts(NamedTuple):
+    """Parameters by the paper's split: `vocabulary` is embedding and head, a tied matrix counted once."""
+
+    vocabulary: int
+    non_vocabulary: int
 
 
 @dataclass(frozen=True)
@@ -92,19 +99,20 @@ class TransformerConfig:
         """Rows of the head: K + 1, or K + 2 when tied."""
         return self.codebook_size + (2 if self.tied else 1)
 
+    @property
+    def parameter_counts(self) -> ParameterCounts:
+        """Exact counts of this shape's network."""
+        return ParameterCounts(
+            flops.vocabulary_parameters(self.codebook_size, self.width, self.tied),
+            flops.non_vocabulary_parameters(self.layers, self.width, self.text_width),
+        )
+
 
 def size_label(config: TransformerConfig) -> str:
     """The name of this shape, or layers x width where it has none."""
     shape = (config.layers, config.width)
     names = (name for name, size in SIZES.items() if (size.layers, size.width) == shape)
     return next(names, f"{config.layers}x{config.width}")
-
-
-class ParameterCounts(NamedTuple):
-    """Parameters by the paper's split: `vocabulary` is embedding and head, a tied matrix counted once."""
-
-    vocabulary: int
-    non_vocabulary: int
 
 
 _Rotary = tuple[Tensor, Tensor]  # cosine and sine of the slots' angles, float32 [b, s, e / 2]
@@ -344,12 +352,6 @@ class PrefixTransformer(nn.Module):
         angle = torch.cat([text, motion], dim=1)[..., None] * theta
         return angle.cos(), angle.sin()
 
-    def parameter_counts(self) -> ParameterCounts:
-        """Exact counts; works on the meta device too."""
-        total = sum(parameter.numel() for parameter in self.parameters())
-        vocabulary = self.transformer.wte.weight.numel() + (0 if self.config.tied else self.lm_head.weight.numel())
-        return ParameterCounts(vocabulary, total - vocabulary)
-
     def save_pretrained(
         self, folder: str | os.PathLike[str], card: Mapping[str, Any] | None = None, dtype: torch.dtype | None = None
     ) -> Path:
@@ -398,7 +400,7 @@ class PrefixTransformer(nn.Module):
 
 
 def by_input(weight: Tensor) -> Tensor:
-    """The same matrix in float32, laid out in memory column by column: see decode.py for why."""
+    """The same matrix in float32, laid out in memory column by column: see fast_step.py for why."""
     if weight.dtype == torch.float32 and weight.t().is_contiguous():
         return weight
     columns = torch.empty(weight.shape[::-1])
@@ -415,7 +417,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def _prefix_mask(text_mask_bl: Tensor, tokens: int) -> Tensor:
     """Who sees whom, bool [b, 1, s, s] (query, key): all real text is seen, motion is seen by itself and its future.
 
-    A padding slot sees itself as well, lest its softmax over nothing spread NaN.
+    A padding slot sees itself as well, so that its softmax over nothing gives no NaN.
     """
     slots = text_mask_bl.shape[1]
     causal = torch.ones(slots + tokens, slots + tokens, dtype=torch.bool, device=text_mask_bl.device).tril()

@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from scamo import __version__
 from scamo.atomic import replacing
 from scamo.io.bvh import read_bvh, write_bvh
 from scamo.motion import FPS, Motion, first_facing, resample_joints
 from scamo.render import SUFFIXES, render_motion
 from scamo.skeleton import JOINTS, bone_lengths, checked_joints, forward_kinematics, with_bone_lengths
+from scamo.version import VERSION
 
 if TYPE_CHECKING:
     from scamo.body.smpl import Body
@@ -63,7 +63,7 @@ class Clip:
     def facts(self) -> dict[str, Any]:
         """The recipe, and what is true of every file of this motion."""
         frames = len(self.joints)
-        return {"scamo": __version__, "frames": frames, "fps": self.fps, "seconds": frames / self.fps, **self.recipe}
+        return {"scamo": VERSION, "frames": frames, "fps": self.fps, "seconds": frames / self.fps, **self.recipe}
 
 
 def export(
