@@ -144,8 +144,8 @@ def read_checked(folder: str | os.PathLike[str], kind: str) -> dict[str, Any]:
 def replacing(folder: str | os.PathLike[str], expected: Collection[str] = ()) -> Iterator[Path]:
     """A new folder beside `folder` to fill; it takes that place on a clean exit and vanishes on an exception.
 
-    What stood there is removed, so it is refused beforehand if it holds anything but a card, safetensors files and
-    the `expected` names.
+    An older checkpoint there is removed, so a folder that holds anything but a card, safetensors files and the
+    `expected` names is refused first.
     """
     target = Path(folder).absolute()
     _refuse_foreign(target, expected)

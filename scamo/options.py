@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
+import numbers
 import operator
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypedDict
-
-import numpy as np
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -132,4 +131,4 @@ def _checked_seconds(seconds: float) -> float:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float, np.number)) and math.isfinite(value)
+    return isinstance(value, numbers.Real) and math.isfinite(value)  # numpy's numbers are Real too
