@@ -77,6 +77,8 @@ def _layer(block: Any, keys: Tensor, values: Tensor) -> _Layer:
 
 
 class RowStep:
+    """The quick step of a single row on a CPU, by numpy on the weights that torch holds."""
+
     def __init__(self, model: PrefixTransformer, cache: Cache) -> None:
         trunk = model.transformer
         self.cache = cache

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from scamo.engine import Trace
+from scamo.generation import Generation
 from scamo.options import GenerationOptions, Prompt
-from scamo.pipeline import Generation, MotionPipeline
+from scamo.pipeline import MotionPipeline
 from scamo.registry import ModelCard
 from scamo.tokenizer import MotionTokenizer, TokenizerConfig
 from scamo.transformer import PrefixTransformer, TransformerConfig
@@ -97,10 +98,12 @@ def test_rows_of_a_batch_end_on_their_own() -> None:
 
 def test_defaults_are_the_models_own() -> None:
     greedy = small_pipeline(sampling={"temperature": 0.0})
-    assert greedy.generate(WALK, seconds=2, seed=1).options == GenerationOptions(seconds=2, seed=1, temperature=0.0)
+    assert greedy.generate(WALK, seconds=2, seed=1).options == GenerationOptions(
+        seconds=2, seed=1, temperature=0.0, guidance=1
+    )
     runs = {tuple(greedy.generate(WALK, seconds=2, seed=seed).tokens.tolist()) for seed in range(3)}
     assert len(runs) == 1
-    chosen = GenerationOptions(seconds=2, seed=1, temperature=1, top_k=4)
+    chosen = GenerationOptions(seconds=2, seed=1, temperature=1, top_k=4, guidance=1)
     assert greedy.generate(WALK, chosen).options == chosen
     assert greedy.generate(WALK, chosen, seed=7).options.seed == 7
 
@@ -199,7 +202,57 @@ def test_any_script_is_a_prompt(pipeline: MotionPipeline, text: str) -> None:
     assert pipeline.generate(text, seconds=0.2).prompts[0].text == text.strip()
 
 
-# What the model thought
+# Guidance
+
+
+def guided_by_hand(pipeline: MotionPipeline, weight: float, count: int) -> list[int]:
+    """Greedy tokens of l0 + w (l - l0), everything computed anew for every token."""
+    codes = pipeline.transformer.config.codebook_size
+    tokens = torch.zeros(1, 0, dtype=torch.long)
+    for _ in range(count):
+        logits = []
+        for text in (WALK, ""):
+            with torch.inference_mode():
+                logits.append(pipeline.transformer(tokens, *pipeline.text_encoder.encode([text]))[0, -1, :codes])
+        token = (logits[1] + weight * (logits[0] - logits[1])).argmax()
+        tokens = torch.cat([tokens, token.view(1, 1)], dim=1)
+    return tokens[0].tolist()
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("weight", [0.0, 1.0, 2.0, 4.5])
+def test_guidance_moves_away_from_the_empty_text(tied: bool, weight: float) -> None:
+    pipeline = small_pipeline(tied)
+    made = pipeline.generate(WALK, seconds=2, temperature=0, guidance=weight)
+    assert made.tokens.tolist() == guided_by_hand(pipeline, weight, 10)
+    assert made.recipe.to_dict().get("guidance", 1) == weight
+
+
+def test_guidance_leaves_the_trace_as_the_model_has_it(pipeline: MotionPipeline) -> None:
+    made = pipeline.generate(WALK, seconds=2, seed=3, guidance=3)
+    traced = pipeline.generate(WALK, seconds=2, start=made.tokens)
+    near(made.trace, traced.trace)
+
+
+def test_a_batch_with_guidance_has_the_rows_it_has_alone(pipeline: MotionPipeline) -> None:
+    prompts = [WALK, "run", "an old man waves his left hand"]
+    rows = pipeline.generate_batch(prompts, seconds=2, seed=4, guidance=2.5)
+    for prompt, row in zip(prompts, rows, strict=True):
+        alone = pipeline.generate(prompt, seconds=2, seed=4, guidance=2.5)
+        np.testing.assert_array_equal(row.tokens, alone.tokens)
+    timeline = pipeline.timeline([Prompt(WALK, 2.0), Prompt("run", 1.0)], seed=4, guidance=2.5)
+    np.testing.assert_array_equal(timeline.tokens[:10], rows[0].tokens)
+
+
+def test_a_models_own_guidance_is_its_default() -> None:
+    strong = small_pipeline(sampling={"temperature": 0.0, "guidance": 4.0})
+    assert strong.generate(WALK, seconds=1, seed=0).options.guidance == 4
+    own = strong.generate(WALK, seconds=2).tokens
+    np.testing.assert_array_equal(own, small_pipeline().generate(WALK, seconds=2, temperature=0, guidance=4).tokens)
+    assert strong.generate(WALK, seconds=1, guidance=1).options.guidance == 1
+
+
+# The trace
 
 
 def near(actual: Trace, expected: Trace) -> None:
@@ -363,6 +416,9 @@ def test_mistakes_of_a_timeline(pipeline: MotionPipeline) -> None:
         (WALK, {"top_k": 2.5}, "top_k 2.5"),
         (WALK, {"top_p": 0.0}, "top_p 0.0"),
         (WALK, {"top_p": 1.5}, "top_p 1.5"),
+        (WALK, {"guidance": -1}, "guidance -1 makes no sense; give 1"),
+        (WALK, {"guidance": float("nan")}, "guidance nan"),
+        (WALK, {"guidance": 21}, "guidance 21"),
         (WALK, {"max_tokens": 0}, "max_tokens 0"),
         (WALK, {"start": [3, 15]}, "token 15 of the start is no code; this model's are 0 to 14"),
         (WALK, {"start": [-1]}, "token -1 of the start"),

@@ -99,7 +99,7 @@ class FakeEncoder:
 
     def encode(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         self.asked += texts
-        rows = [torch.stack([self._vector(word) for word in text.split()[:150]]) for text in texts]
+        rows = [torch.stack([self._vector(word) for word in (text.split() or ["</s>"])[:150]]) for text in texts]
         mask = torch.nn.utils.rnn.pad_sequence([torch.ones(len(row), dtype=torch.bool) for row in rows], True)
         return torch.nn.utils.rnn.pad_sequence(rows, True), mask
 
