@@ -19,8 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scamo.configs import TransformerConfig
 from scamo.fast_step import stepper
-from scamo.transformer import PrefixTransformer, TransformerConfig
+from scamo.transformer import PrefixTransformer
 
 ALTERNATIVES = 8
 _MOST_PENDING = 1 << 22  # logits kept until their trace is computed: 16 MB

@@ -20,9 +20,10 @@ import torch
 
 from scamo import checkpoint
 from scamo.checkpoint import CheckpointError
+from scamo.configs import TokenizerConfig, TransformerConfig, codebook_label, size_label
 from scamo.fast_step import compact
-from scamo.tokenizer import MotionTokenizer, TokenizerConfig, VQTokenizer, codebook_label
-from scamo.transformer import PrefixTransformer, TransformerConfig, size_label
+from scamo.tokenizer import MotionTokenizer, VQTokenizer
+from scamo.transformer import PrefixTransformer
 
 BUNDLED = Path(__file__).parent / "checkpoints"
 MODELS_VARIABLE = "SCAMO_MODELS"

@@ -12,10 +12,11 @@ import torch
 
 import scamo
 from scamo import checkpoint
+from scamo.configs import LEVELS, TokenizerConfig, TransformerConfig
 from scamo.convert import convert_official
 from scamo.pipeline import MotionPipeline
-from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
-from scamo.transformer import PrefixTransformer, TransformerConfig
+from scamo.tokenizer import MotionTokenizer
+from scamo.transformer import PrefixTransformer
 from tests.tiny import TEXT, codec, network
 
 

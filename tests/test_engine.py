@@ -9,9 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scamo.configs import TransformerConfig
 from scamo.engine import LocalEngine, TokenRequest, sample_token
 from scamo.stream import Stream
-from scamo.transformer import PrefixTransformer, TransformerConfig
+from scamo.transformer import PrefixTransformer
 
 LOGITS = st.lists(st.floats(-30, 30), min_size=1, max_size=40).map(np.array)
 UNIFORM = st.floats(0, 1, exclude_max=True)

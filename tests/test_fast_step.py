@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from scamo import fast_step, pipeline
-from scamo.transformer import PrefixTransformer, TransformerConfig
+from scamo.configs import TransformerConfig
+from scamo.transformer import PrefixTransformer
 from tests.tiny import WALK, FakeEncoder, write_models
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from scamo import flops
-from scamo.tokenizer import LEVELS
-from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig
+from scamo.configs import LEVELS, SIZES, TransformerConfig
+from scamo.transformer import PrefixTransformer
 from tests.test_transformer import NON_VOCABULARY, TIED_TOTAL, VOCABULARY
 
 

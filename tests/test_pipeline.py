@@ -15,13 +15,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from scamo.configs import TokenizerConfig, TransformerConfig
 from scamo.engine import Trace
 from scamo.generation import Generation
 from scamo.options import GenerationOptions, Prompt
 from scamo.pipeline import MotionPipeline
 from scamo.registry import ModelCard
-from scamo.tokenizer import MotionTokenizer, TokenizerConfig
-from scamo.transformer import PrefixTransformer, TransformerConfig
+from scamo.tokenizer import MotionTokenizer
+from scamo.transformer import PrefixTransformer
 from tests import golden
 from tests.tiny import WALK, FakeEncoder, small_pipeline
 

@@ -15,8 +15,9 @@ from safetensors.torch import load_file
 
 from scamo import checkpoint
 from scamo.checkpoint import CheckpointError
+from scamo.configs import LEVELS, TokenizerConfig, codebook_label
 from scamo.registry import load_tokenizer
-from scamo.tokenizer import FSQ, LEVELS, MotionTokenizer, TokenizerConfig, VQTokenizer, codebook_label
+from scamo.tokenizer import FSQ, MotionTokenizer, VQTokenizer
 from tests import golden
 
 LEVEL_LISTS = st.lists(st.integers(2, 16), min_size=1, max_size=6)

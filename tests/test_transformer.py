@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from scamo.checkpoint import CheckpointError
-from scamo.tokenizer import LEVELS, TokenizerConfig
-from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig, rotate, size_label
+from scamo.configs import LEVELS, SIZES, TokenizerConfig, TransformerConfig, size_label
+from scamo.transformer import PrefixTransformer, rotate
 from tests import golden
 
 CONFIG = TransformerConfig(codebook_size=15, layers=2, heads=2, width=16, text_width=6)

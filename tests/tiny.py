@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from scamo.configs import LEVELS, SIZES, TokenizerConfig, TransformerConfig
 from scamo.motion import Motion
 from scamo.pipeline import MotionPipeline
 from scamo.registry import ModelCard
-from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig, VQTokenizer
-from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig
+from scamo.tokenizer import MotionTokenizer, VQTokenizer
+from scamo.transformer import PrefixTransformer
 from tests.motions import walk
 
 WALK = "a person walks forward"
