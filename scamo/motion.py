@@ -24,19 +24,8 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
-from scamo.skeleton import (
-    BONE_LENGTHS,
-    CHAINS,
-    MIRROR,
-    RAW_DIRECTIONS,
-    bone_lengths,
-    quat_between,
-    quat_conjugate,
-    quat_multiply,
-    quat_rotate,
-    quat_to_matrix,
-    with_bone_lengths,
-)
+from scamo.rotation import quat_between, quat_conjugate, quat_multiply, quat_rotate, quat_to_matrix
+from scamo.skeleton import BONE_LENGTHS, CHAINS, MIRROR, RAW_DIRECTIONS, bone_lengths, with_bone_lengths
 
 Array = NDArray[np.floating]
 

@@ -16,17 +16,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from scamo.atomic import replacing
-from scamo.skeleton import (
-    JOINTS,
-    PARENTS,
-    checked_joints,
-    joint_rotations,
-    quat_conjugate,
-    quat_multiply,
-    quat_rotate,
-    quat_to_matrix,
-    rest_offsets,
-)
+from scamo.rotation import quat_conjugate, quat_multiply, quat_rotate, quat_to_matrix
+from scamo.skeleton import JOINTS, PARENTS, checked_joints, joint_rotations, rest_offsets
 
 # Where the skeleton's ends point to, metres: toes, skull, hands.
 _TIPS = {
