@@ -27,7 +27,7 @@ __all__ = [
     "normalised_loss",
     "r_precision",
     "repeated",
-    "unrest",
+    "roughness_score",
 ]
 
 Array = NDArray[np.floating]
@@ -179,11 +179,12 @@ def foot_slide(joints: Array, fps: float = 20.0) -> float:
     return float((speed * np.clip(2 - 2**height, 0, 1)).mean())
 
 
-def unrest(slides: Array | list[float], jitters: Array | list[float]) -> NDArray[np.float64]:
-    """One number for each of n samples to choose by, lower is better: foot slide and jitter, each against its mean.
+def roughness_score(slides: Array | list[float], jitters: Array | list[float]) -> NDArray[np.float64]:
+    """One number for each of n samples, by which to choose the smoothest; lower is better.
 
-    slides, jitters: [n], as `foot_slide` and `jitter` give them. The mean sample has 1, whatever the units; half of it
-    comes from either. It knows nothing of the text, and a figure that stands still has 0.
+    slides, jitters: [n], from `foot_slide` and `jitter`. Each is divided by its mean over the samples, and the two are
+    averaged, so the units do not matter and a sample of mean quality has 1. The text plays no part; a figure that
+    stands still has 0.
     """
     measured = np.array([slides, jitters], dtype=np.float64)
     mean = measured.mean(axis=1, keepdims=True)
