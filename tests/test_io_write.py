@@ -13,7 +13,6 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 import scamo
-from scamo.atomic import replacing
 from scamo.body.smpl import load_body
 from scamo.io.bvh import read_bvh, write_bvh
 from scamo.io.gltf import write_glb
@@ -574,18 +573,6 @@ def test_a_disk_that_fills_up_leaves_no_half_files(tmp_path: Path) -> None:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert not list((tmp_path / "out").iterdir()), name
-
-
-def test_replacing_keeps_the_older_file_on_any_failure(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    path.write_text("older")
-    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
-        temporary.write_text(f"half {1 / 0}")
-    assert path.read_text() == "older"
-    with replacing(path) as temporary:
-        temporary.write_text("newer")
-    assert path.read_text() == "newer"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from scamo.atomic import replacing
+from scamo.atomic import replacing_file
 from scamo.rotation import quat_conjugate, quat_multiply, quat_rotate, quat_to_matrix
 from scamo.skeleton import JOINTS, PARENTS, checked_joints, joint_rotations, rest_offsets
 
@@ -185,7 +185,7 @@ def write_bvh(
     lines = ["HIERARCHY", *_hierarchy(offsets * scale, loose, scale)]
     lines += ["MOTION", f"Frames: {len(joints)}", f"Frame Time: {1 / fps:.9g}"]
     path = Path(path)
-    with replacing(path) as temporary, temporary.open("w", encoding="ascii", newline="\n") as file:
+    with replacing_file(path) as temporary, temporary.open("w", encoding="ascii", newline="\n") as file:
         file.write("\n".join(lines) + "\n")
         np.savetxt(file, np.concatenate(columns, axis=1), fmt="%.6f")
     return path

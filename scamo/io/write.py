@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scamo import __version__
-from scamo.atomic import replacing
+from scamo.atomic import replacing_file
 from scamo.io.bvh import read_bvh, write_bvh
 from scamo.motion import FPS, Motion, first_facing, resample_joints
 from scamo.render import SUFFIXES, render_motion
@@ -114,7 +114,7 @@ def _write_npy(clip: Clip, folder: Path, stem: str) -> list[Path]:
     paths = []
     for name, array in (("features", features), ("joints", clip.joints.astype(np.float32))):
         path = folder / f"{stem}_{name}.npy"
-        with replacing(path) as temporary, temporary.open("wb") as file:
+        with replacing_file(path) as temporary, temporary.open("wb") as file:
             np.save(file, array)
         paths.append(path)
     return paths
@@ -149,7 +149,7 @@ def write_npz(
     betas = np.zeros(10)
     betas[: len(body.betas)] = body.betas
     path = Path(path)
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with replacing_file(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
             poses=poses.astype(np.float32),
@@ -169,7 +169,7 @@ def _write_csv(clip: Clip, folder: Path, stem: str) -> list[Path]:
     frames = len(clip.joints)
     time = np.stack([np.arange(frames), np.arange(frames) / clip.fps], axis=1)
     header = ",".join(["frame", "seconds", *(f"{joint}_{axis}" for joint in JOINTS for axis in "xyz")])
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+    with replacing_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         table = np.concatenate([time, clip.joints.reshape(frames, -1)], axis=1)
         np.savetxt(file, table, fmt=["%d"] + ["%.6f"] * 67, delimiter=",", header=header, comments="")
     return [path]
@@ -177,7 +177,7 @@ def _write_csv(clip: Clip, folder: Path, stem: str) -> list[Path]:
 
 def _write_json(clip: Clip, folder: Path, stem: str) -> list[Path]:
     path = folder / f"{stem}.json"
-    with replacing(path) as temporary:
+    with replacing_file(path) as temporary:
         temporary.write_text(json.dumps(clip.facts, ensure_ascii=False, indent=2, default=str) + "\n", encoding="utf-8")
     return [path]
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scamo.atomic import replacing
+from scamo.atomic import replacing_file
 
 Frame = NDArray[np.uint8]
 
@@ -49,7 +49,7 @@ def write_video(
         raise ValueError(f"A video cannot run at {fps} frames a second; pass a positive number such as 20.")
     comment = json.dumps(metadata, ensure_ascii=False, default=str) if metadata else ""
     encode = _encode_ffmpeg if suffix in _CODECS else _encode_pillow
-    with replacing(path) as temporary:
+    with replacing_file(path) as temporary:
         encode(_checked(frames), temporary, suffix, fps, comment)
     return path
 
@@ -65,7 +65,7 @@ def write_image(picture: Frame, path: str | os.PathLike[str], *, metadata: dict[
     text = PngInfo()
     if metadata:
         text.add_itxt("Comment", json.dumps(metadata, ensure_ascii=False, default=str))
-    with replacing(path) as temporary:
+    with replacing_file(path) as temporary:
         Image.fromarray(next(_checked([picture]))).save(temporary, format="PNG", pnginfo=text)
     return path
 
