@@ -107,6 +107,39 @@ _TOE = {1: 10, 2: 11}
 _TRUST_TOE = 0.3  # weight of the toe in the cue for a thigh
 
 
+# KIT-ML's 21 joints: root, three of the back, head (0..4); arms (5..7 right, 8..10 left); legs (11..15 right, 16..20
+# left: hip, knee, ankle, two of the foot). Sides are those of the authors' code, whose forward axis follows from them.
+_FROM_KIT = {0: 0, 1: 16, 2: 11, 4: 17, 5: 12, 7: 18, 8: 13, 10: 20, 11: 15, 12: 3, 15: 4, 16: 8, 17: 5, 18: 9, 19: 6,
+             20: 10, 21: 7}  # fmt: skip
+_KIT_MILLIMETRES = 20.0  # a root higher than this is measured in millimetres, as KIT-ML's are
+
+
+def joints_from_kit(joints: Array) -> Array:
+    """KIT-ML's 21 joints on the 22-joint skeleton, for pictures and files. [T, 21, 3] -> float64 [T, 22, 3] in metres.
+
+    Hips, legs, arms, neck and head stand where KIT-ML has them. The spine's joints divide KIT-ML's back as ours do, and
+    the collars stand between spine, neck and shoulder. Millimetres, the data's own unit, become metres.
+    """
+    joints = np.asarray(joints, dtype=np.float64)
+    if joints.ndim != 3 or joints.shape[1:] != (21, 3):
+        raise ValueError(f"KIT-ML's joints are [frames, 21, 3]; these have shape {list(joints.shape)}.")
+    if np.median(joints[:, 0, 1]) > _KIT_MILLIMETRES:
+        joints = joints / 1000
+    out = np.zeros((len(joints), 22, 3))
+    out[:, list(_FROM_KIT)] = joints[:, list(_FROM_KIT.values())]
+    back = joints[:, :4]
+    pieces = np.linalg.norm(np.diff(back, axis=1), axis=-1)
+    ends = np.concatenate([np.zeros((len(joints), 1)), np.cumsum(pieces, axis=1)], axis=1)  # [T, 4] from the root
+    shares = np.cumsum(BONE_LENGTHS[[3, 6, 9, 12]]) / BONE_LENGTHS[[3, 6, 9, 12]].sum()
+    for joint, share in zip((3, 6, 9), shares, strict=False):
+        place = share * ends[:, -1:]
+        along = np.clip((place - ends[:, :-1]) / np.maximum(pieces, 1e-9), 0, 1)  # how much of each piece lies below
+        out[:, joint] = back[:, 0] + (along[..., None] * np.diff(back, axis=1)).sum(axis=1)
+    for collar, shoulder in ((13, 16), (14, 17)):
+        out[:, collar] = (out[:, 9] + out[:, 12] + 2 * out[:, shoulder]) / 4
+    return out
+
+
 def forward_kinematics(rotations: Array, root: Array, offsets: Array = REST_OFFSETS) -> Array:
     """Pose a skeleton. rotations [..., J, 4] local wxyz, root [..., 3] metres, offsets [J, 3] -> joints [..., J, 3].
 
