@@ -77,7 +77,7 @@ def _tokenize(args: argparse.Namespace) -> None:
     import numpy as np
 
     from scamo import registry
-    from scamo.io import write as export
+    from scamo.io import read
     from scamo.motion import Motion
 
     tokenizer = registry.load_tokenizer(args.model, codebook=args.codebook, device=args.device)
@@ -85,7 +85,7 @@ def _tokenize(args: argparse.Namespace) -> None:
     def convert(source: Path, target: Path) -> None:
         tokens = _tokens(source)
         if tokens is None:
-            motion = export.load_motion(source)
+            motion = read.load_motion(source)
             _write_npy(target, tokenizer.encode(motion.features))
         else:
             _write_npy(target, Motion(tokenizer.decode(tokens)).features)
@@ -103,12 +103,13 @@ def _tokenize(args: argparse.Namespace) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
+    from scamo.io import read
     from scamo.io import write as export
 
     formats = [name for names in args.to for name in names.split(",") if name]
 
     def convert(source: Path, target: Path) -> None:
-        motion = export.load_motion(source)
+        motion = read.load_motion(source)
         export.export(motion, formats, target.parent, target.name, in_place=args.in_place, loop=args.loop)
 
     _each(args.input, args.out, lambda source: source.stem, convert, ())
@@ -116,7 +117,7 @@ def _export(args: argparse.Namespace) -> None:
 
 def _render(args: argparse.Namespace) -> None:
     from scamo.body.smpl import WHERE, load_body
-    from scamo.io import write as export
+    from scamo.io import read
     from scamo.render import render_motion
 
     if args.body == "smpl" and args.body_model is None:
@@ -124,7 +125,7 @@ def _render(args: argparse.Namespace) -> None:
     body = load_body(args.body_model) if args.body == "smpl" else args.body  # read once for all files
 
     def draw(source: Path, target: Path) -> None:
-        motion = export.load_motion(source)
+        motion = read.load_motion(source)
         render_motion(motion, target, body=body, fps=motion.fps, caption=args.caption)
 
     _each(args.input, args.out, lambda source: f"{source.stem}.mp4", draw, PICTURE_SUFFIXES)
