@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import scamo
-from scamo.io.write import load_motion
+from scamo.io.read import load_motion
 from scamo.metrics import mpjpe
 from scamo.motion import joints_from_features
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from scamo.convert import convert_official
     from scamo.engine import Trace
     from scamo.generation import Generation
+    from scamo.io.read import load_motion
     from scamo.io.recipe import Recipe, read_recipe
-    from scamo.io.write import export, load_motion
+    from scamo.io.write import export
     from scamo.motion import (
         Motion,
         Statistics,
@@ -35,7 +36,8 @@ _HOMES = {
     "convert": ("convert_official",),
     "engine": ("Trace",),
     "io.recipe": ("Recipe", "read_recipe"),
-    "io.write": ("export", "load_motion"),
+    "io.read": ("load_motion",),
+    "io.write": ("export",),
     "motion": (
         "Motion",
         "Statistics",

@@ -222,7 +222,8 @@ def _compare(args: Compare) -> None:
 def _tokenize(args: Tokenize) -> None:
     import numpy as np
 
-    from scamo.io.write import load_motion
+    from scamo.atomic import write_npy
+    from scamo.io.read import load_motion
     from scamo.motion import Motion
     from scamo.registry import load_tokenizer
 
@@ -237,9 +238,9 @@ def _tokenize(args: Tokenize) -> None:
     def convert(source: Path, target: Path) -> None:
         tokens = tokens_in(source)
         if tokens is None:
-            _write_npy(target, tokenizer.encode(load_motion(source).features))
+            write_npy(target, tokenizer.encode(load_motion(source).features))
         else:
-            _write_npy(target, Motion(tokenizer.decode(tokens), tokenizer.config.fps).features)
+            write_npy(target, Motion(tokenizer.decode(tokens), tokenizer.config.fps).features)
 
     def name(source: Path) -> str:
         return f"{source.stem}-{'tokens' if tokens_in(source) is None else 'features'}.npy"
@@ -248,7 +249,8 @@ def _tokenize(args: Tokenize) -> None:
 
 
 def _export(args: Export) -> None:
-    from scamo.io.write import export, load_motion
+    from scamo.io.read import load_motion
+    from scamo.io.write import export
 
     formats = [name for names in _flat(args.to) for name in names.split(",") if name]
 
@@ -261,7 +263,7 @@ def _export(args: Export) -> None:
 
 def _render(args: Render) -> None:
     from scamo.body.smpl import WHERE, load_body
-    from scamo.io.write import load_motion
+    from scamo.io.read import load_motion
     from scamo.render import render_motion
 
     if args.body == "smpl" and args.body_model is None:
@@ -356,22 +358,15 @@ def _run(pipeline: MotionPipeline, prompt: str, options: GenerationOptions, labe
 
 
 def _save(generation: Generation, folder: Path) -> None:
+    from scamo.atomic import write_npy
+
     for name, array in (("features.npy", generation.motion.features), ("joints.npy", generation.motion.joints)):
-        _write_npy(folder / name, array)
+        write_npy(folder / name, array)
         print(folder / name)
 
 
 def _facts(generation: Generation) -> str:
     return f"{len(generation.tokens)} tokens, {generation.motion.seconds:.1f} s of motion in {generation.elapsed:.1f} s"
-
-
-def _write_npy(path: Path, array: Any) -> None:
-    import numpy as np
-
-    from scamo.atomic import replacing
-
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.save(file, array)
 
 
 def _flat(values: tuple[tuple[Any, ...], ...]) -> list[Any]:

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from scamo.atomic import replacing
+from scamo.atomic import replacing_file
 
 MAX_WORD_PIECES = 150
 RECENT = 64  # embeddings kept in memory: 80 MB of the longest prompts by Flan-T5-XL
@@ -226,7 +226,7 @@ class EmbeddingCache:
         from safetensors.torch import save
 
         data = save({"embedding": embedding.contiguous()}, metadata={"sha256": _tensor_sha256(embedding)})
-        with replacing(self.path(text)) as temporary:
+        with replacing_file(self.path(text)) as temporary:
             temporary.write_bytes(data)
 
 

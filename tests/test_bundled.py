@@ -8,7 +8,7 @@ import pytest
 
 import scamo
 from scamo import checkpoint, registry
-from scamo.skeleton import quat_rotate
+from scamo.rotation import quat_rotate
 from tests.golden import bundled_tokens
 from training.measure import readme_tables as readme
 from training.measure.prompt_checks import above_head, forward_metres, speed, sways, turned_degrees

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # From the ground up; a room may import rooms of lower floors, and those that stand on its own floor before it.
 FLOORS = (
-    ("atomic", "checkpoint", "skeleton", "text", "flops"),
+    ("atomic", "checkpoint", "rotation", "skeleton", "text", "flops"),
     ("motion",),
     ("tokenizer", "transformer", "metrics"),
     ("body", "render", "fast_step", "pipeline", "registry", "io"),

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from scamo.render import scene as scenes
-from scamo.render.stage import caption_lines
+from scamo.render.backdrop import caption_lines
+from scamo.render.scene import Figure, to_figures
 from scamo.render.stick import stick_frames, strip
 
 from .motions import ALL, cartwheel, walk
@@ -32,7 +33,9 @@ def test_frames_have_size_and_both_sides() -> None:
 @pytest.mark.parametrize("camera", ["follow", "fixed"])
 @pytest.mark.parametrize("azimuth", [-120, 0])
 def test_nobody_is_cut_off(name: str, camera: scenes.CameraMode, azimuth: float) -> None:
-    scene = scenes.build_scene([ALL[name]()] * 2, size=(300, 200), camera=camera, azimuth=azimuth, caption_lines=2)
+    scene = scenes.build_scene(
+        to_figures([ALL[name]()] * 2), size=(300, 200), camera=camera, azimuth=azimuth, caption_lines=2
+    )
     for frame in range(len(scene)):
         pixels, depth = scene.project(scene.figures[:, frame], frame)
         assert (depth > 0.3).all()
@@ -43,15 +46,15 @@ def test_nobody_is_cut_off(name: str, camera: scenes.CameraMode, azimuth: float)
 
 
 def test_camera_sees_left_on_the_right_when_facing_us() -> None:
-    scene = scenes.build_scene(walk(2), azimuth=0)
+    scene = scenes.build_scene(to_figures(walk(2)), azimuth=0)
     (left, right, head, foot), _ = scene.project(scene.figures[0, 0, [16, 17, 15, 10]], 0)
     assert left[0] > right[0]
     assert head[1] < foot[1]
 
 
 def test_following_camera_goes_along_and_fixed_one_stays() -> None:
-    assert np.ptp(scenes.build_scene(walk(), camera="follow").target[:, 2]) > 1.0
-    assert not np.ptp(scenes.build_scene(walk(), camera="fixed").target, axis=0).any()
+    assert np.ptp(scenes.build_scene(to_figures(walk()), camera="follow").target[:, 2]) > 1.0
+    assert not np.ptp(scenes.build_scene(to_figures(walk()), camera="fixed").target, axis=0).any()
     fixed = list(stick_frames(walk(3), camera="fixed", size=64))
     assert len(fixed) == 3
 
@@ -100,11 +103,11 @@ def test_caption_wraps_and_any_script_is_drawn(recwarn: pytest.WarningsRecorder)
 
 def test_strip_stands_on_the_way_or_in_a_row() -> None:
     assert strip(walk(60), 4, size=(320, 120)).shape == (120, 320, 3)
-    scene, way = scenes.strip_scene(walk(60), 4, size=(320, 120), elevation=12, caption_lines=0)
-    assert way is not None
+    scene, path = scenes.build_strip_scene(Figure(walk(60)), 4, size=(320, 120), elevation=12, caption_lines=0)
+    assert path is not None
     x = scene.project(scene.figures[:, 0, 0], 0)[0][:, 0]
     assert (np.diff(x) > 0).all()  # walks to the right
-    assert scenes.strip_scene(walk(4), 4, size=(320, 120), elevation=12, caption_lines=0)[1] is None
+    assert scenes.build_strip_scene(Figure(walk(4)), 4, size=(320, 120), elevation=12, caption_lines=0)[1] is None
     assert strip(walk(1), 3, size=(320, 120)).shape == (120, 320, 3)
 
 

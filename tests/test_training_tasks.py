@@ -17,7 +17,7 @@ pytest.importorskip("accelerate")
 
 from scamo import checkpoint, registry
 from scamo.motion import canonical_joints, features_from_joints, joints_from_features
-from scamo.skeleton import quat_rotate
+from scamo.rotation import quat_rotate
 from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
 from scamo.transformer import PrefixTransformer, TransformerConfig
 from tests.corpus import WIDTH, write_corpus, write_texts

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from scamo.atomic import replacing
+from scamo.atomic import replacing_file
 from scamo.body.mannequin import vertex_normals
 from scamo.body.smpl import Body, Pose, load_body
 from scamo.render.mesh import body_colours
@@ -47,7 +47,7 @@ def write_glb(
     else:
         raise ValueError(f'There is no figure "{figure}" for glTF; choose "mannequin" or "stick".')
     path = Path(path)
-    with replacing(path) as temporary:
+    with replacing_file(path) as temporary:
         temporary.write_bytes(_glb(mesh, body, pose, fps, recipe or {}, f"scamo {figure}"))
     return path
 

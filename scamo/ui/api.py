@@ -18,8 +18,9 @@ import httpx
 from gradio.components.api_component import Api
 from gradio_client.utils import is_http_url_like
 
+from scamo.io.read import load_motion
 from scamo.io.recipe import recipe
-from scamo.io.write import export, load_motion
+from scamo.io.write import export
 from scamo.pipeline import Generation, ModelCard, Prompt, Sampling
 from scamo.ui.components import controls as making
 from scamo.ui.components.downloads import MAX_TOKENS, stem_of, workspace

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from scamo.motion import FORWARD, canonical_joints, features_from_joints, first_facing
-from scamo.skeleton import BONE_LENGTHS, quat_between, quat_rotate, with_bone_lengths
+from scamo.rotation import quat_between, quat_rotate
+from scamo.skeleton import BONE_LENGTHS, with_bone_lengths
 from training.data.archive import Clip, read_about, read_pack
 from training.data.captions import GOING, canonical_style, caption
 from training.data.dataset import DatasetWriter

@@ -20,7 +20,7 @@ import gradio as gr
 from torch import Tensor
 
 from scamo.io.recipe import recipe
-from scamo.metrics import foot_slide, jitter, unrest
+from scamo.metrics import foot_slide, jitter, roughness_score
 from scamo.motion import Motion
 from scamo.pipeline import Generation, ModelCard, Prompt, Sampling
 from scamo.render import render_motion
@@ -214,7 +214,7 @@ def finished(label: str, card: ModelCard, made: Sequence[Generation], folder: Pa
     slides = [foot_slide(one.motion.joints, one.motion.fps) for one in made]
     jitters = [jitter(one.motion.joints, one.motion.fps) for one in made]
     recipes = [recipe(card, [one.prompt], one.sampling, one.tokens) for one in made]
-    samples = list(map(Sample, recipes, slides, jitters, unrest(slides, jitters).tolist()))
+    samples = list(map(Sample, recipes, slides, jitters, roughness_score(slides, jitters).tolist()))
     order = sorted(range(len(made)), key=lambda sample: samples[sample].unrest)
     motion, begun = made[order[0]].motion, time.perf_counter()
     video = film(motion, recipes[order[0]], folder)

@@ -9,8 +9,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from scamo.io.read import load_motion
 from scamo.io.recipe import PICTURES, read_recipe, recipe
-from scamo.io.write import load_motion
 from scamo.pipeline import DEFAULT_CONTEXT, DEFAULT_MAX_TOKENS, Generator, Prompt, Sampling
 from scamo.ui.components import controls as making
 from scamo.ui.components.downloads import MAX_TOKENS, card_of, downloads, motion_of, stem_of, tokens_of

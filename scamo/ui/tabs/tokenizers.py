@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scamo import registry
+from scamo.io.read import load_motion
 from scamo.io.recipe import recipe
-from scamo.io.write import load_motion
 from scamo.metrics import mpjpe
 from scamo.motion import FEATURES, Motion
 from scamo.pipeline import ModelCard, Prompt, Sampling
