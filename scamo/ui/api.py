@@ -56,7 +56,7 @@ def add_endpoints(pool: ModelPool, batch: int = MAX_BATCH) -> None:
         fields = {
             "prompt": Api(EXAMPLE, {"type": "string"}, "prompt"),
             "codebook": Api(codebook, {"type": "integer", "enum": list(pool.by_codebook)}, "codebook"),  # type: ignore[dict-item]
-            "size": gr.Radio(labels, value=size),
+            "size": gr.Radio(labels, value=size, label="size"),
             "seconds": Api(4, _or_null("number"), "seconds"),
             "seed": Api(0, _or_null("integer"), "seed"),
             "temperature": gr.Number(pool.default_temperature, label="temperature"),

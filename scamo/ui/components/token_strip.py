@@ -21,10 +21,10 @@ def token_strip(edit: TokenEdit | None, place: int | None = None) -> str:
     if edit is None:
         return ""
     now, most = edit.now, math.log(edit.now.card.tokenizer.codebook_size)
-    before = (edit.before or now).tokens
+    tokens, before = now.tokens.tolist(), (edit.before or now).tokens.tolist()
     buttons = []
     for index, (token, share, entropy) in enumerate(
-        zip(now.tokens, now.trace.probability, now.trace.entropy, strict=True)
+        zip(tokens, now.trace.probability.tolist(), now.trace.entropy.tolist(), strict=True)
     ):
         names = ["picked"] * (index == place) + ["changed"] * (index >= len(before) or token != before[index])
         sure = html.escape(percent(share))
@@ -39,9 +39,10 @@ def token_strip(edit: TokenEdit | None, place: int | None = None) -> str:
 
 def alternatives(now: Generation, place: int) -> list[tuple[str, int]]:
     """The tokens that are likeliest at a place, likeliest first, as the choices of a Radio."""
+    current = int(now.tokens[place])
     top, shares = now.trace.top[place].tolist(), now.trace.top_probability[place].tolist()
     return [
-        (f"{token} · {percent(share)}{' · now' * (token == now.tokens[place])}", token)
+        (f"{token} · {percent(share)}{' · now' * (token == current)}", token)
         for token, share in zip(top, shares, strict=True)
     ]
 

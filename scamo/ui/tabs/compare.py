@@ -153,7 +153,7 @@ class CompareTab:
                     self._record_times(result)
                 if len(results) > shown:  # what was there before stays until the first new motion replaces it
                     now = jobs.Comparison(folder.name, request.prompt.text, request.seed, len(models), results)
-                    yield progress_rows(models), now, _on_player(now), gr.skip()
+                    yield progress_rows(models), now, player_of(now), gr.skip()
                 elif time.monotonic() - reported > jobs.REFRESH:
                     yield progress_rows(models), gr.skip(), gr.skip(), gr.skip()
                 else:
@@ -214,13 +214,13 @@ class CompareTab:
         def pick(now: jobs.Comparison, event: gr.EventData) -> tuple[Any, ...]:
             with refusing():
                 other = jobs.pick_sample(self._pool, now, result, int(event._data["option"]), new_folder())
-            return other, _on_player(other)
+            return other, player_of(other)
 
         table = gr.HTML(sample_table(result), js_on_load=OPTION_CLICK, apply_default_css=False)
         table.click(pick, self.comparison, [self.comparison, self.player], concurrency_id="files", **QUIET)
 
 
-def _on_player(comparison: jobs.Comparison) -> dict[str, Any]:
+def player_of(comparison: jobs.Comparison) -> dict[str, Any]:
     """The player's value: a figure for every model that is done."""
     figures = [player_figure(result.label, result.motion) for result in comparison.results]
     return player_value(figures, comparison.run, comparison.results[0].motion.fps, comparison.places)
