@@ -23,7 +23,6 @@ from benchmarks.machine import OUT, markdown_table
 from benchmarks.rendering import rendering_table
 from benchmarks.targets import Reports, targets
 from benchmarks.training import training_table
-from scamo.atomic import replacing
 
 TEMPLATE = Path(__file__).with_name("report.md.tmpl")
 
@@ -58,8 +57,8 @@ def main(args: Args) -> None:
     if not paths:
         raise ValueError(f"there are no measurements in {args.folder}; run benchmarks.all first")
     reports = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
-    with replacing(args.out) as partial:
-        partial.write_text(page(reports), encoding="utf-8")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(page(reports), encoding="utf-8")
     print(f"{args.out}: {len(reports)} measurements")
 
 
