@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -40,6 +41,12 @@ NO_PUBLIC_NAME = ("_data", "_cdata")
 
 SCAMO = [path for path in house.python_files("scamo") if house.room(house.module_name(path)) not in house.ENTRIES]
 UI = [path for path in SCAMO if path.is_relative_to(ROOT / "scamo/ui")]
+# Of training/data/readers, the commands; what they share is no reader.
+READERS = {
+    house.module_name(path)
+    for path in house.python_files("training/data/readers")
+    if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in house.tree(path).body)
+}
 
 
 def name_of(path: Path) -> str:
@@ -86,9 +93,8 @@ def test_training_goes_up_from_data_over_tasks_to_measure() -> None:
         used = house.imported_modules(path)
         above = sorted(name for name in used if name.startswith(floors[own + 1 :]))
         assert not above, f"{name_of(path)} imports {above}"
-        if path.is_relative_to(ROOT / "training/data/readers"):
-            others = sorted(name for name in used if name.startswith("training.data.readers"))
-            assert not others, f"{name_of(path)} imports another reader: {others}"
+        others = sorted(used & READERS) if house.module_name(path) in READERS else []
+        assert not others, f"{name_of(path)} imports another reader: {others}"
 
 
 @pytest.mark.parametrize("package", house.PACKAGES)
@@ -205,6 +211,14 @@ def test_nothing_is_called_by_a_word_of_the_old_dialect() -> None:
         }
         found += [f"{name_of(path)}: {name}" for name in sorted(names) if name.lower() in DIALECT]
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "contributing.md"])
+def test_the_documentation_names_files_that_are_there(page: str) -> None:
+    words = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:scamo|training|tests|tools|benchmarks|docs)/[\w./]*\w", words))
+    missing = sorted(name for name in named if not (ROOT / name).exists() and "NAME" not in name)
+    assert not missing and len(named) > 20, f"docs/{page} names {missing}"
 
 
 def test_import_scamo_is_quick_because_it_loads_nothing_heavy() -> None:
