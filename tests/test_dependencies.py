@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -63,9 +64,14 @@ def normal(name: str) -> str:
 def imported(*folders: str) -> dict[str, str]:
     """Distributions that Python files import, each with one file that does."""
     paths = [*house.python_files(*folders), *([house.ROOT / "app.py"] if "scamo" in folders else [])]
-    packages = {package: path for path in paths for package in house.imported_packages(path)}
+    packages = {package: path for path in paths for package in house.imported_packages(path) | optional_packages(path)}
     foreign = packages.keys() - OWN - sys.stdlib_module_names - ELSEWHERE.keys() - {""}
     return {normal_distribution(name): packages[name].relative_to(house.ROOT).as_posix() for name in foreign}
+
+
+def optional_packages(path: Path) -> set[str]:
+    """Packages that a test asks for by pytest.importorskip."""
+    return set(re.findall(r'importorskip\("(\w+)', path.read_text(encoding="utf-8")))
 
 
 def normal_distribution(package: str) -> str:

@@ -25,10 +25,10 @@ COLOURS = {"room": "#eef6fb", "package": "#fdf1e7", "line": "#9aa4b2", "ink": "#
 WIDTH, FLOOR_HEIGHT, BOX_WIDTH, BOX_HEIGHT = 16.0, 1.5, 2.2, 0.9
 # How far to the right a room stands, 0 to 1, so that few lines cross. A floor with a room that is not here is spread.
 COLUMNS = {
-    "checkpoint": 0.12, "configs": 0.3, "skeleton": 0.74, "motion": 0.74, "stream": 0.5, "transformer": 0.08,
-    "tokenizer": 0.27, "text": 0.47, "metrics": 0.92, "body": 0.66, "render": 0.82, "io": 0.68, "fast_step": 0.08,
-    "engine": 0.25, "convert": 0.42, "registry": 0.59, "generation": 0.76, "pipeline": 0.93, "ui": 0.66, "cli": 0.9,
-    "app.py": 0.66, "training": 0.2, "benchmarks": 0.42,
+    "checkpoint": 0.08, "configs": 0.25, "skeleton": 0.72, "motion": 0.82, "stream": 0.47, "transformer": 0.08,
+    "tokenizer": 0.22, "text": 0.36, "metrics": 0.93, "body": 0.7, "render": 0.82, "io": 0.6, "fast_step": 0.08,
+    "engine": 0.23, "convert": 0.38, "registry": 0.53, "generation": 0.68, "pipeline": 0.83, "ui": 0.53, "cli": 0.75,
+    "app.py": 0.53, "benchmarks": 0.75, "training": 0.93,
 }  # fmt: skip
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
