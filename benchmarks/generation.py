@@ -110,9 +110,10 @@ def variants(
     """The loops to compare, each from tokens to follow (or None) to logits [passes, codes]; "generate" gives tokens."""
     import torch
 
+    from scamo.configs import LEVELS, TokenizerConfig
     from scamo.fast_step import compact
     from scamo.pipeline import MotionPipeline
-    from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
+    from scamo.tokenizer import MotionTokenizer
 
     ours = copy.deepcopy(model) if text_bld.device.type == "cpu" else model  # the quick step lays matrices out anew
     compacted = {name: compact(copy.deepcopy(model), getattr(torch, name)) for name in types}

@@ -221,7 +221,8 @@ def measure_loads(size: str, codebook: int, types: Sequence[str] = ("float32", "
     """Peak resident bytes that loading adds to a fresh process, beside those of the weights in their type."""
     import torch
 
-    from scamo.transformer import PrefixTransformer, TransformerConfig
+    from scamo.configs import TransformerConfig
+    from scamo.transformer import PrefixTransformer
 
     model = random_transformer(size, codebook, TEXT_WIDTH, "cpu")
     context = multiprocessing.get_context("spawn")

@@ -16,8 +16,8 @@ def random_transformer(size: str, codebook: int, text_width: int, device: str) -
     """A transformer of random weights, in float32 on a CPU and bfloat16 on a GPU."""
     import torch
 
-    from scamo.tokenizer import LEVELS
-    from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig
+    from scamo.configs import LEVELS, SIZES, TransformerConfig
+    from scamo.transformer import PrefixTransformer
 
     torch.manual_seed(0)
     dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
@@ -33,8 +33,9 @@ def decoding_tasks(
     import numpy as np
     import torch
 
+    from scamo.configs import LEVELS, TokenizerConfig
     from scamo.motion import Motion
-    from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
+    from scamo.tokenizer import MotionTokenizer
 
     torch.manual_seed(0)
     config = TokenizerConfig(LEVELS[codebook], width=width, code_width=width)

@@ -47,7 +47,8 @@ def write_dataset(folder: Path, frames: int) -> None:
 
 def draw_batches(folder: Path, frames: int) -> None:
     """Draw 20 batches of windows, as training a tokenizer does."""
-    from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
+    from scamo.configs import LEVELS, TokenizerConfig
+    from scamo.tokenizer import MotionTokenizer
     from training.data.dataset import Dataset
     from training.tasks.tokenizer import Reconstruction
 

@@ -30,8 +30,8 @@ from benchmarks.machine import OUT, markdown_table, median_ratio, recorded, sync
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from scamo.configs import TransformerConfig
     from scamo.text import TextEncoder
-    from scamo.transformer import TransformerConfig
     from training.data.token_cache import TokenClip
     from training.tasks.transformer import NextToken
 
@@ -114,8 +114,8 @@ def measure_transformer(
     import numpy as np
     import torch
 
-    from scamo.tokenizer import LEVELS
-    from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig
+    from scamo.configs import LEVELS, SIZES, TransformerConfig
+    from scamo.transformer import PrefixTransformer
     from training.data.text_embeddings import TextBank
     from training.data.token_cache import TokenClip
     from training.tasks.transformer import NextToken
@@ -207,7 +207,8 @@ def measure_tokenizer(args: Args, clips: int, steps: int, folder: Path) -> dict[
     from torch.utils.data import Dataset as Items
     from torch.utils.flop_counter import FlopCounterMode
 
-    from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
+    from scamo.configs import LEVELS, TokenizerConfig
+    from scamo.tokenizer import MotionTokenizer
     from training.data.dataset import Dataset, DatasetWriter
     from training.tasks.tokenizer import Reconstruction
 

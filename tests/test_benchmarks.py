@@ -13,8 +13,9 @@ import torch
 
 from benchmarks import agreement, app, generation, growth, machine, models, rendering, report, targets, training
 from benchmarks import all as everything
+from scamo.configs import TransformerConfig
 from scamo.pipeline import MotionPipeline
-from scamo.transformer import PrefixTransformer, TransformerConfig
+from scamo.transformer import PrefixTransformer
 from tests.tiny import FakeEncoder, write_models
 
 WORDS = torch.randn(1, 5, 6, generator=torch.Generator().manual_seed(0))
