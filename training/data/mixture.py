@@ -153,6 +153,6 @@ def _stamp(folder: Path) -> list[int]:
 
 
 if __name__ == "__main__":
-    from training.run import run_command
+    from training.command_line import run_command
 
     run_command(main, Args)

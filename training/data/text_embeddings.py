@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.command_line import device_named
 from training.data.captions import mirrored_words
 from training.data.dataset import HEADER, Dataset, npy_header
-from training.run import device_named
 
 BATCH = 64  # captions that are embedded at once
 
@@ -150,6 +150,6 @@ def _begun(partial: Path, encoder: str, ordered: list[str]) -> list[tuple[str, i
 
 
 if __name__ == "__main__":
-    from training.run import run_command
+    from training.command_line import run_command
 
     run_command(main, Args)

@@ -18,10 +18,10 @@ import numpy as np
 from scamo import checkpoint
 from scamo.motion import mirror_features
 from scamo.tokenizer import MotionTokenizer
+from training.command_line import device_named
 from training.data.captions import mirrored_words
 from training.data.dataset import ClipInfo, Dataset
 from training.loop import process_group
-from training.run import device_named
 
 RARE = 60  # a content with fewer real clips is shown more often, up to eight times
 SPLITS = ("train", "val", "test")
@@ -153,6 +153,6 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    from training.run import run_command
+    from training.command_line import run_command
 
     run_command(main, Args)

@@ -29,10 +29,10 @@ from scamo import checkpoint, metrics, registry
 from scamo.motion import FPS, joints_from_features
 from scamo.pipeline import Generator
 from scamo.tokenizer import codebook_label
+from training.command_line import device_named
 from training.data.dataset import ClipInfo, Dataset
 from training.data.text_embeddings import TextBank
 from training.publish import commit
-from training.run import device_named
 from training.tasks.evaluator import Evaluator, Words, guo_evaluator, load_evaluator
 from training.tasks.tokenizer import measure
 
@@ -423,7 +423,7 @@ def main(args: Tokenizers | Generation) -> None:
 if __name__ == "__main__":
     import tyro
 
-    from training.run import run_command
+    from training.command_line import run_command
 
     flat = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
     run_command(main, Tokenizers | Generation, config=flat)

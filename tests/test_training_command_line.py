@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("tyro")
 
-from training.run import device_named, run_command
+from training.command_line import device_named, run_command
 
 
 @dataclass(frozen=True)
