@@ -1,6 +1,6 @@
-"""How a step is started from the command line, and where it computes.
+"""How a command of the training package starts, and on which device it computes.
 
-What a user got wrong ends as one line, not as a traceback.
+A mistake of the user ends as one line, not as a traceback.
 """
 
 from __future__ import annotations
@@ -12,20 +12,23 @@ from typing import Any, NoReturn
 
 
 def device_named(name: str) -> str:
-    """ "auto" is the GPU where there is one, and the CPU elsewhere; another name is itself."""
+    """A device of torch: "auto" is the GPU where there is one and the CPU elsewhere; another name is itself."""
     import torch
 
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
-def run_command(main: Callable[[Any], Any], args: Any, **options: Any) -> NoReturn:
-    """Read ``args`` (a dataclass, or a union of some) from the command line, run ``main`` on them, and exit.
+def run_command(main: Callable[[Any], Any], config: Any, **options: Any) -> NoReturn:
+    """Read ``config`` (a dataclass, or a union of several) from the command line, run ``main`` on it, and exit.
 
-    options: tyro's. Exit code 2 for a mistake of the user, 130 for Ctrl-C, else what ``main`` returns, None being 0.
+    Fields of parts that a configuration is composed of are flags of their own: ``--steps``, not
+    ``--optimisation.steps``. options: tyro's. The exit code is 2 for a mistake of the user, 130 for Ctrl-C, else what
+    ``main`` returns, None being 0.
     """
     import tyro
 
-    given = tyro.cli(args, **options)
+    flat = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+    given = tyro.cli(config, **{"config": flat} | options)
     parts = Path(sys.argv[0]).with_suffix("").parts
     name = ".".join(parts[parts.index("training") :]) if "training" in parts else parts[-1]
     try:
