@@ -10,6 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import tyro
+
+FLAT = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+"""What tyro is asked for: a flag has its field's name alone, wherever in the configuration the field is."""
+
 
 def device_named(name: str) -> str:
     """A device of torch: "auto" is the GPU where there is one and the CPU elsewhere; another name is itself."""
@@ -25,10 +30,7 @@ def run_command(main: Callable[[Any], Any], config: Any, **options: Any) -> NoRe
     ``--optimisation.steps``. options: tyro's. The exit code is 2 for a mistake of the user, 130 for Ctrl-C, else what
     ``main`` returns, None being 0.
     """
-    import tyro
-
-    flat = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-    given = tyro.cli(config, **{"config": flat} | options)
+    given = tyro.cli(config, **{"config": FLAT} | options)
     parts = Path(sys.argv[0]).with_suffix("").parts
     name = ".".join(parts[parts.index("training") :]) if "training" in parts else parts[-1]
     try:
