@@ -19,8 +19,8 @@ from tests.motions import walk
 from training.data.dataset import Dataset
 from training.measure.generation import SAMPLES, generation_metrics, measure_multimodality
 from training.measure.protocol import measured_clips
-from training.measure.reconstruction import tokenizer_row
 from training.measure.tables import published, write_table
+from training.measure.tokenizers import tokenizer_row
 from training.tasks.evaluator_networks import Sentence
 
 

@@ -28,7 +28,7 @@ from training.json_files import read_json
 from training.measure import scaling_fit
 from training.measure.generation import GenerationTable, evaluate_generation
 from training.measure.protocol import EvaluatorFiles
-from training.measure.reconstruction import TokenizerTable, evaluate_tokenizers
+from training.measure.tokenizers import TokenizerTable, evaluate_tokenizers
 from training.recipes import Places
 from training.tasks import evaluator, tokenizer, transformer
 from training.tasks.evaluator import EvaluatorTraining
@@ -75,17 +75,15 @@ def once(what: Path, step: Callable[[], object], again: bool = False) -> None:
 
 
 def prepare_bandai(args: Args, places: Places) -> None:
-    """Pack, corpus and caption embeddings."""
+    """Make pack, corpus and caption embeddings. ValueError where there is no source to make them of."""
     pack = args.out / "bandai.pack"
     if not places.data.exists() and not pack.exists():
         if args.source is None:
             raise ValueError(f"Give --source: git clone {PUBLIC} (CC BY-NC 4.0), or an archive of it.")
         once(pack, partial(bandai.main, bandai.Args(args.source, pack)))
     once(places.data, lambda: corpus.main(corpus.Args(pack, places.data)))
-    once(
-        places.texts,
-        lambda: text_embeddings.main(text_embeddings.Args(places.data, places.texts, threads=args.threads)),
-    )
+    embed = text_embeddings.Args(places.data, places.texts, threads=args.threads)
+    once(places.texts, lambda: text_embeddings.main(embed))
 
 
 def train_evaluator(training: EvaluatorTraining) -> Path:

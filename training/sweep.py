@@ -69,7 +69,9 @@ def run_jobs(
     ray.init(address=address, log_to_driver=False, runtime_env={"env_vars": environment}, **local)
     failed: dict[str, str] = {}
     try:
-        remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=retries, retry_exceptions=True)(_quietly)
+        remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=retries, retry_exceptions=True)(
+            _work_without_result
+        )
         names = {remote.remote(work, job): name for name, job in todo.items()}
         waiting = list(names)
         with tqdm(total=len(waiting), unit="trial", desc="sweep") as bar:
@@ -86,8 +88,8 @@ def run_jobs(
     return failed
 
 
-def _quietly(work: Callable[[Any], Any], job: Any) -> None:
-    work(job)  # results are files; what it returns is not sent back
+def _work_without_result(work: Callable[[Any], Any], job: Any) -> None:
+    work(job)  # results are files, so nothing is sent back
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ JOINTS_OF_THREE = ("{0}, then {1}, then {2}", "{0}, then {1} and finally {2}", "
                    "{0}, then {1}, and finally {2}")  # fmt: skip
 AGAIN = ("repeatedly", "again and again", "several times", "over and over")
 COUNTED = {2: ("twice", "two times"), 3: ("three times",)}
-GOING = ("walk", "run", "dash", "walk-back")  # repeating one of these is still one walk, so no word says it
+GOING = ("walk", "run", "dash", "walk-back")  # more of one of these needs no word such as "again"
 
 
 def canonical_style(style: str) -> str:

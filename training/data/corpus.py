@@ -66,7 +66,7 @@ def join(first: np.ndarray, second: np.ndarray, blend: int = BLEND) -> np.ndarra
 
 
 def _cut(clip: Clip, frames: int, draw: np.random.Generator) -> np.ndarray:
-    """At most ``frames`` frames of a clip: of a turn the turn, of walking and running any part, else the beginning."""
+    """At most ``frames`` frames of a clip: where it turns most, any part of walking and running, else the beginning."""
     spare = len(clip.joints) - frames
     if spare <= 0:
         return clip.joints

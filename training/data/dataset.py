@@ -198,7 +198,7 @@ class DatasetWriter:
         self._frames += len(features)
 
     def flush(self) -> None:
-        """Hand what is appended to the system, so that a kill of this process does not lose it."""
+        """Hand what was appended to the system: a kill of this process does not lose it any more."""
         self._features.flush()
         self._lines.flush()
 

@@ -17,7 +17,7 @@ import torch
 import tyro
 
 from training.measure.generation import GenerationTable, evaluate_generation
-from training.measure.reconstruction import TokenizerTable, evaluate_tokenizers
+from training.measure.tokenizers import TokenizerTable, evaluate_tokenizers
 
 Command = (
     Annotated[TokenizerTable, tyro.conf.subcommand("tokenizers")]
