@@ -33,7 +33,7 @@ def test_settings_are_flat_and_without_paths() -> None:
     assert not {"out", "data", "run", "optimisation"} & set(found)
 
 
-def test_a_copy_has_the_changes_wherever_they_belong() -> None:
+def test_a_copy_has_changes_in_each_of_its_parts() -> None:
     found = with_settings(TRAINING, codebook=256, steps=7, lr=0.5, out=Path("b"), start=Path("c"))
     assert (found.codebook, found.start, found.run.out, found.run.seed) == (256, Path("c"), Path("b"), 3)
     assert (found.optimisation.steps, found.optimisation.lr, found.optimisation.warmup) == (7, 0.5, 0.003)

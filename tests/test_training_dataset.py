@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from training.data.dataset import Dataset, DatasetWriter
+from training.data.growing_dataset import read_splits
 from training.json_files import read_json, read_rows, read_whole_rows, write_json, write_rows, write_text
 
 
@@ -82,3 +83,12 @@ def test_files_are_utf_8_whatever_the_system_says(tmp_path: Path, monkeypatch: p
     write_json(tmp_path / "c.json", {"a": 1}, indent=1)
     assert json.loads((tmp_path / "c.json").read_bytes()) == {"a": 1}
     assert {path.name for path in tmp_path.iterdir()} == {"a.md", "b.json", "c.json"}  # nothing half written is left
+
+
+def test_split_lists_of_any_editor(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_bytes("\ufeffwalk 1\r\nwalk\u20282\r\n\r\n".encode())
+    (tmp_path / "test.txt").write_bytes(b"run\n")
+    assert read_splits(tmp_path) == {"walk 1": "train", "walk\u20282": "train", "run": "test"}
+    (tmp_path / "val.txt").write_text("run", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"run is both in val.txt and in test.txt"):
+        read_splits(tmp_path)

@@ -151,7 +151,7 @@ def test_an_evaluator_learns_and_comes_back_from_its_folder(places: Path, tmp_pa
     main(with_settings(training, steps=40, lr=5e-3))
     texts, data = TextBank(places / "texts"), Dataset(places / "data")
     evaluator = load_evaluator(tmp_path / "run" / "model", texts)
-    # Three kinds of motion with three sentences each: the kind is what can be told.
+    # Three kinds of motion with three sentences each: only the kind can be recognised.
     clips = [clip for clip in data.split("train") if "a person walks forward" not in clip.captions[1:]]
     kinds = {"walks forward": 0, "turns left": 1, "steps back": 2}
     chosen = [next(c for c in clips if action in c.captions[0]) for action in kinds]

@@ -23,7 +23,7 @@ from training.configuration import flat_settings, with_current_names
 from training.recipes import Places
 
 ROOT = Path(__file__).parents[1]
-MACHINE = {"device", "start", "tokens"}  # what a card says otherwise than a recipe
+MACHINE = {"device", "start", "tokens"}  # on a card these mean something else than in a recipe
 
 
 @pytest.fixture(scope="module")

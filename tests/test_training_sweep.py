@@ -48,7 +48,7 @@ def test_trials_spend_their_budget(tmp_path: Path, capsys) -> None:
     folders = (tmp_path / "tokenizer-64", tmp_path / "tokenizer-256")
     args = Args(tmp_path, tmp_path, folders, tmp_path / "out", ("0.3M", "1M"), (1e11, 1e12, 1e16), targets=500)
     found = trials(args, text_width=384)
-    # 1e11 is over before it says anything at 1M, 1e16 takes for ever.
+    # At 1M a budget of 1e11 has too few steps, and 1e16 has too many.
     assert {name.rsplit("-", 1)[1] for name in found} == {"1e+11", "1e+12"}
     for name, job in found.items():
         budget = float(name.split("-")[-1])

@@ -106,7 +106,7 @@ def test_a_tokenizer_is_measured_as_by_hand(corpus: Path) -> None:
     found = measure_reconstruction(Lifted(data), data, "test")  # type: ignore[arg-type]
     assert found["l1"] == pytest.approx(0.05 / data.statistics.std[3] / 263, rel=1e-4)
     assert found["global_mpjpe_mm"] == pytest.approx(50 / 22, rel=1e-3)
-    assert found["mpjpe_mm"] == pytest.approx(50 * 21 / 22, rel=1e-3)  # seen from the pelvis the others sank
+    assert found["mpjpe_mm"] == pytest.approx(50 * 21 / 22, rel=1e-3)  # relative to the pelvis the others sink
     assert found["usage"] == 2 / 8
     tokens = [clip.frames // 4 for clip in data.split("test")]
     ones = sum(n // 2 for n in tokens) / sum(tokens)

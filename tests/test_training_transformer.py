@@ -51,7 +51,7 @@ def test_next_token_parts_make_the_whole_batch(corpus: Path, codec: Path, tmp_pa
     assert idle["share"] == 0 and torch.isfinite(task.loss(model, idle)[0])
 
 
-def test_a_step_is_the_same_whichever_came_before(corpus: Path, codec: Path, tmp_path: Path) -> None:
+def test_a_step_does_not_depend_on_the_one_before(corpus: Path, codec: Path, tmp_path: Path) -> None:
     clips = token_cache.load_tokens(None, Dataset(corpus), codec)
     texts = TextBank(write_texts(tmp_path / "texts"))
     model = PrefixTransformer(TransformerConfig(15, 1, 2, 8, WIDTH))

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import tyro
 
 FLAT = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-"""What tyro is asked for: a flag has its field's name alone, wherever in the configuration the field is."""
+"""What tyro is asked for: flags have the names of fields alone, without those of the parts that hold them."""
 
 
 def device_named(name: str) -> str:

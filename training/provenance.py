@@ -1,4 +1,4 @@
-"""Where a trained network comes from: what its card says of how it was made."""
+"""Where a trained network comes from: how it was made, as its card tells."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The one way through every training: open, check, train, measure on the test split, write the model folder.
 
-A task says what differs: what its inputs are, what it learns, and what its card tells. Each task is a module:
+A task holds what differs: its inputs, its objective, and its card. Each task is a module with a command:
 ``python -m training.tasks.tokenizer --help``.
 """
 
@@ -49,7 +49,7 @@ class Task(Protocol):
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """What the dataset says of itself: "source", "licence", "attribution"."""
+        """The dataset's about.json: "source", "licence", "attribution" and more."""
 
     def inputs(self) -> dict[str, Any]:
         """Fingerprints of what the configuration's paths lead to."""

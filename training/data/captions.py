@@ -241,13 +241,13 @@ def caption(contents: list[str], style: str, draw: np.random.Generator, times: i
         subject, manner = str(draw.choice(how.subjects)), str(draw.choice(how.manners))
     phrases = [str(draw.choice(ACTIONS[content])) for content in contents]
     if len(phrases) == 1:
-        deed = phrases[0]
+        action = phrases[0]
         if times > 1 and contents[0] not in GOING and draw.random() < 0.6:
-            deed += " " + str(draw.choice(AGAIN + 2 * COUNTED.get(times, ())))
+            action += " " + str(draw.choice(AGAIN + 2 * COUNTED.get(times, ())))
     else:
         pattern = JOINTS_OF_TWO if len(phrases) == 2 else JOINTS_OF_THREE
-        deed = str(draw.choice(pattern)).format(*phrases)
-    words = f"{subject} {deed} {manner}".strip()
+        action = str(draw.choice(pattern)).format(*phrases)
+    words = f"{subject} {action} {manner}".strip()
     female = re.search(r"\b(woman|lady|girl|she|grandmother)\b", subject)
     male = re.search(r"\b(man|boy|he|grandfather)\b", subject)
     words = words.replace("{their}", "her" if female else "his" if male else "their")

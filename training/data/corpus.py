@@ -159,8 +159,8 @@ def main(args: Args) -> None:
         for split, share in (("train", 1.0), ("test", 0.1), ("val", 0.05)):
             part = [clip for clip in clips if clip.split == split]
             amount = Args(args.pack, args.out, *(round(n * share) for n in (args.pairs, args.triples, args.repeats)))
-            made = joined_clips(part, amount, draw)
-            for number, (joints, contents, style) in enumerate(tqdm(made, desc=f"joined, {split}", unit="clip")):
+            joined = joined_clips(part, amount, draw)
+            for number, (joints, contents, style) in enumerate(tqdm(joined, desc=f"joined, {split}", unit="clip")):
                 add(f"joined-{split}-{number:05d}", joints[: MAX_FRAMES + 1], split, "joined", contents, style)
     print(json.dumps({"dataset": str(args.out), **dataset.counts}))
 

@@ -133,7 +133,7 @@ class GrowingDataset:
         except BaseException:
             self._writer.rewind(begin)
             raise
-        self._writer.flush()  # before the line that says so
+        self._writer.flush()  # before the line that lists the source
         end = self._writer.position
         row = {"source": source, "frames": end.frames, "bytes": end.bytes, "width": self.width, "stamp": stamp}
         with (self._partial / DONE).open("ab") as file:
@@ -167,9 +167,9 @@ def prepare(
 ) -> dict[str, Any]:
     """Read every file that the dataset ``out`` does not hold yet; prints and returns counts, broken files among them.
 
-    A source is named by its path below ``root``. Its split is what ``splits`` says of that name without the suffix, or
-    follows from the name. ``texts`` says where a file's sentences are. ValueError where what is there was read with
-    other ``options``, or from files that have changed since.
+    A source is named by its path below ``root``. ``splits`` has its split by that name without the suffix; else the
+    split follows from the name. ``texts`` gives the file of a source's sentences. ValueError where the dataset was read
+    with other ``options``, or from files that have changed since.
     """
     from tqdm import tqdm
 

@@ -120,7 +120,7 @@ def fits(best: Sequence[TrainedModel]) -> list[Fit]:
 
 
 def read_model(folder: Path) -> TrainedModel:
-    """What the card of a trained transformer says, with D the tokens that it was trained on."""
+    """The numbers on the card of a trained transformer; D is the tokens that it was trained on."""
     card = checkpoint.read_checked(folder, "transformer")
     config, training = card["config"], card["training"]
     tokens = training["tokens"]

@@ -63,8 +63,8 @@ class NextToken:
         self._newest: tuple[int, list[np.ndarray]] = (-1, [])
         self._steps: list[int] = []  # the steps of every epoch that was reached
         # Eq. 8's p(m | V): frequencies in the training corpus, with one added for codes that are not in it.
-        seen = np.concatenate([np.append(clip.tokens, self.end) for clip in clips["train"]])
-        counts = np.bincount(seen, minlength=self.codes + 1) + 1
+        all_targets = np.concatenate([np.append(clip.tokens, self.end) for clip in clips["train"]])
+        counts = np.bincount(all_targets, minlength=self.codes + 1) + 1
         self.log_unigram = np.log(counts / counts.sum())
 
     @property
