@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +9,13 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from scamo import flops
-from training.measure.scaling_fit import Run, fit_line, fits, isoflop, markdown, plot, synthetic_runs
+from training.measure.scaling_fit import TrainedModel, fit_line, fits, isoflop, markdown, plot, synthetic_runs
 
 BUDGETS = [10.0**exponent for exponent in np.linspace(13, 18, 8)]
 VOCABULARY, PARAMETERS = flops.PowerLaw(-3.1, 0.6), flops.PowerLaw(-0.5, 0.5)
 
 
-def world(noise: float = 0.0, grid: int = 21, seed: int = 0) -> list[Run]:
+def world(noise: float = 0.0, grid: int = 21, seed: int = 0) -> list[TrainedModel]:
     return synthetic_runs(lambda c: 9.0 - 0.8 * np.log10(c), VOCABULARY, PARAMETERS, BUDGETS, grid, noise, seed)
 
 
@@ -62,14 +61,14 @@ def test_the_line_is_scikit_learns() -> None:
 
 
 def test_too_few_budgets_are_said_and_constants_have_no_r2() -> None:
-    run = Run(1e6, 1e5, 1e6, -1.0)
+    run = TrainedModel(1e6, 1e5, 1e6, -1.0)
     with pytest.raises(ValueError, match="more budgets"):
         fits([run])
-    two = [run, Run(1e6, 1e5, 1e7, -2.0)]
+    two = [run, TrainedModel(1e6, 1e5, 1e7, -2.0)]
     found = fits(two)
     assert len(found) == 4  # one size was best everywhere: no law of N_v on N_nv
     assert found[1].r2 is None and found[1].slope_interval is None
-    assert isoflop([*two, Run(2e6, 1e5, 0.55e6, -1.5)])[0].loss == -1.5  # about the first budget, and better
+    assert isoflop([*two, TrainedModel(2e6, 1e5, 0.55e6, -1.5)])[0].loss == -1.5  # about the first budget, and better
 
 
 def test_table_and_plot(tmp_path: Path) -> None:
@@ -79,18 +78,3 @@ def test_table_and_plot(tmp_path: Path) -> None:
     assert "| L_u on log10 C | -0.8" in words and "-1.062, 13.839" in words
     plot(runs, best, fits(best), tmp_path / "law.png")
     assert (tmp_path / "law.png").stat().st_size > 10_000
-
-
-def test_published_rows() -> None:
-    from training.measure.evaluate import published
-
-    assert len(published("tokenizers")) == 28 and len(published("generation")) == 47
-    (row,) = published("tokenizers", quantiser="vq", codebook=4096, data="MotionUnion")
-    assert (row["l1"], row["mpjpe_mm"], row["usage"], row["entropy"]) == (0.044, 42.4, 0.994, 3373.35)
-    (row,) = published("tokenizers", quantiser="fsq", codebook=65536, data="HumanML3D")
-    assert (row["l1"], row["fid"], row["mpjpe_mm"]) == (0.051, 0.049, 42.0)
-    assert (row["usage"], row["entropy"]) == (0.764, 33818.21)
-    (row,) = published("generation", codebook=65536, size="3B")
-    assert (row["fid"], row["r_precision_1"], row["matching_score"], row["diversity"]) == (0.101, 0.512, 2.99, 9.59)
-    assert len(published("generation", model="ScaMo")) == 42
-    json.dumps(row)

@@ -75,6 +75,6 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    from training.run import run_command
+    from training.command_line import run_command
 
     run_command(main, Args)

@@ -123,6 +123,6 @@ def _folder_statistics(source: Path, width: int) -> Statistics:
 
 
 if __name__ == "__main__":
-    from training.run import run_command
+    from training.command_line import run_command
 
     run_command(main, Args)
