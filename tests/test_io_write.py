@@ -89,6 +89,9 @@ def test_mistakes_are_named_before_anything_is_written(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=words):
             export(walk(3), "npy,mp4", tmp_path, "a", **options)
+    for body, words in (("robot", "no body"), ("smpl", "licensed SMPL file")):
+        with pytest.raises(ValueError, match=words):
+            export(walk(3), "npy,glb,png", tmp_path, "a", body=body)
     with pytest.raises(ValueError, match="npy, json has none"):
         export(walk(3), "npy,json", tmp_path, "a", colour="red")
     with pytest.raises(ValueError, match="20 or 30"):

@@ -129,8 +129,8 @@ Motions = Motion | NDArray[np.floating] | Sequence[Motion | NDArray[np.floating]
 def to_figures(motions: Motions, fps: float | None = None) -> list[Figure]:
     """Motions or joints as figures of one frame rate, that of the first.
 
-    fps: of bare joints, which have none of their own (default 20); motions know theirs. Figures with another rate are
-    resampled. ValueError where a motion is none, has no frames or NaN, or where `fps` contradicts a motion's own rate.
+    fps: of bare joints (default 20); motions know their own. Figures with another rate than the first one's are
+    resampled. ValueError for joints of another shape, without frames, or with NaN.
     """
     several: Sequence[Any] = motions if isinstance(motions, Sequence) else [motions]
     if isinstance(motions, np.ndarray) and motions.ndim == 4:
@@ -152,10 +152,6 @@ def one_figure(motion: Motion | Array) -> Figure:
 def _to_figure(motion: Any, fps: float | None) -> Figure:
     if not isinstance(motion, Motion):
         return Figure(checked_joints(motion), FPS if fps is None else fps)
-    if fps is not None and fps != motion.fps:
-        raise ValueError(
-            f"This motion has {motion.fps:g} frames a second, not {fps:g}; leave fps out, or pass its joints instead."
-        )
     return Figure(checked_joints(motion.skeleton_joints), motion.fps)
 
 
