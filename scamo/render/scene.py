@@ -21,7 +21,7 @@ Array = NDArray[np.floating]
 Colour = tuple[float, float, float]
 CameraMode = Literal["follow", "fixed"]
 
-FOCAL = 1.9  # focal length in picture heights: a long lens, so that limbs near the camera are not blown up
+FOCAL = 1.9  # focal length in picture heights: a long lens, which does not enlarge limbs near the camera
 MARGIN = 0.23  # metres kept free round all joints: the head above joint 15, hands and feet beyond the last joints
 SMOOTHING = 0.3  # seconds over which the following camera averages the figure's path
 GRID_STEP = 0.5  # metres between the floor's lines
@@ -237,7 +237,7 @@ def palettes(count: int, background: Colour, fade: bool = False) -> list[tuple[C
 
 
 def rgb(colour: Any) -> Colour:
-    """Any colour matplotlib knows -> three floats 0..1."""
+    """Any colour that matplotlib knows as three floats 0..1; ValueError for another."""
     from matplotlib.colors import to_rgb
 
     try:
@@ -247,7 +247,7 @@ def rgb(colour: Any) -> Colour:
 
 
 def is_dark(colour: Colour) -> bool:
-    """Whether light ink is needed on this colour."""
+    """Whether this colour needs light ink."""
     return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] < 0.5
 
 
