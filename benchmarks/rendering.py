@@ -64,7 +64,7 @@ def main(args: Args) -> None:
 def measured(args: Args) -> dict[str, Any]:
     """All figures of a run; times are medians in seconds."""
     from scamo.render import mesh_frames, stick_frames
-    from scamo.render.mesh import pyrender_problem
+    from scamo.render.rasteriser import pyrender_problem
 
     frames, slow_frames = (4, 1) if args.quick else (FRAMES, 20)
     repetitions = 1 if args.quick else args.repetitions

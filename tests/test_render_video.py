@@ -130,14 +130,16 @@ def test_wrong_input(tmp_path: Path, frames: list, name: str, word: str) -> None
 
 
 def test_unwritable_folder_is_named_with_a_remedy(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
     with pytest.raises(OSError, match="choose another folder"):
         write_video(plain(), tmp_path / "file" / "clip.mp4")
 
 
 def test_full_disk_when_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = tmp_path / "ffmpeg"
-    fake.write_text("#!/bin/sh\nhead -c 100 >/dev/null\necho 'write: No space left on device' >&2\nexit 1\n")
+    fake.write_text(
+        "#!/bin/sh\nhead -c 100 >/dev/null\necho 'write: No space left on device' >&2\nexit 1\n", encoding="utf-8"
+    )
     fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setattr(videos, "_ffmpeg", lambda: str(fake))
     with pytest.raises(OSError, match=r"disk is full.*Free disk space"):
