@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,47 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from scamo import checkpoint
-
-LEVELS: dict[int, tuple[int, ...]] = {
-    16: (5, 3),
-    64: (8, 8),
-    256: (8, 6, 5),
-    512: (8, 8, 8),
-    1024: (8, 5, 5, 5),
-    2048: (8, 8, 6, 5),
-    4096: (7, 5, 5, 5, 5),
-    16384: (8, 8, 8, 6, 5),
-    65536: (8, 8, 8, 5, 5, 5),
-}
-"""The paper's codebooks by their nominal size; the real one is the product of the levels (256 means 240 codes)."""
-
-
-def codebook_label(levels: Sequence[int]) -> int:
-    """The power of two a codebook is called by: 256 for (8, 6, 5), which has 240 codes."""
-    return 2 ** round(math.log2(math.prod(levels)))
-
-
-@dataclass(frozen=True)
-class TokenizerConfig:
-    """Shape of a tokenizer; the defaults but `levels` are the paper's.
-
-    levels: values per latent channel. width: channels of the convolutions. code_width: channels of the latent.
-    depth: residual blocks per halving. halvings: each halves the frame rate. features: 263, or 251 for KIT.
-    """
-
-    levels: tuple[int, ...]
-    width: int = 512
-    code_width: int = 512
-    depth: int = 3
-    halvings: int = 2
-    dilation_growth: int = 3
-    features: int = 263
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "levels", tuple(int(level) for level in self.levels))
-        # Indices are summed in float32, which counts no further than 2**24.
-        if not self.levels or min(self.levels) < 2 or math.prod(self.levels) >= 2**24:
-            raise ValueError(f"levels {list(self.levels)} make no codebook; give integers >= 2, e.g. 8 5 5 5")
+from scamo.configs import KIT_FPS, LEVELS, TokenizerConfig, codebook_label  # noqa: F401 (until all rooms import configs)
 
 
 class FSQ(nn.Module):
@@ -97,7 +57,8 @@ class FSQ(nn.Module):
     def indices(self, codes: Tensor) -> Tensor:
         """Codes [..., d] to integers int32 [...]; the first channel counts fastest."""
         steps = self._count // 2
-        return ((codes * steps + steps) * self._basis).sum(dim=-1).to(torch.int32)
+        # Rounded: float32's quotient of steps times steps falls just short of a whole number where levels are many.
+        return ((codes * steps).round() + steps).mul(self._basis).sum(dim=-1).round().to(torch.int32)
 
     def codes_from_indices(self, indices: Tensor) -> Tensor:
         """Integers [...] to codes float32 [..., d]."""
@@ -210,12 +171,12 @@ class MotionTokenizer(nn.Module):
     @property
     def codebook_size(self) -> int:
         """The real number of codes: token ids are 0 ... codebook_size - 1."""
-        return math.prod(self.config.levels)
+        return self.config.codebook_size
 
     @property
     def frames_per_token(self) -> int:
         """Frames that one token stands for (4)."""
-        return 2**self.config.halvings
+        return self.config.frames_per_token
 
     def forward(self, x_btd: Tensor) -> tuple[Tensor, Tensor]:
         """Reconstruct normalised features: float [B, T, D] -> ([B, T // 4 * 4, D], indices int32 [B, T // 4]).
@@ -295,7 +256,7 @@ class MotionTokenizer(nn.Module):
         card = checkpoint.read_checked(folder, cls.kind)
         tensors = {name: value.float() for name, value in checkpoint.read_tensors(folder, verify).items()}
         with torch.device("meta"):
-            model = cls(TokenizerConfig(**card["config"]))
+            model = cls(TokenizerConfig.from_card(card["config"]))
         model.load_state_dict(cls._own(tensors), assign=True)
         return model.to(device).eval().requires_grad_(False)
 

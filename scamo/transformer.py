@@ -21,91 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scamo import checkpoint
-
-
-class Size(NamedTuple):
-    """Shape of the blocks; `width` is a multiple of `heads`."""
-
-    layers: int
-    heads: int
-    width: int
-
-
-SIZES: dict[str, Size] = {
-    "0.3M": Size(4, 4, 64),
-    "1M": Size(4, 4, 128),
-    "4M": Size(4, 8, 256),
-    "44M": Size(8, 8, 512),
-    "111M": Size(12, 12, 768),
-    "343M": Size(24, 16, 1024),
-    "775M": Size(36, 20, 1280),
-    "1B": Size(48, 24, 1536),
-    "3B": Size(24, 32, 3200),
-    "7B": Size(32, 32, 4096),
-    "13B": Size(40, 40, 5120),
-    "30B": Size(60, 52, 6656),
-    "65B": Size(80, 64, 8192),
-}
-"""Named sizes: the first three are this project's (by non-vocabulary parameters), the others the authors'."""
-
-
-@dataclass(frozen=True)
-class TransformerConfig:
-    """Shape of a transformer.
-
-    codebook_size: the real number of codes K; id K ends a motion, id K + 1 pads a batch.
-    text_width: width of one text embedding. tied: head and embedding are one matrix (then the head has a padding row,
-    which must never be sampled). max_positions: text + motion slots seen in training; more work, but are new to it.
-    """
-
-    codebook_size: int
-    layers: int
-    heads: int
-    width: int
-    text_width: int
-    tied: bool = False
-    max_positions: int = 201
-
-    def __post_init__(self) -> None:
-        if min(self.codebook_size, self.layers, self.heads, self.width, self.text_width) < 1:
-            raise ValueError(f"every number of {self} must be at least 1")
-        if self.width % (2 * self.heads):
-            raise ValueError(f"width {self.width} does not split into {self.heads} heads of even size; change one")
-
-    @property
-    def end_id(self) -> int:
-        """The token that ends a motion."""
-        return self.codebook_size
-
-    @property
-    def pad_id(self) -> int:
-        """The token that fills shorter rows of a training batch."""
-        return self.codebook_size + 1
-
-    @property
-    def hidden(self) -> int:
-        """Width inside the feed-forward network: 8/3 of the model's, rounded up to a multiple of 256."""
-        return math.ceil(int(8 * self.width / 3) / 256) * 256
-
-    @property
-    def head_rows(self) -> int:
-        """Rows of the head: K + 1, or K + 2 when tied."""
-        return self.codebook_size + (2 if self.tied else 1)
-
-
-def size_label(config: TransformerConfig) -> str:
-    """The name of this shape, or layers x width where it has none."""
-    shape = (config.layers, config.width)
-    names = (name for name, size in SIZES.items() if (size.layers, size.width) == shape)
-    return next(names, f"{config.layers}x{config.width}")
-
-
-class ParameterCounts(NamedTuple):
-    """Parameters by the paper's split: `vocabulary` is embedding and head, a tied matrix counted once."""
-
-    vocabulary: int
-    non_vocabulary: int
-
+from scamo.configs import SIZES, ParameterCounts, Size, TransformerConfig, size_label  # noqa: F401 (until all rooms import configs)
 
 _Rotary = tuple[Tensor, Tensor]  # cosine and sine of the slots' angles, float32 [b, s, e / 2]
 
@@ -344,12 +260,6 @@ class PrefixTransformer(nn.Module):
         angle = torch.cat([text, motion], dim=1)[..., None] * theta
         return angle.cos(), angle.sin()
 
-    def parameter_counts(self) -> ParameterCounts:
-        """Exact counts; works on the meta device too."""
-        total = sum(parameter.numel() for parameter in self.parameters())
-        vocabulary = self.transformer.wte.weight.numel() + (0 if self.config.tied else self.lm_head.weight.numel())
-        return ParameterCounts(vocabulary, total - vocabulary)
-
     def save_pretrained(
         self, folder: str | os.PathLike[str], card: Mapping[str, Any] | None = None, dtype: torch.dtype | None = None
     ) -> Path:
@@ -398,7 +308,7 @@ class PrefixTransformer(nn.Module):
 
 
 def by_input(weight: Tensor) -> Tensor:
-    """The same matrix in float32, laid out in memory column by column: see decode.py for why."""
+    """The same matrix in float32, laid out in memory column by column: see fast_step.py for why."""
     if weight.dtype == torch.float32 and weight.t().is_contiguous():
         return weight
     columns = torch.empty(weight.shape[::-1])
@@ -415,7 +325,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def _prefix_mask(text_mask_bl: Tensor, tokens: int) -> Tensor:
     """Who sees whom, bool [b, 1, s, s] (query, key): all real text is seen, motion is seen by itself and its future.
 
-    A padding slot sees itself as well, lest its softmax over nothing spread NaN.
+    A padding slot sees itself as well, so that its softmax over nothing gives no NaN.
     """
     slots = text_mask_bl.shape[1]
     causal = torch.ones(slots + tokens, slots + tokens, dtype=torch.bool, device=text_mask_bl.device).tril()

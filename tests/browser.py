@@ -56,7 +56,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with _running([sys.executable, "app.py", "--models", str(models)], folder / "log.txt", environment) as alive:
         alive(lambda: urllib.request.urlopen(f"{url}/config", timeout=5).close())
         yield url
-    raised = re.findall(r"Traceback.*\n(?:[ \t].*\n)*(.*)", (folder / "log.txt").read_text())
+    raised = re.findall(r"Traceback.*\n(?:[ \t].*\n)*(.*)", (folder / "log.txt").read_text(encoding="utf-8"))
     # Gradio writes down its own refusals too, such as of a size that is not offered.
     assert [last for last in raised if not last.startswith("gradio.exceptions.Error")] == []
 
@@ -70,7 +70,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("chromium")
     command = [CHROMIUM, *FLAGS, "--remote-debugging-port=0", f"--user-data-dir={folder}", "about:blank"]
     with _running(command, folder / "log.txt", dict(os.environ)) as alive:
-        port = alive(lambda: (folder / "DevToolsActivePort").read_text().split()[0])
+        port = alive(lambda: (folder / "DevToolsActivePort").read_text(encoding="utf-8").split()[0])
         yield f"http://127.0.0.1:{port}"
 
 
@@ -128,7 +128,8 @@ def _running(
                 return attempt()
             except (OSError, IndexError):
                 time.sleep(0.1)
-        pytest.fail(f"{command[0]} did not come up: {log.read_text()}")
+        said = log.read_text(encoding="utf-8", errors="replace")
+        pytest.fail(f"{command[0]} did not come up: {said}")
 
     try:
         yield alive

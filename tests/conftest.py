@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import chromium, served, visit  # noqa: F401 (fixtures are known by their names)
+# Fixtures are known by their names.
+from tests.browser import chromium, served, visit  # noqa: F401
+from tests.ui import encoder, pool, shared_pool, slow_pool, tiny_models  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

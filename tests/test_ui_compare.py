@@ -1,239 +1,58 @@
-"""The tab that compares models: its grid, its costs, its runs with tiny models, and a browser on the whole of it."""
+"""The tab that compares models: what it says of a result, and a browser on the whole of it."""
 
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import replace
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 
-from scamo import registry
-from scamo.io.recipe import read_recipe
-from scamo.ui import cost_estimate as cost
-from scamo.ui.components import downloads as files
-from scamo.ui.components import model_grid as grid
-from scamo.ui.model_pool import Studio
-from scamo.ui.tabs import compare
-from tests.tiny import FakeEncoder, write_models
+pytest.importorskip("gradio")
 
-BOTH = ((1024, "0.3M"), (1024, "1M"))
+from scamo.ui import jobs
+from scamo.ui.components.result_cards import facts, sample_table
+from scamo.ui.tabs.compare import CompareTab
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    return write_models(tmp_path_factory.mktemp("models"), (256, 1024), ("0.3M", "1M"))
+def result(shared_pool, tmp_path_factory):
+    request = jobs.read_compare_request(shared_pool, "<script>alert(1)</script>", [[256, "0.3M"]], 1.0, 7, 1.0, 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs, "draw_video", lambda *_: "video.mp4")
+        *_, (model,) = jobs.compare(shared_pool, request, tmp_path_factory.mktemp("videos"))
+    return model.result
 
 
-@pytest.fixture
-def encoder():
-    return FakeEncoder()
+def test_facts_are_of_the_sample_that_is_shown(result):
+    shown = facts(result)
+    assert "1.0 s, 5 tokens" in shown
+    assert "(all 3)" in shown
+    assert f"{100 * result.samples[0].foot_slide:.1f} cm/s" in shown
+    assert "<script" not in shown
 
 
-@pytest.fixture
-def studio(models, encoder, monkeypatch):
-    monkeypatch.setattr(registry, "BUNDLED", models)
-    monkeypatch.delenv(registry.MODELS_VARIABLE, raising=False)
-    monkeypatch.setattr("scamo.ui.model_pool.load_text_encoder", lambda name: encoder)
-    return Studio()
+def test_the_table_marks_the_sample_that_is_shown(shared_pool, result, tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "draw_video", lambda *_: "other.mp4")
+    comparison = jobs.Comparison("run", "words", 7, 1, (result,))
+    other = jobs.pick_sample(shared_pool, comparison, result, 2, tmp_path).results[0]
+    assert sample_table(result).count("<button") == 3
+    assert sample_table(other).index('"true"') > sample_table(result).index('"true"')
 
 
-@pytest.fixture
-def undrawn(monkeypatch):
-    """No time for videos."""
-    monkeypatch.setattr(compare, "render_motion", lambda motion, path, **_: path)
+def test_the_tab_can_be_laid_out(shared_pool):
+    with gr.Blocks():
+        CompareTab(shared_pool)
 
 
-def order(studio, prompt="a person bows", cells=BOTH, seconds=1.0, seed=7, temperature=1.0, samples=1):
-    return compare.read_order(studio, prompt, [list(cell) for cell in cells], seconds, seed, temperature, samples)
+def test_every_result_has_its_figure_on_the_player(shared_pool, result):
+    from scamo.ui.tabs import compare
 
-
-def last(running):
-    *_, cells = running
-    return cells
-
-
-def test_any_cells_can_be_ticked_and_are_told_apart(studio):
-    assert list(grid.chosen(studio, [[1024, "0.3M"], [1024, "1M"], [1024, "1M"]])) == ["0.3M", "1M"]
-    across = grid.chosen(studio, [[256, "1M"], [1024, "1M"]])
-    assert list(across) == ["256 · 1M", "1024 · 1M"]
-    assert [card.codebook for card in across.values()] == [256, 1024]
-
-
-def test_the_grid_holds_every_model_and_ticks_the_bundled_ones(studio, models, tmp_path):
-    own = Studio([write_models(tmp_path, (256,), ("1M",))])
-    card = own.cells[256].pop("1M · 256-1M")
-    own.cells[256]["1M · <b>${mine}`"] = replace(card, name="<b>${mine}`")
-    laid = grid.cells(own)
-    assert laid.value == [[1024, "0.3M"], [1024, "1M"]]
-    assert laid.html_template.count('type="checkbox"') == 5
-    assert "<b>$" not in laid.html_template
-    assert not set("`${}\\") & set(laid.html_template)  # they would be read as code
-
-
-def test_every_model_finishes_with_its_video_and_the_text_is_read_once(studio, encoder, tmp_path):
-    states = list(compare.run(studio, order(studio), tmp_path))
-    cells = states[-1]
-    assert [cell.state for cell in cells] == ["done", "done"]
-    assert encoder.asked == ["a person bows"]
-    counts = [cells[0].count for cells in states if cells[0].state == "tokens"]
-    assert counts == sorted(counts)
-    assert {1, 2, 3, 4, 5} <= set(counts)
-    for cell in cells:
-        assert len(cell.result.motion) == 20
-        assert Path(cell.result.video).stat().st_size > 1000
-        assert cell.result.recipe["seed"] == 7
-        assert read_recipe(cell.result.video) == cell.result.recipe
-    stage = compare.on_stage(compare.Shown("run", "a person bows", 7, 2, tuple(cell.result for cell in cells)))
-    assert [figure["label"] for figure in stage["figures"]] == ["0.3M", "1M"]
-
-
-def test_side_by_side_gives_what_each_gives_alone(studio, undrawn, tmp_path):
-    both = last(compare.run(studio, order(studio), tmp_path))
-    (alone,) = last(compare.run(studio, order(studio, cells=BOTH[1:]), tmp_path))
-    direct = studio.generator(studio.card(1024, "1M"))
-    direct._text_encoder = FakeEncoder()
-    tokens = direct.generate("a person bows", seconds=1.0, seed=7, temperature=1.0).tokens.tolist()
-    assert both[1].result.recipe["tokens"] == alone.result.recipe["tokens"] == tokens
-
-
-def test_one_failing_model_leaves_the_other_its_motion(studio, undrawn, tmp_path, monkeypatch):
-    load = registry.load
-    monkeypatch.setattr(registry, "load", lambda card: load(card) if card.size == "1M" else missing())
-
-    def missing():
-        raise registry.CheckpointError("weights.safetensors is missing; get it again")
-
-    cells = last(compare.run(studio, order(studio), tmp_path))
-    assert [cell.state for cell in cells] == ["failed", "done"]
-    assert "weights.safetensors is missing" in compare.summary(cells, 1.0)
-
-
-def test_a_defect_shows_no_inner_details(studio, tmp_path, monkeypatch):
-    monkeypatch.setattr(compare, "finished", lambda *_: 1 / 0)
-    cells = last(compare.run(studio, order(studio, cells=BOTH[1:]), tmp_path))
-    assert cells[0].state == "failed"
-    assert "division" not in cells[0].error
-
-
-def test_stopping_ends_the_run(studio, tmp_path):
-    running = compare.run(studio, order(studio, seconds=10.0), tmp_path)
-    for _ in range(4):
-        next(running)
-    running.close()
-    assert not list(tmp_path.rglob("*.mp4"))
-
-
-def test_an_endless_run_meets_its_deadline(studio, tmp_path, monkeypatch):
-    monkeypatch.setattr(compare, "DEADLINE", 0.0)
-    cells = last(compare.run(studio, order(studio), tmp_path))
-    assert all("too long" in cell.error for cell in cells)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "words"),
-    [
-        ({"prompt": " \n"}, "empty"),
-        ({"prompt": "x" * 10_000}, "10,000"),
-        ({"cells": []}, "No model"),
-        ({"cells": [(1024, "9T")]}, "0.3M, 1M"),
-        ({"cells": [(5, "1M")]}, "256, 1024"),
-        ({"cells": ["?"]}, "tick them again"),
-        ({"samples": 9}, "1 to 8"),
-        ({"seconds": 0}, "1 to 10"),
-        ({"seconds": 1e6}, "1 to 10"),
-        ({"seed": -1}, "seed"),
-        ({"temperature": float("nan")}, "temperature"),
-    ],
-)
-def test_bad_choices_are_refused_in_words(studio, wrong, words):
-    with pytest.raises(ValueError, match=words):
-        order(studio, **wrong)
-
-
-@pytest.mark.parametrize("prompt", ["🚶", "человек идёт вперёд", "一个人向前走", "<script>alert(1)</script>", "a\x00b"])
-def test_any_script_gives_a_motion_and_never_markup(studio, undrawn, tmp_path, prompt):
-    cells = last(compare.run(studio, order(studio, prompt, BOTH[:1]), tmp_path))
-    assert cells[0].state == "done"
-    assert "<script" not in compare.summary(cells, 1.0) + compare.facts(cells[0].result)
-    assert re.fullmatch(r"[a-zA-Z0-9.-]+", Path(cells[0].result.video).name)
-
-
-def test_without_a_seed_one_is_drawn_and_kept(studio):
-    assert order(studio, seed=None).sampling.seed is not None
-
-
-def test_progress_names_models_tokens_and_faults():
-    cells = [
-        compare.Cell("4M", "tokens", 5, 20),
-        compare.Cell("1M", "failed", error="<b> is missing"),
-        compare.Cell("0.3M"),
-    ]
-    shown = compare.progress(cells)
-    assert "5 of 20 tokens" in shown
-    assert "width: 25%" in shown
-    assert "&lt;b&gt; is missing" in shown
-
-
-def test_samples_are_made_at_once_and_the_smoothest_comes_first(studio, undrawn, tmp_path):
-    (cell,) = last(compare.run(studio, order(studio, cells=BOTH[:1], samples=3), tmp_path))
-    samples = cell.result.samples
-    assert sorted(one.recipe["seed"] for one in samples) == [7, 8, 9]
-    assert [one.unrest for one in samples] == sorted(one.unrest for one in samples)
-    np.testing.assert_array_equal(files.motion_of(studio, samples[0].recipe).features, cell.result.motion.features)
-    (alone,) = last(compare.run(studio, order(studio, cells=BOTH[:1], seed=8), tmp_path))
-    assert alone.result.recipe in [one.recipe for one in samples]
-    assert compare.scores(cell.result).count("<button") == 3
-
-    shown = compare.Shown("run", "a person bows", 7, 1, (cell.result,))
-    other = compare.picked(studio, shown, cell.result, 2, tmp_path)
-    assert other.results[0].recipe == samples[2].recipe
-    assert compare.scores(other.results[0]).index('"true"') > compare.scores(cell.result).index('"true"')
-    assert compare.on_stage(other)["run"] == "run"  # the player keeps its clock and view
-    with pytest.raises(ValueError, match="3 samples"):
-        compare.picked(studio, shown, cell.result, 3, tmp_path)
-
-
-def test_what_has_no_room_is_refused_with_the_reason(studio, monkeypatch):
-    machine = cost.Machine()
-    card = studio.card(1024, "1M")
-    monkeypatch.setattr(machine, "free", lambda: card.memory_bytes - 1)
-    no = cost.blocked(studio, machine)
-    assert list(no) == [(1024, "1M")]
-    assert cost.in_bytes(card.memory_bytes) in no[1024, "1M"]
-    assert "1024 · 1M cannot run here" in cost.told(machine, {}, 4.0, 1, no)
-    studio.generator(card)
-    assert not cost.blocked(studio, machine)  # it is in memory already
-    monkeypatch.setattr(machine, "free", lambda: None)
-    assert not cost.blocked(studio, machine)
-
-
-def test_costs_are_told_before_and_learned_from_what_was_made(studio):
-    machine, cards = cost.Machine(), grid.chosen(studio, [[1024, "0.3M"], [1024, "1M"]])
-    small, large = cards.values()
-    assert 0 < machine.seconds(small, 1, 20) < machine.seconds(large, 1, 20) < machine.seconds(large, 8, 20)
-    first = cost.told(machine, cards, 4.0, 1, {})
-    assert "nothing to download" in first
-    assert cost.in_bytes(small.memory_bytes + large.memory_bytes) in first
-    assert "then the videos" in first
-    for card in cards.values():
-        machine.made(card, 1, 20, 10.0)
-    machine.drew(80, 5.0)
-    assert "about 30 s with the videos" in cost.told(machine, cards, 4.0, 1, {})
-    assert "about 15 s" in cost.told(machine, cards, 2.0, 1, {})
-    assert "at most" in cost.told(machine, cards, None, 1, {})
-
-
-def test_free_memory_is_what_a_container_leaves(monkeypatch):
-    told = {"MemAvailable:": 1000, "": None}
-    monkeypatch.setattr(cost, "_number", lambda path, name="": told.get(name or path.name))
-    assert cost.Machine().free() == 1024_000
-    told.update({"memory.max": 500_000, "memory.current": 200_000, "inactive_file": 50_000})
-    assert cost.Machine().free() == 350_000
-    told.clear()
-    assert cost.Machine().free() is None
+    value = compare.player_of(jobs.Comparison("run", "words", 7, 2, (result,)))
+    assert [figure["label"] for figure in value["figures"]] == ["0.3M"]
+    assert (value["run"], value["fps"]) == ("run", 20)
+    assert value["figures"][0]["frames"] == 20
 
 
 def test_a_browser_compares_two_models(visit):
@@ -281,7 +100,7 @@ def test_a_browser_compares_two_models(visit):
     assert np.load(features.value.path()).shape == (80, 263)
     with tab.expect_download() as kept:
         tab.locator(".card").last.get_by_role("button", name="Recipe").click()
-    recipe = json.loads(Path(kept.value.path()).read_text())
+    recipe = json.loads(Path(kept.value.path()).read_text(encoding="utf-8"))
     assert (recipe["codebook"], recipe["size"]) == (4096, "0.3M")
 
     tab.fill("#composer textarea", "x" * 10_000)

@@ -16,7 +16,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from scamo import __version__
 from scamo.atomic import replacing_file
 from scamo.body.mannequin import vertex_normals
 from scamo.body.smpl import Body, Pose, load_body
@@ -24,6 +23,7 @@ from scamo.render.mesh import body_colours
 from scamo.render.scene import palettes
 from scamo.render.stick import BONES, extend
 from scamo.skeleton import JOINTS
+from scamo.version import VERSION
 
 Array = NDArray[np.floating]
 
@@ -153,7 +153,7 @@ def _glb(mesh: _Mesh, body: Body, pose: Pose, fps: float, recipe: dict[str, Any]
     clay = {"baseColorFactor": [1.0, 1.0, 1.0, 1.0], "metallicFactor": 0.0, "roughnessFactor": 0.7}
     extras = json.loads(json.dumps(recipe, default=str), parse_constant=lambda _: None)  # JSON has no NaN
     document = {
-        "asset": {"version": "2.0", "generator": f"ScaMo {__version__}", "extras": extras},
+        "asset": {"version": "2.0", "generator": f"ScaMo {VERSION}", "extras": extras},
         "scene": 0,
         "scenes": [{"name": "motion", "nodes": [0, 1]}],
         "nodes": [{"name": name, "mesh": 0, "skin": 0}, *_joint_nodes(body, pose)],

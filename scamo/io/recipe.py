@@ -1,54 +1,124 @@
-"""Recipes: what was asked of which model. They go into the files that leave, and are read back from them.
+"""Recipes: what was asked of which model. They are written into the files of a motion, and read back from them.
 
-A recipe holds the tokens too, so that its motion is there again without being sampled again.
+A recipe holds the tokens too, so that its motion can be decoded again without being sampled again.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scamo.pipeline import ModelCard, Prompt, Sampling
+from scamo.options import GenerationOptions, Prompt
 from scamo.render.video import read_metadata
 
 PICTURES = (".mp4", ".webm", ".gif", ".webp", ".png")
 READABLE = (*PICTURES, ".glb", ".npz", ".json")
 THEN = ", then "
+MAX_TOKENS = 100_000  # a file may claim to hold any number
+_MAX_BYTES = 1 << 20
 
 
-def recipe(
-    card: ModelCard, prompts: Sequence[Prompt], sampling: Sampling, tokens: NDArray[np.integer]
-) -> dict[str, Any]:
-    """What makes a motion of one prompt, or of several that follow each other; plain enough for JSON."""
-    made: dict[str, Any] = {
-        "prompt": THEN.join(prompt.text or "" for prompt in prompts),
-        "seconds": prompts[0].seconds if len(prompts) == 1 else sum(prompt.seconds or 0.0 for prompt in prompts),
-        "seed": sampling.seed,
-        "temperature": sampling.temperature,
-        "model": card.name,
-        "codebook": card.codebook,
-        "size": card.size,
-        "tokens": [int(token) for token in tokens],
-    }
-    if len(prompts) > 1:
-        made["timeline"] = [{"prompt": prompt.text, "seconds": prompt.seconds} for prompt in prompts]
-    further = {"top_k": sampling.top_k, "top_p": sampling.top_p, "model_sha256": card.sha256}
-    return made | {name: value for name, value in further.items() if value}
+@dataclass(frozen=True)
+class Recipe:
+    """What makes a motion: model, prompts (one, or those of a timeline in turn), options, and its tokens.
 
-
-def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The recipe inside a file that `scamo.io.write` wrote. ValueError where there is none, or the file is another's.
-
-    Its values are as the file has them: whoever uses one checks it, as with anything that a user types.
+    codebook is the nominal size and size the transformer's name, as on a ModelCard; model_sha256 is the card's hash.
     """
+
+    model: str
+    codebook: int
+    size: str
+    prompts: tuple[Prompt, ...]
+    tokens: tuple[int, ...] = field(repr=False)
+    options: GenerationOptions = field(default_factory=GenerationOptions)
+    model_sha256: str = ""
+
+    @property
+    def prompt(self) -> str:
+        """All prompts in one line."""
+        return THEN.join(prompt.text or "" for prompt in self.prompts)
+
+    @property
+    def seconds(self) -> float | None:
+        """The length asked for; None where the model decided."""
+        if len(self.prompts) == 1:
+            return self.prompts[0].seconds
+        return sum(prompt.seconds or 0.0 for prompt in self.prompts)
+
+    @property
+    def file_stem(self) -> str:
+        """A name for the files of this motion: words, codebook, size and seed."""
+        words = re.sub(r"[^a-z0-9]+", "-", (self.prompt or "motion").lower()).strip("-")[:40].strip("-")
+        parts = (words, self.codebook, self.size, f"seed{self.options.seed}")
+        return re.sub(r"[^a-zA-Z0-9.-]+", "-", "-".join(str(part) for part in parts if part))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe as JSON can hold it."""
+        options = self.options
+        facts: dict[str, Any] = {
+            "prompt": self.prompt,
+            "seconds": self.seconds,
+            "seed": options.seed,
+            "temperature": options.temperature,
+            "model": self.model,
+            "codebook": self.codebook,
+            "size": self.size,
+            "tokens": list(self.tokens),
+        }
+        if len(self.prompts) > 1:
+            facts["timeline"] = [{"prompt": prompt.text, "seconds": prompt.seconds} for prompt in self.prompts]
+        further = {"top_k": options.top_k, "top_p": options.top_p, "model_sha256": self.model_sha256}
+        if options.guidance != 1:
+            further["guidance"] = options.guidance
+        return facts | {name: value for name, value in further.items() if value is not None and value != ""}
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> Recipe:
+        """Check what a file holds, which may be anything, and make it a recipe. Raises ValueError that says what is
+        wrong."""
+        if not isinstance(facts, Mapping) or "model" not in facts:
+            raise ValueError("there is no recipe; give a file that was made here")
+        codebook, size = facts.get("codebook"), facts.get("size")
+        if type(codebook) is not int or not isinstance(size, str):
+            raise ValueError("this recipe does not name its model; give a file that was made here")
+        options = GenerationOptions(
+            seed=facts.get("seed"), temperature=facts.get("temperature"), top_k=facts.get("top_k"),
+            top_p=facts.get("top_p"), guidance=facts.get("guidance"),
+        )  # fmt: skip
+        return cls(
+            model=str(facts["model"]), codebook=codebook, size=size, prompts=_prompts(facts),
+            tokens=_tokens(facts.get("tokens")), options=options, model_sha256=str(facts.get("model_sha256") or ""),
+        )  # fmt: skip
+
+
+def _tokens(tokens: Any) -> tuple[int, ...]:
+    if not isinstance(tokens, (list, tuple)) or not 0 < len(tokens) <= MAX_TOKENS:
+        raise ValueError("this recipe holds no motion; give a file that was made here")
+    if not all(type(token) is int and token >= 0 for token in tokens):
+        raise ValueError("the tokens of this recipe are no whole numbers; give a file that was made here")
+    return tuple(tokens)
+
+
+def _prompts(facts: Mapping[str, Any]) -> tuple[Prompt, ...]:
+    parts: Any = facts.get("timeline")
+    if parts is None:
+        parts = [facts]
+    if not isinstance(parts, Sequence) or not parts or not all(isinstance(part, Mapping) for part in parts):
+        raise ValueError("the timeline of this recipe cannot be read; give a file that was made here")
+    return tuple(Prompt(part.get("prompt") or None, part.get("seconds")) for part in parts)
+
+
+def read_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """The recipe inside a file that `scamo.io.write` wrote. Raises ValueError where there is none."""
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in READABLE:
@@ -59,7 +129,10 @@ def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ValueError(f'"{path.name}" cannot be read; get it again.') from error
     if not isinstance(found, dict) or "model" not in found:
         raise ValueError(f'"{path.name}" holds no recipe; give a file that was made here.')
-    return found
+    try:
+        return Recipe.from_dict(found)
+    except ValueError as error:
+        raise ValueError(f'"{path.name}": {error}') from error
 
 
 def _from_glb(path: Path) -> Any:
@@ -72,7 +145,7 @@ def _from_glb(path: Path) -> Any:
 
 def _from_npz(path: Path) -> Any:
     with np.load(path, allow_pickle=False) as archive:
-        if archive.zip.getinfo("recipe.npy").file_size > 1 << 20:  # a small file may claim to hold any amount
+        if archive.zip.getinfo("recipe.npy").file_size > _MAX_BYTES:  # a small file may claim to hold any amount
             raise ValueError("no recipe is as long")
         return json.loads(str(archive["recipe"]))
 

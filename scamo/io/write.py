@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scamo import __version__
 from scamo.atomic import replacing_file, write_npy
 from scamo.io.bvh import check_bvh_options, write_bvh
 from scamo.io.loop import for_engine
@@ -34,6 +33,7 @@ from scamo.io.smpl_npz import write_npz
 from scamo.motion import FPS, Motion, resample_joints
 from scamo.render import BODIES, STRIP_OPTIONS, SUFFIXES, VIDEO_OPTIONS, check_picture, render_motion
 from scamo.skeleton import JOINTS, checked_joints
+from scamo.version import VERSION
 
 if TYPE_CHECKING:
     from scamo.body.smpl import Body
@@ -69,7 +69,7 @@ class Content:
     def facts(self) -> dict[str, Any]:
         """The recipe, and what is true of every file of this motion."""
         frames = len(self.joints)
-        return {"scamo": __version__, "frames": frames, "fps": self.fps, "seconds": frames / self.fps, **self.recipe}
+        return {"scamo": VERSION, "frames": frames, "fps": self.fps, "seconds": frames / self.fps, **self.recipe}
 
 
 @dataclass(frozen=True)

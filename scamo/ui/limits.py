@@ -1,4 +1,7 @@
-"""What the page refuses before Gradio sees it: huge bodies, and being used as a relay for other people's URLs."""
+"""What the page offers at most, and what it refuses before Gradio sees it.
+
+Refused are huge bodies, and URLs of other machines, for which Gradio would act as a relay.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,29 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
+SECONDS = (1.0, 10.0)  # shortest and longest motion of one prompt
+MAX_SEED = 2**31 - 1
+MAX_SAMPLES = 8  # of one model for one click
 MAX_BODY = 2_000_000  # bytes; the page itself sends a few hundred
 MAX_UPLOAD = 16_000_000  # a minute of AMASS's poses at 120 frames a second takes 9 MB, as BVH 14 MB
-_AROUND = 10_000  # what a form puts around its file
+_FORM_BYTES = 10_000  # what a form adds to its file
 
-# Gradio's /file= fetches any public URL it is given and hands it on: a relay nobody here needs.
+# Gradio's /file= fetches any public URL it is given and passes it on. Nobody here needs such a relay.
 _RELAY = re.compile(r"/file[=/]\s*[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
 
 
-class Guard:
-    """ASGI middleware: 413 for a body above its bytes, declared or streamed; 403 for a file that is a URL.
+def checked_seconds(seconds: Any) -> float:
+    """A length of one prompt's motion as it is given. Raises ValueError where the page does not offer it."""
+    low, high = SECONDS
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise ValueError(f"{seconds!r} is no number of seconds; give one of {low:g} to {high:g}.")
+    if not low <= seconds <= high:
+        raise ValueError(f"{seconds:g} seconds are not offered here; choose {low:g} to {high:g}.")
+    return seconds
+
+
+class RequestLimits:
+    """ASGI middleware: 413 for a body that is too large, declared or streamed; 403 for a file that is a URL.
 
     Uploaded files may have MAX_UPLOAD bytes, everything else `max_body`.
     """
@@ -36,9 +52,9 @@ class Guard:
         if _RELAY.search(scope["path"]):
             await _refuse(send, 403, b"This page serves its own files only.")
             return
-        most = MAX_UPLOAD + _AROUND if scope["path"].endswith("/upload") else self.max_body
+        limit = MAX_UPLOAD + _FORM_BYTES if scope["path"].endswith("/upload") else self.max_body
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if not declared.isdigit() or int(declared) > most:
+        if not declared.isdigit() or int(declared) > limit:
             await _refuse(send, 413, b"The request is too large.")
             return
 
@@ -46,24 +62,24 @@ class Guard:
         started = False
         too_large = False
 
-        async def counted() -> Message:
+        async def receive_limited() -> Message:
             nonlocal received, too_large
             message = await receive()
             received += len(message.get("body", b""))
-            if received > most:
+            if received > limit:
                 too_large = True
                 return {"type": "http.disconnect"}  # the app stops reading and gives up on this request
             return message
 
-        async def once(message: Message) -> None:
+        async def send_unless_refused(message: Message) -> None:
             nonlocal started
             if too_large and not started:
-                return  # whatever the app makes of the cut body, the answer is ours
+                return  # whatever the app answers to the cut body, this class answers instead
             started = True
             await send(message)
 
         try:
-            await self.app(scope, counted, once)
+            await self.app(scope, receive_limited, send_unless_refused)
         except Exception:
             if not too_large:
                 raise

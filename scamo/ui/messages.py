@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import logging
+from collections.abc import Iterator
 
 import gradio as gr
 
@@ -22,13 +24,17 @@ def sentence(error: Exception) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What a user may read: the library's own words for a mistake, no inner details for a defect."""
-    if isinstance(error, ValueError):
+    """What a user may read: the library's own words for a mistake, no inner details of a defect."""
+    if isinstance(error, (ValueError, OverflowError)):
         return sentence(error)
     logger.error("something failed", exc_info=error)
     return "Something went wrong here; the log of the server has the details."
 
 
-def refusal(error: Exception) -> gr.Error:
-    """The same as an error that Gradio shows; nothing the user typed or made before is touched then."""
-    return gr.Error(reason(error), print_exception=False)
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """Show a user's mistake inside the block as Gradio's error. What the user typed and made before stays."""
+    try:
+        yield
+    except (ValueError, OverflowError, OSError) as error:
+        raise gr.Error(reason(error), print_exception=False) from error

@@ -1,97 +1,141 @@
-"""The models a page offers. Read-only and shared by all its users; nothing of any one of them is kept here."""
+"""The models a page offers. All users share the pool, so it keeps nothing of any one of them."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-
-from torch import Tensor
+from typing import Any
 
 from scamo import registry
-from scamo.pipeline import Generator, ModelCard
+from scamo.engine import Engine
+from scamo.io.recipe import Recipe
+from scamo.pipeline import MotionPipeline
+from scamo.registry import ModelCard
 from scamo.text import MINILM, TextEncoder, load_text_encoder
+from scamo.transformer import PrefixTransformer
 
-KEPT_BYTES = 4 << 30  # of models in memory; the bundled ones have a few MB each
+MAX_LOADED_BYTES = 4 << 30  # of models in memory; the bundled ones have a few MB each
+
+ModelKey = tuple[int, str]  # codebook and size label, as in ModelPool.by_codebook
+EngineMaker = Callable[[ModelCard, PrefixTransformer], Engine | None]
 
 
-class Studio:
-    """Loads each model when it is first asked for, and forgets the longest unused ones when memory gets short."""
+class ModelPool:
+    """Loads a model when it is first needed, and drops the least recently used ones when memory gets short.
 
-    def __init__(self, folders: Sequence[str | Path] = ()) -> None:
-        self.cells: dict[int, dict[str, ModelCard]] = {}  # codebook -> label of a size -> its card
-        for card in sorted(registry.models(folders), key=lambda card: (card.codebook, weight(card))):
-            row = self.cells.setdefault(card.codebook, {})
-            names = (card.size, f"{card.size} · {card.name}", f"{card.size} · {card.name} ({len(row)})")
-            row[next(name for name in names if name not in row)] = card
-        self.tokenizers = registry.tokenizers(folders)  # those that have no model
-        self._generators: OrderedDict[ModelCard, Generator] = OrderedDict()
+    folders: models offered beside the bundled ones. make_engine: chooses what samples a model's tokens; None means
+    this process. load_encoder: loads a text encoder by its name; models with the same encoder share it.
+    """
+
+    def __init__(
+        self,
+        folders: Sequence[str | Path] = (),
+        make_engine: EngineMaker | None = None,
+        load_encoder: Callable[[str], TextEncoder] = load_text_encoder,
+    ) -> None:
+        self.by_codebook: dict[int, dict[str, ModelCard]] = {}  # codebook -> size label -> card
+        for card in sorted(registry.models(folders), key=lambda card: (card.codebook, size_order(card))):
+            row = self.by_codebook.setdefault(card.codebook, {})
+            labels = (card.size, f"{card.size} · {card.name}", f"{card.size} · {card.name} ({len(row)})")
+            row[next(label for label in labels if label not in row)] = card
+        self.tokenizers = registry.tokenizers(folders)  # those without a model
+        self._make_engine = make_engine
+        self._load_encoder = load_encoder
+        self._pipelines: OrderedDict[ModelCard, MotionPipeline] = OrderedDict()
         self._encoders: dict[str, TextEncoder] = {}
         self._lock = threading.Lock()
 
     @property
     def cards(self) -> list[ModelCard]:
-        """All models, by codebook."""
-        return [card for row in self.cells.values() for card in row.values()]
+        """All models, by codebook and size."""
+        return [card for row in self.by_codebook.values() for card in row.values()]
 
     @property
-    def temperature(self) -> float:
-        """What the sliders start at: the first model's own choice."""
+    def default_temperature(self) -> float:
+        """The first model's own temperature."""
         return float(self.cards[0].sampling.get("temperature", 1.0)) if self.cards else 1.0
 
-    def card(self, codebook: int, size: str) -> ModelCard:
-        """The model of one cell. ValueError names what there is instead."""
-        row = self.cells.get(codebook)
+    @property
+    def default_key(self) -> tuple[int | None, str | None]:
+        """The largest model with 1024 codes, or with the largest codebook; None where there is no model."""
+        codebook = 1024 if 1024 in self.by_codebook else max(self.by_codebook, default=None)
+        return codebook, next(reversed(self.by_codebook.get(codebook or 0, {})), None)
+
+    def card(self, codebook: int | None, size: str | None) -> ModelCard:
+        """The model with this codebook and size label. Raises ValueError that lists what there is."""
+        row = self.by_codebook.get(codebook or 0)
         if row is None:
-            raise ValueError(f"There is no model with a codebook of {codebook}; choose {_list(self.cells)}.")
+            raise ValueError(f"There is no model with a codebook of {codebook}; choose {_listed(self.by_codebook)}.")
         if size not in row:
-            raise ValueError(f"There is no {size} model with a codebook of {codebook}; choose {_list(row)}.")
-        return row[size]
+            raise ValueError(f"There is no {size} model with a codebook of {codebook}; choose {_listed(row)}.")
+        return row[size or ""]
 
-    def generator(self, card: ModelCard) -> Generator:
-        """The model behind a card, loaded if need be. ValueError where its files are missing or damaged."""
+    def selected(self, keys: Any) -> dict[str, ModelCard]:
+        """The models a user ticked, [[codebook, size label], ...], each under a label that no other one has.
+
+        Raises ValueError where none is ticked, or one is not there.
+        """
+        if not self.by_codebook:
+            raise ValueError("No model was found on this machine; start the page with --models and a folder.")
+        try:
+            ticked = list(dict.fromkeys((int(codebook), str(label)) for codebook, label in keys or []))
+        except (TypeError, ValueError) as error:
+            raise ValueError("The models that are ticked cannot be read; tick them again.") from error
+        if not ticked:
+            raise ValueError("No model is chosen; tick at least one.")
+        several = len({codebook for codebook, _ in ticked}) > 1
+        return {f"{book} · {label}" if several else label: self.card(book, label) for book, label in ticked}
+
+    def card_of_recipe(self, recipe: Recipe) -> ModelCard:
+        """The model a recipe was made with, or one of the same codebook and size. Raises ValueError where none is."""
+        fitting = [card for card in self.cards if (card.codebook, card.size) == (recipe.codebook, recipe.size)]
+        same = [card for card in fitting if card.sha256 == recipe.model_sha256]  # several models may have one size
+        return (same or fitting or [self.card(recipe.codebook, recipe.size)])[0]
+
+    def label_of(self, card: ModelCard) -> str:
+        """The size label of a card of this pool."""
+        return next(label for label, other in self.by_codebook[card.codebook].items() if other is card)
+
+    def pipeline(self, card: ModelCard) -> MotionPipeline:
+        """The model of a card, loaded if need be. Raises ValueError where its files are missing or damaged."""
         with self._lock:
-            if card not in self._generators:
-                used = sum(other.memory_bytes for other in self._generators)
-                while self._generators and used + card.memory_bytes > KEPT_BYTES:
-                    used -= self._generators.popitem(last=False)[0].memory_bytes
-                loaded = registry.load(card)
-                encoder = self._encoder(card.text_encoder) if card.text_encoder else None
-                self._generators[card] = Generator(loaded.tokenizer, loaded.transformer, card, encoder)
-            self._generators.move_to_end(card)
-            return self._generators[card]
+            if card not in self._pipelines:
+                used = sum(other.memory_bytes for other in self._pipelines)
+                while self._pipelines and used + card.memory_bytes > MAX_LOADED_BYTES:
+                    used -= self._pipelines.popitem(last=False)[0].memory_bytes
+                self._pipelines[card] = self._load(card)
+            self._pipelines.move_to_end(card)
+            return self._pipelines[card]
 
-    def holds(self, card: ModelCard) -> bool:
-        """Whether the model is in memory already."""
-        return card in self._generators
+    def is_loaded(self, card: ModelCard) -> bool:
+        """Whether the model is in memory."""
+        return card in self._pipelines
 
-    def embed(self, card: ModelCard, text: str) -> Tensor:
-        """What the model reads of a text, float32 [L, D], by an encoder that all models share."""
-        name = card.text_encoder
-        if name is None:
-            raise ValueError(f"The text encoder of {card.name} is not recorded in its card; convert it again.")
-        with self._lock:
-            encoder = self._encoder(name)
-        return encoder.encode([text])[0][0]
+    def preload(self) -> None:
+        """Load what the first click would wait for: MiniLM, which imports transformers. Others may take gigabytes."""
+        if any(card.text_encoder == MINILM for card in self.cards):
+            with self._lock:
+                encoder = self._encoder(MINILM)
+            encoder.encode(["a person walks"])
+
+    def _load(self, card: ModelCard) -> MotionPipeline:
+        tokenizer, transformer = registry.load_networks(card)
+        encoder = self._encoder(card.text_encoder) if card.text_encoder else None
+        engine = self._make_engine(card, transformer) if self._make_engine else None
+        return MotionPipeline(tokenizer, transformer, card, encoder, engine=engine)
 
     def _encoder(self, name: str) -> TextEncoder:
         if name not in self._encoders:
-            self._encoders[name] = load_text_encoder(name)
+            self._encoders[name] = self._load_encoder(name)
         return self._encoders[name]
 
-    def warm(self) -> None:
-        """Load what the first click would wait for: MiniLM, which imports transformers. Others may take gigabytes."""
-        for card in self.cards:
-            if card.text_encoder == MINILM:
-                self.embed(card, "a person walks")
-                return
+
+def size_order(card: ModelCard) -> int:
+    """What models are sorted by: the parameters without the vocabulary."""
+    return card.transformer.parameter_counts.non_vocabulary
 
 
-def weight(card: ModelCard) -> int:
-    """What sizes are sorted by; grows with the transformer's parameters."""
-    return card.transformer.layers * card.transformer.width**2
-
-
-def _list(names: Iterable[object]) -> str:
+def _listed(names: Iterable[object]) -> str:
     return ", ".join(map(str, names)) or "none"

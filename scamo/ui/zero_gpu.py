@@ -1,86 +1,101 @@
-"""ZeroGPU, the Spaces whose GPU is lent to one call at a time: only functions wrapped by `spaces.GPU` ever see it.
+"""ZeroGPU, the Spaces that lend a GPU to one call at a time. Only functions wrapped by `spaces.GPU` can use it.
 
-Getting a GPU takes seconds and uses up its visitor's share of the day. A small model is done on the CPU by then, so the
-bundled ones stay there; a large one has its tokens drawn on the GPU. Elsewhere `studio` gives a plain Studio.
+Getting a GPU takes seconds and uses up the visitor's share of the day. The CPU has finished a small model by then, so
+the bundled models stay on the CPU; a large model samples its tokens on the GPU.
 """
 
 from __future__ import annotations
 
-import collections.abc
 import os
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from scamo import registry
-from scamo.pipeline import Generator, ModelCard
-from scamo.ui.model_pool import Studio
+from scamo.engine import Engine, LocalEngine, SampledTokens, TokenRequest
+from scamo.registry import ModelCard
+from scamo.transformer import PrefixTransformer, TransformerConfig
 
 LARGE = 1 << 30  # bytes: a model of 343M needs 1.4 GB and takes the CPU 5 s and more
-_READY = 20.0  # seconds until a GPU that was lent can begin: a new process, CUDA
-_LOADED = 5e8  # bytes a second
-_TOKEN = 0.03  # seconds, with the largest
+_START_SECONDS = 20.0  # until a lent GPU can begin: a new process, CUDA
+_LOADED_BYTES_PER_SECOND = 5e8
+_SECONDS_PER_TOKEN = 0.03  # with the largest model
+
+Message = int | list[SampledTokens]  # what the GPU's process yields: the tokens so far, and at last all of them
+Sample = Callable[[ModelCard, Sequence[TokenRequest], Tensor, Tensor, Tensor | None], Iterator[Message]]
 
 
-def studio(folders: Sequence[str | Path] = ()) -> Studio:
-    """The studio for this machine. To be called before anything touches CUDA, as `spaces` wants it."""
+def zero_gpu() -> ZeroGPU | None:
+    """The GPU of this Space, or None on any other machine. `spaces` must be imported before anything uses CUDA."""
     if os.environ.get("SPACES_ZERO_GPU", "").lower() not in ("1", "t", "true"):
-        return Studio(folders)
-    import spaces  # there on every Space, and of no use elsewhere
+        return None
+    import spaces  # every Space has it, and no other machine needs it
 
-    return Lender(folders, spaces.GPU)
+    return ZeroGPU(spaces.GPU)
 
 
-class Lender(Studio):
-    """A studio whose large models draw their tokens on a GPU they are lent. lend: `spaces.GPU`.
+class ZeroGPU:
+    """Makes the engines of a Space with ZeroGPU. lend: `spaces.GPU`; large: bytes from which a model uses the GPU.
 
-    A function is wrapped even where no model is large, for such a Space does not start without one.
+    A function is wrapped even where no model is large: such a Space does not start without one.
     """
 
-    def __init__(
-        self, folders: Sequence[str | Path], lend: Callable[..., Any], large: int = LARGE, device: str = "cuda"
-    ) -> None:
-        super().__init__(folders)
+    def __init__(self, lend: Callable[..., Any], large: int = LARGE, device: str = "cuda") -> None:
         self._large, self._device = large, device
-        self._there: dict[ModelCard, Generator] = {}  # filled in the GPU's process, and gone with it
-        self._draw = lend(self._drawn, duration=duration)
+        self._engines: dict[ModelCard, LocalEngine] = {}  # filled in the GPU's process, which ends after the call
+        self._sample: Sample = lend(self._sample_on_gpu, duration=expected_duration)
 
-    def generator(self, card: ModelCard) -> Generator:
-        own = super().generator(card)
-        return own if card.memory_bytes < self._large else _Lent(own, self._draw)
+    def engine(self, card: ModelCard, transformer: PrefixTransformer) -> Engine:
+        """The engine for a model: on the lent GPU if it is large, otherwise on the CPU."""
+        if card.memory_bytes < self._large:
+            return LocalEngine(transformer)
+        return ZeroGPUEngine(card, self._sample)
 
-    def _drawn(self, card: ModelCard, rows: list[Any], text_bld: Tensor, mask_bl: Tensor) -> Iterator[Any]:
-        """Runs in the GPU's process: what comes in and goes out is pickled, and only what is yielded goes out."""
-        if card not in self._there:
-            self._there[card] = registry.load(card, device=self._device)
-        there = self._there[card]
-        trace_bn = yield from there._predict(rows, text_bld.to(there.device), mask_bl.to(there.device))
-        yield [row.tokens for row in rows], [part.cpu() for part in trace_bn]
+    def _sample_on_gpu(
+        self,
+        card: ModelCard,
+        requests: Sequence[TokenRequest],
+        text_bld: Tensor,
+        text_mask_bl: Tensor,
+        empty_text_ld: Tensor | None = None,
+    ) -> Iterator[Message]:
+        """Runs in the GPU's process. Arguments and yielded values are pickled; a returned value would be lost."""
+        if card not in self._engines:
+            _, transformer = registry.load_networks(card, device=self._device)
+            self._engines[card] = LocalEngine(transformer)
+        yield (yield from self._engines[card].stream(requests, text_bld, text_mask_bl, empty_text_ld))
 
 
-def duration(card: ModelCard, rows: Sequence[Any], *_: Any) -> float:
-    """Seconds of GPU to ask for. Who asks for less waits less, who takes more is cut off."""
-    return _READY + card.memory_bytes / _LOADED + _TOKEN * max(row.limit for row in rows)
+class ZeroGPUEngine:
+    """Samples the tokens of one model in the GPU's process."""
 
+    def __init__(self, card: ModelCard, sample: Sample) -> None:
+        self._card, self._sample = card, sample
 
-class _Lent(Generator):
-    """A model on the CPU that has its tokens drawn elsewhere; it checks, reads texts and decodes as ever."""
+    @property
+    def config(self) -> TransformerConfig:
+        """Shape of the transformer."""
+        return self._card.transformer
 
-    def __init__(self, own: Generator, draw: Callable[..., Iterator[Any]]) -> None:
-        super().__init__(own.tokenizer, own.transformer, own.card, own.text_encoder if own.card.text_encoder else None)
-        self._draw = draw
-
-    def _predict(
-        self, rows: list[Any], text_bld: Tensor, mask_bl: Tensor
-    ) -> collections.abc.Generator[int, None, list[Tensor]]:
-        trace_bn: list[Tensor] = []
-        for told in self._draw(self.card, rows, text_bld, mask_bl):
-            if isinstance(told, int):
-                yield told
+    def stream(
+        self,
+        requests: Sequence[TokenRequest],
+        text_bld: Tensor,
+        text_mask_bl: Tensor,
+        empty_text_ld: Tensor | None = None,
+    ) -> Generator[int, None, list[SampledTokens]]:
+        """See scamo.engine.Engine.stream."""
+        sampled: list[SampledTokens] = []
+        for message in self._sample(self._card, list(requests), text_bld, text_mask_bl, empty_text_ld):
+            if isinstance(message, int):
+                yield message
             else:
-                tokens, trace_bn = told
-                for row, ids in zip(rows, tokens, strict=True):
-                    row.tokens = ids
-        return trace_bn
+                sampled = message
+        return sampled
+
+
+def expected_duration(card: ModelCard, requests: Sequence[TokenRequest], *_: Any) -> float:
+    """Seconds of GPU to ask for. A shorter request waits less in the queue; one that takes longer is cut off."""
+    limit = max(request.limit for request in requests)
+    return _START_SECONDS + card.memory_bytes / _LOADED_BYTES_PER_SECOND + _SECONDS_PER_TOKEN * limit

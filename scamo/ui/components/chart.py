@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Axis:
-    """How a value becomes a place. ticks: value -> its short label; those of y are chosen where there are none."""
+    """How a value becomes a place. ticks: value -> its short label; without any, round values are chosen for y."""
 
     title: str
     show: Callable[[float], str]
@@ -22,6 +22,7 @@ class Axis:
     ticks: Mapping[float, str] = field(default_factory=dict)
 
     def at(self, value: float) -> float:
+        """The value on this axis's scale."""
         return math.log10(value) if self.log else value
 
 
@@ -35,8 +36,8 @@ class Series:
     shade: float | None = None
 
 
-# The point nearest to the pointer tells its value and brings its line forward; a button copies the table.
-POINTED = """const forget = () => element.querySelectorAll(".plot").forEach((plot) => {
+# The point nearest to the pointer shows its value and brings its line forward; a button copies the table.
+POINTER_SCRIPT = """const forget = () => element.querySelectorAll(".plot").forEach((plot) => {
     plot.classList.remove("picking");
     plot.querySelectorAll(".on").forEach((line) => line.classList.remove("on"));
 });
@@ -69,13 +70,13 @@ element.addEventListener("click", (event) => {
     range.selectNode(button.closest("details").querySelector("table"));
     getSelection().removeAllRanges();
     getSelection().addRange(range);
-    document.execCommand("copy");  // unlike the clipboard's own interface, allowed on any page
+    document.execCommand("copy");  // the clipboard's own interface is not allowed on every page
     button.textContent = "Copied";
 });"""
 
 
 def chart(x: Axis, y: Axis, series: Sequence[Series], rule: tuple[str, float] | None = None) -> str:
-    """A figure as HTML. rule: a horizontal line's name and height. ValueError where there is nothing to draw."""
+    """A figure as HTML. rule: a horizontal line's name and height. Raises ValueError where there is nothing to draw."""
     xs = [x.at(value) for one in series for value in one.points]
     heights = [value for one in series for value in one.points.values()] + ([rule[1]] if rule else [])
     if not xs:
@@ -86,24 +87,17 @@ def chart(x: Axis, y: Axis, series: Sequence[Series], rule: tuple[str, float] | 
 
     parts = []
     for value, label in rungs.items():
-        place = up(y.at(value))
-        parts.append(f'<line class="rung" x1="0" x2="100%" y1="{place}" y2="{place}"/>')
-        parts.append(f'<text class="height" x="-8" y="{place}" dy="0.32em">{html.escape(label)}</text>')
+        parts.append(_horizontal("rung", up(y.at(value))))
+        parts.append(f'<text class="height" x="-8" y="{up(y.at(value))}" dy="0.32em">{html.escape(label)}</text>')
     for value, label in _thinned(x, across):
         parts.append(f'<text class="step" x="{across(x.at(value))}" y="100%" dy="20">{html.escape(label)}</text>')
     if rule:
-        place = up(y.at(rule[1]))
-        parts.append(f'<line class="rule" x1="0" x2="100%" y1="{place}" y2="{place}"/>')
-        parts.append(f'<text class="rule" x="0" y="{place}" dy="-5">{html.escape(rule[0])}</text>')
+        parts.append(_horizontal("rule", up(y.at(rule[1]))))
+        parts.append(f'<text class="rule" x="0" y="{up(y.at(rule[1]))}" dy="-5">{html.escape(rule[0])}</text>')
     for one in series:
         places = [(value, across(x.at(value)), up(y.at(one.points[value]))) for value in sorted(one.points)]
-        parts.append(f"<g {_look(one)}>")
-        for (_, left, top), (_, right, bottom) in itertools.pairwise(places):
-            parts.append(f'<line x1="{left}" y1="{top}" x2="{right}" y2="{bottom}"/>')
-        for value, left, top in places:
-            says = f"{one.name}, {x.show(value)}: {y.show(one.points[value])}"
-            parts.append(f'<circle cx="{left}" cy="{top}" r="4" data-says="{html.escape(says)}"/>')
-        parts.append("</g>")
+        words = {value: f"{x.show(value)}: {y.show(height)}" for value, height in one.points.items()}
+        parts.append(_line(one, places, words))
 
     key = "".join(f"<li {_look(one)}><i></i>{html.escape(one.name)}</li>" for one in series)
     title = html.escape(f"{y.title} against {x.title}")
@@ -113,6 +107,21 @@ def chart(x: Axis, y: Axis, series: Sequence[Series], rule: tuple[str, float] | 
         f'</svg><div class="tip"></div></div><p class="axis">{html.escape(x.title)}</p><ul class="key">{key}</ul>'
         f"{table(x, y, series)}</figure>"
     )
+
+
+def _horizontal(name: str, place: str) -> str:
+    return f'<line class="{name}" x1="0" x2="100%" y1="{place}" y2="{place}"/>'
+
+
+def _line(one: Series, places: Sequence[tuple[float, str, str]], words: Mapping[float, str]) -> str:
+    """A series as an SVG group: lines between its points, and a dot with its words on each. places: value, x, y."""
+    parts = [f"<g {_look(one)}>"]
+    for (_, left, top), (_, right, bottom) in itertools.pairwise(places):
+        parts.append(f'<line x1="{left}" y1="{top}" x2="{right}" y2="{bottom}"/>')
+    for value, left, top in places:
+        says = html.escape(f"{one.name}, {words[value]}")
+        parts.append(f'<circle cx="{left}" cy="{top}" r="4" data-says="{says}"/>')
+    return "".join([*parts, "</g>"])
 
 
 def table(x: Axis, y: Axis, series: Sequence[Series]) -> str:
@@ -149,7 +158,7 @@ def ticks(low: float, high: float, log: bool) -> list[float]:
 
 
 def _scale(start: float, end: float) -> Callable[[float], str]:
-    """From a value to its share of the way from start to end, as SVG writes it; a single value is in the middle."""
+    """Turns a value into its share of the way from start to end, as SVG writes it; a single value is in the middle."""
     return lambda value: f"{round(100 * (value - start) / (end - start), 2) + 0.0 if end != start else 50:.2f}%"
 
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import html
 import json
-import math
-from typing import Any
+from collections.abc import Mapping
 
 import gradio as gr
 
-from scamo.pipeline import ModelCard
-from scamo.ui.model_pool import Studio, weight
-
-Cell = tuple[int, str]  # codebook and label of a size, as in Studio.cells
+from scamo.registry import ModelCard
+from scamo.ui.model_pool import ModelKey, ModelPool, size_order
 
 # The boxes are plain ones, so keyboards and screen readers know them. `blocked` maps a box to why it cannot be ticked.
-_TICKED = """
+_SCRIPT = """
 const boxes = [...element.querySelectorAll("input")];
 const show = () => {
-    const chosen = new Set((props.value || []).map((cell) => JSON.stringify(cell)));
+    const chosen = new Set((props.value || []).map((key) => JSON.stringify(key)));
     for (const box of boxes) {
         const reason = (props.blocked || {})[box.value];
         box.checked = chosen.has(box.value);
@@ -34,53 +31,43 @@ show();
 """
 
 
-def cells(studio: Studio) -> gr.HTML:
-    """Lay out the grid; its value is a list of [codebook, label], which `chosen` reads."""
+def model_grid(pool: ModelPool) -> gr.HTML:
+    """Lay out the grid; its value is a list of [codebook, size label], which `ModelPool.selected` reads."""
     return gr.HTML(
-        [list(cell) for cell in _first(studio)],
-        html_template=_grid(studio),
-        js_on_load=_TICKED,
+        [list(key) for key in _first_ticked(pool)],
+        html_template=_grid(pool),
+        js_on_load=_SCRIPT,
         apply_default_css=False,
         elem_id="cells",
         blocked={},
     )
 
 
-def key(cell: Cell) -> str:
-    """The name of a cell's box in the grid, as in its `blocked`."""
-    return json.dumps(cell, ensure_ascii=False, separators=(",", ":"))
+def block(reasons: Mapping[ModelKey, str]) -> gr.HTML:
+    """An update of the grid: these models cannot be ticked, for the reasons given."""
+    return gr.HTML(blocked={_box_name(key): reason for key, reason in reasons.items()})
 
 
-def chosen(studio: Studio, value: Any) -> dict[str, ModelCard]:
-    """The models that are ticked, each under a label that tells it from the others. ValueError where there is none."""
-    if not studio.cells:
-        raise ValueError("No model was found on this machine; start the page with --models and a folder.")
-    try:
-        ticked = list(dict.fromkeys((int(codebook), str(label)) for codebook, label in value or []))
-    except (TypeError, ValueError) as error:
-        raise ValueError("The models that are ticked cannot be read; tick them again.") from error
-    if not ticked:
-        raise ValueError("No model is chosen; tick at least one.")
-    several = len({codebook for codebook, _ in ticked}) > 1
-    return {f"{codebook} · {label}" if several else label: studio.card(codebook, label) for codebook, label in ticked}
+def _box_name(key: ModelKey) -> str:
+    return json.dumps(key, ensure_ascii=False, separators=(",", ":"))
 
 
-def _first(studio: Studio) -> list[Cell]:
-    """What is ticked at first: the bundled models of one codebook, which are small."""
-    codebook = 1024 if 1024 in studio.cells else max(studio.cells, default=0)
-    row = studio.cells.get(codebook, {})
+def _first_ticked(pool: ModelPool) -> list[ModelKey]:
+    """The bundled models of one codebook, which are small."""
+    codebook = pool.default_key[0] or 0
+    row = pool.by_codebook.get(codebook, {})
     bundled = [label for label, card in row.items() if card.source == "bundled"]
     return [(codebook, label) for label in bundled or list(row)[:3]]
 
 
-def _grid(studio: Studio) -> str:
+def _grid(pool: ModelPool) -> str:
     """Columns are the sizes that have a name of their own; a model with a longer label has a line to itself."""
-    columns = list(dict.fromkeys(card.size for card in sorted(studio.cards, key=weight)))
+    columns = list(dict.fromkeys(card.size for card in sorted(pool.cards, key=size_order)))
     rows = []
-    for codebook, row in studio.cells.items():
+    for codebook, row in pool.by_codebook.items():
         boxes = [_box(codebook, size, row[size]) if size in row else "<i></i>" for size in columns]
         boxes += [_box(codebook, label, card, "wide") for label, card in row.items() if label not in columns]
-        codes = f"{math.prod(next(iter(row.values())).levels):,} codes"
+        codes = f"{next(iter(row.values())).tokenizer.codebook_size:,} codes"
         rows.append(
             f'<div class="row" role="group" aria-label="Codebook {codebook}">'
             f'<b title="{codes}">{codebook}</b><div class="sizes">{"".join(boxes)}</div></div>'
@@ -92,7 +79,7 @@ def _grid(studio: Studio) -> str:
 def _box(codebook: int, label: str, card: ModelCard, name: str = "") -> str:
     about = f"Codebook {codebook}, {card.size}: {card.name}"
     return (
-        f'<label class="{name}"><input type="checkbox" value="{_quoted(key((codebook, label)))}" '
+        f'<label class="{name}"><input type="checkbox" value="{_quoted(_box_name((codebook, label)))}" '
         f'data-about="{_quoted(about)}"><span>{_quoted(label)}</span></label>'
     )
 

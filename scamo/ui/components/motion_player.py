@@ -1,6 +1,6 @@
 """The 3D player: the component that shows motions on one floor and one clock, and the values it is given.
 
-What runs in the browser is in static/: player.js is its source, three.entry.js tells how three.min.js was bundled.
+What runs in the browser is in static/: player.js is its source, three.entry.js shows how three.min.js is bundled.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from scamo.body.mannequin import mannequin, rest_joints
-from scamo.motion import FPS, Motion
+from scamo.motion import Motion
 from scamo.render.scene import palettes
 from scamo.render.stick import BONES, extend
 from scamo.rotation import quat_multiply
@@ -25,20 +25,22 @@ from scamo.skeleton import JOINTS, PARENTS, joint_rotations
 STATIC = Path(__file__).parents[1] / "static"
 MILLIMETRES = 1000  # int16 reaches 32.767 metres from the origin
 FINE = 10_000  # a tenth of a millimetre, up to 3.2767 m; or of a milliradian, where half a turn is 31416
-TURNING = sorted(set(PARENTS) - {-1})  # ends of limbs turn with what holds them
+TURNING = sorted(set(PARENTS) - {-1})  # the end of a limb turns with its parent
 
 
-def player(elem_id: str, without: str) -> gr.HTML:
-    """A player to lay out inside Blocks; its value is what `staged` makes, or None for an empty floor.
+def motion_player(elem_id: str, without: str) -> gr.HTML:
+    """A player to lay out inside Blocks; its value comes from `player_value`, or None for an empty floor.
 
-    Put it where people see it before it is filled: into the first tab, or fill it as its tab is selected. without: what
-    to tell those whose browser shows no 3D.
+    People must see it before it is filled: put it into the first tab, or fill it when its tab is selected. without:
+    the hint for a browser that shows no 3D.
     """
     gr.set_static_paths([STATIC])
     scripts = [f'<script src="gradio_api/file={STATIC / name}"></script>' for name in ("three.min.js", "player.js")]
     return gr.HTML(
         None,
-        html_template=(STATIC / "player.html").read_text(),  # without `${`: a value must not replace the canvas
+        html_template=(STATIC / "player.html").read_text(
+            encoding="utf-8"
+        ),  # without `${`: a value must not replace the canvas
         head="".join(scripts),
         js_on_load="window.mountMotionPlayer(element, props, watch, server);",
         server_functions=[body],
@@ -48,23 +50,24 @@ def player(elem_id: str, without: str) -> gr.HTML:
     )
 
 
-def figure(label: str, motion: Motion) -> dict[str, Any]:
-    """A motion as the browser gets it: where its points are, for the sticks, and how its joints turn, for the body."""
+def player_figure(label: str, motion: Motion) -> dict[str, Any]:
+    """A motion as the browser gets it: the places of its points, for the sticks, and the turns of its joints, for the
+    body."""
     points = extend(motion.joints)
     return {
         "label": label,
         "frames": len(points),
         "points": points.shape[1],
-        "positions": packed(points, MILLIMETRES),
-        "turns": packed(turns(motion.joints), FINE),
+        "positions": pack_int16(points, MILLIMETRES),
+        "turns": pack_int16(turns(motion.joints), FINE),
     }
 
 
-def staged(figures: Sequence[dict[str, Any]], run: str, places: int | None = None, fps: float = FPS) -> dict[str, Any]:
-    """A player's value: what `figure` made, standing side by side in this order.
+def player_value(figures: Sequence[dict[str, Any]], run: str, fps: float, places: int | None = None) -> dict[str, Any]:
+    """A player's value: figures from `player_figure`, side by side in this order.
 
-    run: values of one run keep the clock and the view, so that a figure can join those that are already moving. places:
-    for how many the colours are chosen, where more are to come.
+    run: values of one run keep the clock and the view, so that a figure can join those that already move. places: the
+    number of colours to choose, where more figures will come.
     """
     themes = {"light": (1.0, 1.0, 1.0), "dark": (0.0, 0.0, 0.0)}
     colours = {theme: palettes(places or len(figures), background) for theme, background in themes.items()}
@@ -76,7 +79,7 @@ def staged(figures: Sequence[dict[str, Any]], run: str, places: int | None = Non
 
 
 def turns(joints: np.ndarray) -> NDArray[np.float64]:
-    """How the joints that turn stand in the world: joints [T, 22, 3] -> rotation vectors [T, 17, 3], radians."""
+    """How the joints are turned in the world: joints [T, 22, 3] -> rotation vectors [T, 17, 3], radians."""
     world = joint_rotations(joints)
     for joint in range(1, len(PARENTS)):
         world[:, joint] = quat_multiply(world[:, PARENTS[joint]], world[:, joint])
@@ -85,9 +88,9 @@ def turns(joints: np.ndarray) -> NDArray[np.float64]:
 
 
 def body(_: Any = None) -> dict[str, Any]:
-    """The mannequin, which the browser asks for when somebody wants to see it: 240 kB, the same for every figure.
+    """The mannequin: 240 kB, the same for every figure. The browser asks for it when a user wants to see it.
 
-    vertices at rest, faces, and of every vertex four bones with their weights (0..255); joints at rest, which of the
+    Vertices at rest, faces, and for every vertex four bones with their weights (0..255); joints at rest, which of the
     turns each of them follows, and its side (0 core, 1 left, 2 right).
     """
     data = mannequin()
@@ -96,7 +99,7 @@ def body(_: Any = None) -> dict[str, Any]:
     strongest = np.argsort(-weights, axis=1)[:, :4]
     shares = np.take_along_axis(weights, strongest, axis=1)
     return {
-        "vertices": packed(data["v_template"], FINE),
+        "vertices": pack_int16(data["v_template"], FINE),
         "faces": _base64(data["f"].astype("<u2")),
         "bones": _base64(strongest.astype("u1")),
         "weights": _base64(np.rint(255 * shares).astype("u1")),
@@ -106,8 +109,8 @@ def body(_: Any = None) -> dict[str, Any]:
     }
 
 
-def packed(values: np.ndarray, steps: float) -> str:
-    """Numbers as little-endian int16 in base64, so many steps to one; what is out of reach stays at its edge."""
+def pack_int16(values: np.ndarray, steps: float) -> str:
+    """Numbers as little-endian int16 in base64, `steps` to one; what is out of reach is clipped."""
     return _base64(np.rint(np.clip(values * steps, -32767, 32767)).astype("<i2"))
 
 

@@ -2,220 +2,140 @@
 
 from __future__ import annotations
 
-import collections.abc
-import html
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
-from scamo.io.recipe import read_recipe, recipe
-from scamo.pipeline import Generation, Generator, Prompt, Sampling
-from scamo.ui.components import controls as making
-from scamo.ui.components.downloads import CLICKED, card_of, downloads, motion_of, tokens_of
-from scamo.ui.messages import note, refusal
-from scamo.ui.model_pool import Studio
+from scamo.io.recipe import read_recipe
+from scamo.registry import ModelCard
+from scamo.ui.components.controls import (
+    INSTANT,
+    OPTION_CLICK,
+    QUIET,
+    model_choice,
+    read_sampling,
+    sampling_fields,
+    video_field,
+)
+from scamo.ui.components.downloads import downloads
+from scamo.ui.components.progress import step_row
+from scamo.ui.components.token_strip import alternatives, certainty, time_of, token_strip
+from scamo.ui.jobs import Steps, follow
+from scamo.ui.limits import SECONDS, checked_seconds
+from scamo.ui.messages import note, refusing
+from scamo.ui.model_pool import ModelPool
+from scamo.ui.motion_files import RecordedMotion, draw_video, new_folder
+from scamo.ui.token_edits import TokenEdit, replace_token, trace_recipe
 
-SECONDS = (1.0, 10.0)
-TOKENS_A_SECOND = 5
 EXAMPLE = "a person walks forward"
 
-Recipe = dict[str, Any]
-Thoughts = dict[str, list[Any]]  # a Trace's fields as lists, which a page can hold
-View = dict[str, Any]  # before: Recipe or None, now: Recipe, thoughts: Thoughts, codes: int
 
+class TokensTab:
+    """Lays the tab out inside the Blocks being built."""
 
-def seen(generation: Generation, before: Recipe | None = None) -> View:
-    """What the tab holds of a motion: its recipe, the one before a change, and what the model thought."""
-    return {
-        "before": before,
-        "now": recipe(generation.card, [generation.prompt], generation.sampling, generation.tokens),
-        "thoughts": {name: part.tolist() for name, part in generation.trace._asdict().items()},
-        "codes": math.prod(generation.card.levels),
-    }
+    def __init__(self, pool: ModelPool) -> None:
+        self._pool = pool
+        self.edit = gr.State(None)  # a TokenEdit
+        self.place = gr.State(None)  # of the token that was clicked
+        with gr.Row(elem_classes="bench", equal_height=False):
+            with gr.Column(scale=0, min_width=320, elem_classes="tools"):
+                self._lay_out_tools()
+            with gr.Column(scale=1, min_width=320, elem_classes="outcome"):
+                self._lay_out_motion()
+        self.outputs = [self.status, self.video, self.strip, self.choice, self.edit, self.place]
+        self._connect()
 
+    def _lay_out_tools(self) -> None:
+        self.prompt = gr.Textbox(EXAMPLE, label="What happens?", lines=2)
+        with gr.Row():
+            self.start = gr.Button("Make it", variant="primary", size="sm", elem_id="tokenise")
+            self.stop = gr.Button("Stop", size="sm")
+        with gr.Group():
+            self.codebook, self.size = model_choice(self._pool)
+            self.seconds = gr.Slider(*SECONDS, value=4, step=0.2, label="Length in seconds", buttons=[])
+            self.temperature, self.seed = sampling_fields(self._pool)
+        self.file = gr.File(label="Or open a motion made here (MP4, GLB, JSON)", height=160)
 
-def changed(
-    generator: Generator, now: Recipe, place: int, token: int, branch: bool
-) -> collections.abc.Generator[int, None, View]:
-    """Another token at one place: the others stay, or with `branch` all after it are sampled anew.
-
-    The seed stays too, so that a branch differs by that choice alone and by what follows from it.
-    """
-    tokens = tokens_of(now)
-    if not 0 <= place < len(tokens):
-        raise ValueError(f"This motion has {len(tokens)} tokens; click one of them.")
-    start = [*tokens[:place], token, *([] if branch else tokens[place + 1 :])]
-    return seen((yield from _sampled(generator, now, start)), now)
-
-
-def understood(generator: Generator, now: Recipe) -> View:
-    """What the model thinks of a motion that is there; nothing is sampled."""
-    stream = _sampled(generator, now, tokens_of(now))
-    while True:
-        try:
-            next(stream)
-        except StopIteration as end:
-            return seen(end.value)
-
-
-def _sampled(generator: Generator, now: Recipe, start: list[int]) -> collections.abc.Generator[int, None, Generation]:
-    options = Sampling(now.get("seed"), now.get("temperature") or 0.0, now.get("top_k"), now.get("top_p"))
-    return generator.stream(
-        Prompt(now.get("prompt") or ""), seconds=len(tokens_of(now)) / TOKENS_A_SECOND, seed=options.seed,
-        temperature=options.temperature, top_k=options.top_k, top_p=options.top_p, start=start,
-    )  # fmt: skip
-
-
-def strip(view: View | None, place: int | None = None) -> str:
-    """The tokens as buttons, one for a fifth of a second: the surer the model, the fuller the colour.
-
-    The bar under each is its entropy, full where every code would have been as likely. Changed ones wear a ring.
-    """
-    if view is None:
-        return ""
-    tokens, thoughts = tokens_of(view["now"]), view["thoughts"]
-    before = tokens_of(view["before"]) if view["before"] else tokens
-    most = math.log(view["codes"])
-    cells = []
-    for index, (token, share, entropy) in enumerate(
-        zip(tokens, thoughts["probability"], thoughts["entropy"], strict=True)
-    ):
-        names = ["picked"] * (index == place) + ["changed"] * (index >= len(before) or token != before[index])
-        sure = html.escape(_percent(share))
-        about = f"{index / TOKENS_A_SECOND:.1f} s: token {token}, {sure}, entropy {entropy:.2f} nats"
-        cells.append(
-            f'<button type="button" data-option="{index}" class="{" ".join(names)}" title="{about}" '
-            f'aria-label="{about}" style="--sure: {100 * share**0.5:.0f}%; --open: {100 * entropy / most:.0f}%">'
-            f"<b>{token}</b><small>{sure}</small></button>"
-        )
-    return f'<div class="strip">{"".join(cells)}</div>'
-
-
-def alternatives(view: View, place: int) -> list[tuple[str, int]]:
-    """What the model would have liked at a place, likeliest first, as the choices of a Radio."""
-    now = tokens_of(view["now"])[place]
-    top, shares = view["thoughts"]["top"][place], view["thoughts"]["top_probability"][place]
-    return [
-        (f"{token} · {_percent(share)}{' · now' * (token == now)}", token)
-        for token, share in zip(top, shares, strict=True)
-    ]
-
-
-def facts(view: View) -> str:
-    """How sure the model was, in one line."""
-    thoughts, tokens = view["thoughts"], tokens_of(view["now"])
-    usual = _percent(float(np.exp(np.mean(np.log(np.maximum(thoughts["probability"], 1e-12))))))
-    return (
-        f"{len(tokens)} tokens of {view['codes']} kinds, {len(set(tokens))} different. On average the model gave a "
-        f"token {usual} and had an entropy of {np.mean(thoughts['entropy']):.2f} nats. Click a token."
-    )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.01 else "< 1 %" if share > 0 else "0 %"
-
-
-def tab(studio: Studio) -> None:
-    """Lay out the tab inside the Blocks being built."""
-    view, place, held = gr.State(None), gr.State(None), gr.State(None)
-    with gr.Row(elem_classes="bench", equal_height=False):
-        with gr.Column(scale=0, min_width=320, elem_classes="tools"):
-            prompt = gr.Textbox(EXAMPLE, label="What happens?", lines=2)
+    def _lay_out_motion(self) -> None:
+        self.status = gr.HTML(note("Every token is a short piece of motion. Make a motion to see what it is made of."))
+        self.video = video_field()
+        self.strip = gr.HTML(js_on_load=OPTION_CLICK, elem_id="strip")
+        with gr.Group(visible=False, elem_id="choice") as self.choice:
+            self.other = gr.Radio([], label="What else it could have been")
             with gr.Row():
-                make = gr.Button("Make it", variant="primary", size="sm", elem_id="tokenise")
-                stop = gr.Button("Stop", size="sm")
-            with gr.Group():
-                codebook, size = making.model(studio)
-                seconds = gr.Slider(*SECONDS, value=4, step=0.2, label="Length in seconds", buttons=[])
-                temperature, seed = making.sampling(studio)
-            file = gr.File(label="Or open a motion made here (MP4, GLB, JSON)", height=160)
-        with gr.Column(scale=1, min_width=320, elem_classes="outcome"):
-            status = gr.HTML(note("Every token is a fifth of a second. Make a motion to see what it is made of."))
-            video = gr.Video(
-                interactive=False, show_label=False, autoplay=True, loop=True, buttons=[], elem_classes="film"
-            )
-            cells = gr.HTML(js_on_load=CLICKED, elem_id="strip")
-            with gr.Group(visible=False, elem_id="choice") as choice:
-                other = gr.Radio([], label="What else it could have been")
-                with gr.Row():
-                    put = gr.Button("Replace it", size="sm", elem_id="replace")
-                    branch = gr.Button("Branch from here", size="sm", elem_id="branch")
-            downloads(studio, held)
+                self.replace = gr.Button("Replace it", size="sm", elem_id="replace")
+                self.branch = gr.Button("Branch from here", size="sm", elem_id="branch")
+        downloads(self.edit, lambda edit: RecordedMotion.of(edit.now) if edit else None)
 
-    def shown(new: View) -> tuple[Any, ...]:
-        motions = {"before": motion_of(studio, new["before"])} if new["before"] else {}
-        motions["after" if motions else ""] = motion_of(studio, new["now"])
-        return (
-            note(facts(new)), making.film(motions, new["now"]), strip(new),
-            gr.Group(visible=False), new, None, new["now"],
-        )  # fmt: skip
+    def _connect(self) -> None:
+        busy: dict[str, Any] = {**QUIET, "concurrency_id": "motion"}
+        generating = gr.on(
+            [self.start.click, self.prompt.submit],
+            self._generate,
+            [self.prompt, self.codebook, self.size, self.seconds, self.temperature, self.seed],
+            self.outputs,
+            **busy,
+        )
+        chosen = [self.edit, self.place, self.other]
+        replacing = self.replace.click(self._replace, chosen, self.outputs, **busy)
+        branching = self.branch.click(self._branch, chosen, self.outputs, **busy)
+        self.file.upload(self._open, self.file, self.outputs, **busy)
+        self.strip.click(self._pick, self.edit, [self.place, self.strip, self.choice, self.other], **INSTANT)
+        self.stop.click(
+            lambda: note("Stopped."), None, self.status, cancels=[generating, replacing, branching], **INSTANT
+        )
 
-    def work(label: str, total: int, stream: making.Stream[View]) -> Iterator[tuple[Any, ...]]:
-        progress = making.follow(stream, label, total)
-        rest = [gr.skip()] * (len(outputs) - 1)
-        while True:
-            try:
-                yield next(progress), *rest
-            except StopIteration as end:
-                yield note("Drawing."), *rest
-                yield shown(end.value)
-                return
-
-    def first(
-        text: str, codebook: int, size: str, seconds: float, temperature: float, seed: float | None
+    def _generate(
+        self, text: str, codebook: int, size: str, seconds: float, temperature: float, seed: float | None
     ) -> Iterator[tuple[Any, ...]]:
-        try:
-            card, sampling = studio.card(codebook or 0, size or ""), making.drawn_with(temperature, seed)
-            stream = studio.generator(card).stream(
-                text, seconds=seconds, seed=sampling.seed, temperature=sampling.temperature
-            )
-            yield from work(card.size, round(seconds * TOKENS_A_SECOND), _as_view(stream))
-        except (ValueError, OverflowError, OSError) as error:
-            raise refusal(error) from error
+        with refusing():
+            card, options = self._pool.card(codebook, size), read_sampling(temperature, seed)
+            stream = self._pool.pipeline(card).stream(text, options, seconds=checked_seconds(seconds))
+            yield from self._run(card, stream, TokenEdit)
 
-    def change(branch: bool, view: View | None, place: int | None, token: int | None) -> Iterator[tuple[Any, ...]]:
-        try:
-            if view is None or place is None or token is None:
+    def _replace(self, edit: TokenEdit | None, place: int | None, token: int | None) -> Iterator[tuple[Any, ...]]:
+        yield from self._change(edit, place, token, branch=False)
+
+    def _branch(self, edit: TokenEdit | None, place: int | None, token: int | None) -> Iterator[tuple[Any, ...]]:
+        yield from self._change(edit, place, token, branch=True)
+
+    def _change(
+        self, edit: TokenEdit | None, place: int | None, token: int | None, branch: bool
+    ) -> Iterator[tuple[Any, ...]]:
+        with refusing():
+            if edit is None or place is None or token is None:
                 raise ValueError("Nothing is chosen; click a token, then what shall stand in its place.")
-            card = card_of(studio, view["now"])
-            stream = changed(studio.generator(card), view["now"], place, int(token), branch)
-            yield from work(card.size, len(tokens_of(view["now"])), stream)
-        except (ValueError, OverflowError, OSError) as error:
-            raise refusal(error) from error
+            card = edit.now.card
+            steps = replace_token(self._pool.pipeline(card), edit.now, place, int(token), branch)
+            yield from self._run(card, steps, lambda changed: changed)
 
-    def open_file(path: str) -> tuple[Any, ...]:
-        try:
-            found = read_recipe(path)
-            if found.get("timeline"):
+    def _run(
+        self, card: ModelCard, steps: Steps[Any], as_edit: Callable[[Any], TokenEdit]
+    ) -> Iterator[tuple[Any, ...]]:
+        rest = [gr.skip()] * (len(self.outputs) - 1)
+        for step in follow(steps):
+            if step.result is None:
+                yield step_row(card.size, step), *rest
+            else:
+                yield note("Drawing."), *rest
+                yield self._shown(as_edit(step.result))
+
+    def _open(self, path: str) -> tuple[Any, ...]:
+        with refusing():
+            recipe = read_recipe(path)
+            if len(recipe.prompts) > 1:
                 raise ValueError("This motion has several prompts; open it under Continue.")
-            return shown(understood(studio.generator(card_of(studio, found)), found))
-        except (ValueError, OSError) as error:
-            raise refusal(error) from error
+            pipeline = self._pool.pipeline(self._pool.card_of_recipe(recipe))
+            return self._shown(TokenEdit(trace_recipe(pipeline, recipe)))
 
-    def pick(view: View, event: gr.EventData) -> tuple[Any, ...]:
+    def _pick(self, edit: TokenEdit, event: gr.EventData) -> tuple[Any, ...]:
         place = int(event._data["option"])
-        label = f"What else it could have been at {place / TOKENS_A_SECOND:.1f} s"
-        others = gr.Radio(alternatives(view, place), value=None, label=label)
-        return place, strip(view, place), gr.Group(visible=True), others
+        label = f"What else it could have been at {time_of(edit.now, place):.1f} s"
+        others = gr.Radio(alternatives(edit.now, place), value=None, label=label)
+        return place, token_strip(edit, place), gr.Group(visible=True), others
 
-    outputs = [status, video, cells, choice, view, place, held]
-    busy: dict[str, Any] = {**making.QUIET, "concurrency_id": "motion"}
-    firsts = gr.on(
-        [make.click, prompt.submit], first, [prompt, codebook, size, seconds, temperature, seed], outputs, **busy
-    )
-    putting = put.click(lambda *given: (yield from change(False, *given)), [view, place, other], outputs, **busy)
-    branching = branch.click(lambda *given: (yield from change(True, *given)), [view, place, other], outputs, **busy)
-    file.upload(open_file, file, outputs, **busy)
-    cells.click(pick, view, [place, cells, choice, other], queue=False, **making.QUIET)
-    stop.click(
-        lambda: note("Stopped."), None, status, cancels=[firsts, putting, branching], queue=False, **making.QUIET
-    )
-
-
-def _as_view(
-    stream: collections.abc.Generator[int, None, Generation],
-) -> collections.abc.Generator[int, None, View]:
-    return seen((yield from stream))
+    def _shown(self, edit: TokenEdit) -> tuple[Any, ...]:
+        motions = {"before": edit.before.motion, "after": edit.now.motion} if edit.before else {"": edit.now.motion}
+        video = draw_video(motions, edit.now.recipe, new_folder())
+        return note(certainty(edit.now)), video, token_strip(edit), gr.Group(visible=False), edit, None

@@ -1,0 +1,282 @@
+"""The token loop: prefill, step, sample, stop. It knows token ids and embeddings, nothing of text or of motion.
+
+Sampling is the only random step. Token i of a motion is sampled with the i-th random number of the motion's seed, so
+the same seed gives the same tokens alone, in a batch, and after a start of tokens that were kept.
+
+    engine = LocalEngine(transformer)
+    for count in engine.stream([TokenRequest(limit=20, seed=0)], text_bld, text_mask_bl): ...
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scamo.configs import TransformerConfig
+from scamo.fast_step import stepper
+from scamo.transformer import PrefixTransformer
+
+ALTERNATIVES = 8
+_MOST_PENDING = 1 << 22  # logits kept until their trace is computed: 16 MB
+
+
+@dataclass(frozen=True)
+class TokenRequest:
+    """One motion to sample, as plain values that can be sent to another process.
+
+    limit: tokens in all, the start included. can_end: whether the model may end it before. start: tokens it begins
+    with; `before` tokens of a longer motion stand in front of them, and their random numbers are skipped.
+    temperature, top_k, top_p, guidance: see GenerationOptions.
+    """
+
+    limit: int
+    seed: int
+    can_end: bool = False
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    guidance: float = 1.0
+    start: tuple[int, ...] = ()
+    before: int = 0
+
+
+class Trace(NamedTuple):
+    """How likely each of n tokens was to the model, given the text and the tokens before.
+
+    The distribution is the model's own over the codes, without the end token, before temperature, top_k and top_p. So
+    it can be compared between runs, and every alternative can take the token's place.
+    """
+
+    probability: NDArray[np.float32]  # [n], of the token itself
+    entropy: NDArray[np.float32]  # [n], in nats
+    top: NDArray[np.int64]  # [n, 8], or as many as there are codes: the likeliest tokens, likeliest first
+    top_probability: NDArray[np.float32]  # [n, 8]
+
+    def after(self, count: int) -> Trace:
+        """Without the first `count` tokens."""
+        return Trace(self.probability[count:], self.entropy[count:], self.top[count:], self.top_probability[count:])
+
+    @staticmethod
+    def joined(traces: Sequence[Trace]) -> Trace:
+        """Several traces as one."""
+        return Trace(*map(np.concatenate, zip(*traces, strict=True)))
+
+
+class SampledTokens(NamedTuple):
+    """What an engine returns for a request: tokens int64 [n], the start included, and their trace."""
+
+    tokens: NDArray[np.int64]
+    trace: Trace
+
+
+class Engine(Protocol):
+    """What samples tokens, wherever it computes."""
+
+    @property
+    def config(self) -> TransformerConfig:
+        """Shape of the transformer."""
+        ...
+
+    def stream(
+        self,
+        requests: Sequence[TokenRequest],
+        text_bld: Tensor,
+        text_mask_bl: Tensor,
+        empty_text_ld: Tensor | None = None,
+    ) -> Generator[int, None, list[SampledTokens]]:
+        """Sample one motion per request, in one pass; the starts of all are equally long.
+
+        text_bld: float32 [b, l, d], one row per request; text_mask_bl: bool [b, l], True on text, padding last.
+        empty_text_ld: the embedding of the empty text, needed where a request has a guidance other than 1. Yields the
+        number of tokens so far after each, and returns what was sampled. Close it to stop.
+        """
+        ...
+
+
+class LocalEngine:
+    """Samples with a transformer in this process, on the device it is on. Threads may share it."""
+
+    def __init__(self, transformer: PrefixTransformer) -> None:
+        self.transformer = transformer.eval()
+
+    @property
+    def config(self) -> TransformerConfig:
+        """Shape of the transformer."""
+        return self.transformer.config
+
+    @property
+    def device(self) -> torch.device:
+        """Where the transformer is."""
+        return self.transformer.llama_proj.weight.device
+
+    def stream(
+        self,
+        requests: Sequence[TokenRequest],
+        text_bld: Tensor,
+        text_mask_bl: Tensor,
+        empty_text_ld: Tensor | None = None,
+    ) -> Generator[int, None, list[SampledTokens]]:
+        """See Engine.stream."""
+        rows = [_Row(request) for request in requests]
+        limit, end_id = max(request.limit for request in requests), self.config.end_id
+        self._warn_of_unseen_positions(text_mask_bl.shape[1] + limit)
+        start_bn = torch.tensor([row.tokens for row in rows], dtype=torch.long, device=self.device)
+        prompted = _Branch(self.transformer, text_bld, text_mask_bl, start_bn, limit)
+        unprompted = None
+        if any(request.guidance != 1 for request in requests):
+            assert empty_text_ld is not None, "guidance needs the embedding of the empty text"
+            empty_bld = empty_text_ld.expand(len(rows), -1, -1)
+            mask_bl = torch.ones(empty_bld.shape[:2], dtype=torch.bool)
+            unprompted = _Branch(self.transformer, empty_bld, mask_bl, start_bn, limit)
+        trace = _TraceRecorder(end_id, _trace(prompted.start_logits_bnv[..., :end_id], start_bn))
+        count = start_bn.shape[1]
+        while not all(row.done for row in rows):
+            values = _guided(requests, prompted, unprompted)
+            chosen = [row.choose(logits_v, end_id) for row, logits_v in zip(rows, values, strict=True)]
+            chosen_b = torch.tensor(chosen, device=self.device)
+            trace.add(prompted.logits_bv, chosen_b)
+            count += 1
+            yield requests[0].before + count
+            if not all(row.done for row in rows):
+                prompted.append(chosen_b)
+                if unprompted is not None:
+                    unprompted.append(chosen_b)
+        tokens = [np.array(row.tokens, dtype=np.int64) for row in rows]
+        return [SampledTokens(ids, trace.of_row(b, len(ids))) for b, ids in enumerate(tokens)]
+
+    def _warn_of_unseen_positions(self, positions: int) -> None:
+        if positions > self.config.max_positions:
+            warnings.warn(
+                f"text and motion may take {positions} positions and this model never saw more than "
+                f"{self.config.max_positions}: what comes late may look odd",
+                stacklevel=2,
+            )
+
+
+class _Branch:
+    """The transformer's view of all rows behind one text per row: its cache, and the logits of the next token."""
+
+    def __init__(
+        self, transformer: PrefixTransformer, text_bld: Tensor, text_mask_bl: Tensor, start_bn: Tensor, limit: int
+    ) -> None:
+        device = start_bn.device
+        logits_bnv, cache = transformer.prefill(text_bld.to(device), text_mask_bl.to(device), limit, start_bn)
+        self.start_logits_bnv, self.logits_bv = logits_bnv[:, :-1], logits_bnv[:, -1]
+        self._step = stepper(transformer, cache)
+
+    def append(self, tokens_b: Tensor) -> None:
+        """Go on by one token per row."""
+        self.logits_bv = self._step(tokens_b)
+
+
+def _guided(requests: Sequence[TokenRequest], prompted: _Branch, unprompted: _Branch | None) -> NDArray[np.floating]:
+    """Logits [b, v] to sample from: l0 + w (l - l0), with l0 those of the empty text and w the guidance.
+
+    Classifier-free guidance (Ho and Salimans 2022) on logits; on log-probabilities it is the same, since they differ by
+    a constant. Rows without guidance are left as they are.
+    """
+    logits_bv = prompted.logits_bv.cpu().numpy()
+    if unprompted is None:
+        return logits_bv
+    empty_bv = unprompted.logits_bv.cpu().numpy().astype(np.float64)
+    weight_b1 = np.array([[request.guidance] for request in requests])
+    return np.where(weight_b1 == 1, logits_bv, empty_bv + weight_b1 * (logits_bv - empty_bv))
+
+
+class _Row:
+    """One motion while it is sampled: its tokens, its random numbers and whether it is over."""
+
+    def __init__(self, request: TokenRequest) -> None:
+        self.request = request
+        self.tokens = list(request.start)
+        self.done = len(self.tokens) == request.limit
+        numbers = np.random.PCG64(request.seed)  # each of its numbers makes one uniform float
+        self._random = np.random.Generator(numbers.advance(request.before + len(self.tokens)))
+
+    def choose(self, logits_v: NDArray[np.floating], end_id: int) -> int:
+        """Sample the next token from logits [v] and keep it. A row that is over gets a token that nobody reads."""
+        if self.done:
+            return 0
+        # The padding id, which a tied head has, is never a choice; the end is none until the length is reached.
+        choices = logits_v[: end_id + (1 if self.request.can_end else 0)]
+        request = self.request
+        token = sample_token(choices, self._random.random(), request.temperature, request.top_k, request.top_p)
+        if token == end_id:
+            self.done = True
+            if self.tokens:
+                return 0
+            token = 1  # the authors' answer to an end at once
+        self.tokens.append(token)
+        self.done = self.done or len(self.tokens) == self.request.limit
+        return token
+
+
+def sample_token(
+    logits_v: NDArray[np.floating],
+    uniform: float,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> int:
+    """The token that `uniform` in [0, 1) picks from logits [v], by the inverse of their cumulative distribution.
+
+    It computes in float64, so that rounding noise of a device or a batch rarely changes the choice.
+    """
+    if temperature == 0:
+        return int(np.argmax(logits_v))
+    with np.errstate(over="ignore"):  # a tiny temperature may send all but the likeliest to -infinity, which is right
+        scaled = (logits_v.astype(np.float64) - logits_v.max()) / temperature
+    if top_k is not None and top_k < len(scaled):
+        scaled = np.where(scaled >= np.partition(scaled, -top_k)[-top_k], scaled, -np.inf)
+    weight = np.exp(scaled)
+    if top_p is not None:
+        order = np.argsort(-weight, kind="stable")
+        share = np.cumsum(weight[order])
+        weight[order[np.searchsorted(share, top_p * share[-1]) + 1 :]] = 0.0
+    total = np.cumsum(weight)
+    token = np.searchsorted(total, uniform * total[-1], side="right")
+    return int(min(token, np.searchsorted(total, total[-1])))  # the product may round up to the total itself
+
+
+_TracePart = tuple[Tensor, ...]  # the fields of a Trace, [b, n, ...] each
+
+
+class _TraceRecorder:
+    """Collects the traces of all rows. The traces of many tokens are computed at once, which is faster."""
+
+    def __init__(self, codes: int, start: _TracePart) -> None:
+        self._codes = codes
+        self._parts = [start]
+        self._pending: list[tuple[Tensor, Tensor]] = []
+
+    def add(self, logits_bv: Tensor, tokens_b: Tensor) -> None:
+        self._pending.append((logits_bv, tokens_b))
+        if len(self._pending) * logits_bv.numel() > _MOST_PENDING:
+            self._compute()
+
+    def of_row(self, b: int, count: int) -> Trace:
+        """The trace of a row's first `count` tokens."""
+        self._compute()
+        self._parts = [tuple(torch.cat(parts, dim=1) for parts in zip(*self._parts, strict=True))]
+        return Trace(*(part[b, :count].cpu().numpy() for part in self._parts[0]))
+
+    def _compute(self) -> None:
+        if self._pending:
+            logits_nbv, tokens_nb = (torch.stack(parts) for parts in zip(*self._pending, strict=True))
+            self._parts.append(_trace(logits_nbv.transpose(0, 1)[..., : self._codes], tokens_nb.T))
+            self._pending = []
+
+
+def _trace(logits_bnv: Tensor, tokens_bn: Tensor) -> _TracePart:
+    """The parts of a Trace of tokens that were sampled from logits over the codes; on their device."""
+    share_bnv = logits_bnv.softmax(-1)
+    top = share_bnv.topk(min(ALTERNATIVES, share_bnv.shape[-1]), -1)
+    entropy_bn = torch.special.entr(share_bnv).sum(-1)
+    return share_bnv.gather(-1, tokens_bn[..., None])[..., 0], entropy_bn, top.indices, top.values

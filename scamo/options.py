@@ -1,0 +1,142 @@
+"""What a user asks of a model: the prompts, and the options of a generation. Plain values, checked once when made."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+MAX_CHARACTERS = 1_000
+MAX_SECONDS = 60.0
+DEFAULT_MAX_TOKENS = 50  # the authors' code stops there
+DEFAULT_CONTEXT = 2.0  # seconds
+MAX_GUIDANCE = 20.0
+MODEL_DEFAULTS = ("temperature", "top_k", "top_p", "guidance")  # what a model's card may set
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What should happen, in words of any script, and how long it lasts (seconds; None: the model decides).
+
+    `text` is None only where a ready text embedding takes the place of words. Raises ValueError for an empty or
+    overlong text and for seconds that are not a length.
+    """
+
+    text: str | None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.text is not None:
+            object.__setattr__(self, "text", _checked_text(self.text))
+        if self.seconds is not None:
+            object.__setattr__(self, "seconds", _checked_seconds(self.seconds))
+
+
+class OptionFields(TypedDict, total=False):
+    """The fields of GenerationOptions as keyword arguments."""
+
+    seconds: float | None
+    seed: int | None
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    guidance: float | None
+    max_tokens: int
+    context: float
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """How a motion is generated. Every method that generates takes one of these, or its fields as keywords.
+
+    Raises ValueError where a value makes no sense.
+    """
+
+    seconds: float | None = None
+    """Length of the motion; None: the model ends it."""
+    seed: int | None = None
+    """The same seed gives the same motion; None draws a fresh one."""
+    temperature: float | None = None
+    """0 always takes the likeliest token, 1 samples as the model says; None: the model's own choice, or 1."""
+    top_k: int | None = None
+    """Sample among the k likeliest tokens only; None: the model's own choice, or all."""
+    top_p: float | None = None
+    """Sample among the fewest tokens that hold this share of the probability; None: the model's own choice, or all."""
+    guidance: float | None = None
+    """How much the prompt counts (classifier-free guidance): 1 is off, 2 doubles what the prompt adds to the logits,
+    for twice the computing; None: the model's own choice, or 1. Only models trained with empty prompts gain by it."""
+    max_tokens: int = DEFAULT_MAX_TOKENS
+    """Most tokens of a motion whose length the model decides."""
+    context: float = DEFAULT_CONTEXT
+    """Seconds of the motion so far that the next prompt of a timeline starts from."""
+
+    def __post_init__(self) -> None:
+        if self.seconds is not None:
+            object.__setattr__(self, "seconds", _checked_seconds(self.seconds))
+        for name, least in (("seed", 0), ("top_k", 1), ("max_tokens", 1)):
+            value = getattr(self, name)
+            if value is not None or name == "max_tokens":
+                object.__setattr__(self, name, checked_integer(name, value, least))
+        if self.temperature is not None and not (_is_number(self.temperature) and self.temperature >= 0):
+            raise ValueError(f"temperature {self.temperature} makes no sense; give 0 (always the likeliest) or more")
+        if self.top_p is not None and not (_is_number(self.top_p) and 0 < self.top_p <= 1):
+            raise ValueError(f"top_p {self.top_p} is no share of probability; give a number above 0 and up to 1")
+        if self.guidance is not None and not (_is_number(self.guidance) and 0 <= self.guidance <= MAX_GUIDANCE):
+            raise ValueError(f"guidance {self.guidance} makes no sense; give 1 (off) to {MAX_GUIDANCE:g}")
+        if not (_is_number(self.context) and self.context >= 0):
+            raise ValueError(f"context {self.context} makes no sense; give 0 seconds or more")
+
+    @classmethod
+    def of(cls, options: GenerationOptions | None = None, **fields: Unpack[OptionFields]) -> GenerationOptions:
+        """The options given, with some fields replaced. A field that does not exist raises TypeError."""
+        return replace(options or cls(), **fields)
+
+    def resolved(self, defaults: Mapping[str, Any]) -> GenerationOptions:
+        """The same with a definite seed, temperature and guidance: what is None comes from a model's defaults."""
+        own = {name: defaults[name] for name in MODEL_DEFAULTS if getattr(self, name) is None and name in defaults}
+        for name in ("temperature", "guidance"):
+            if getattr(self, name) is None:
+                own.setdefault(name, 1.0)
+        if self.seed is None:
+            own["seed"] = secrets.randbelow(2**31)
+        return replace(self, **own) if own else self
+
+
+def checked_integer(name: str, value: Any, least: int) -> int:
+    """A whole number of at least `least`, also one of numpy's. Raises ValueError for anything else."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise ValueError(f"{name} {value!r} makes no sense; give a whole number from {least} up")
+    return number
+
+
+def _checked_text(text: str) -> str:
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError('the prompt is empty; say what should happen, e.g. "a person walks forward"')
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"the prompt has {len(text):,} characters; shorten it to {MAX_CHARACTERS:,} or fewer")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("the prompt holds half a character (a lone surrogate); type it again") from error
+    return text.strip()
+
+
+def _checked_seconds(seconds: float) -> float:
+    if not _is_number(seconds) or not 0 < seconds <= MAX_SECONDS:
+        raise ValueError(f"a motion cannot last {seconds} seconds; give more than 0 and up to {MAX_SECONDS:g}")
+    return float(seconds)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and math.isfinite(value)  # numpy's numbers are Real too

@@ -1,0 +1,263 @@
+"""Work that a click starts and that takes a while: it reports its progress, keeps a deadline, and can be stopped.
+
+Nothing here knows of HTML or Gradio. A tab iterates over the progress, shows it, and closes the iterator to stop.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from scamo import metrics
+from scamo.io.recipe import Recipe
+from scamo.motion import Motion
+from scamo.options import GenerationOptions, Prompt
+from scamo.pipeline import Generation
+from scamo.registry import ModelCard
+from scamo.stream import Step
+from scamo.ui.limits import MAX_SAMPLES, MAX_SEED, checked_seconds
+from scamo.ui.messages import reason
+from scamo.ui.model_pool import ModelPool
+from scamo.ui.motion_files import RecordedMotion, decode_recipe, draw_video
+
+MAX_ELAPSED = 600.0  # seconds of computing for one click
+REFRESH = 0.2  # seconds between two reports to the page
+_POLL = 0.05  # seconds between two looks at whether a drawing is ready
+
+T = TypeVar("T")
+
+
+class Steps(Protocol[T]):
+    """Steps of a generation: a Stream, or what makes something else of its result."""
+
+    def __iter__(self) -> Iterator[Step[T]]: ...
+
+    def close(self) -> None: ...
+
+
+class Deadline:
+    """The end of the time that one click may take."""
+
+    def __init__(self) -> None:
+        self._end = time.monotonic() + MAX_ELAPSED
+
+    def check(self) -> None:
+        """Raises ValueError when the time is over."""
+        if time.monotonic() > self._end:
+            raise ValueError("This took too long; choose a smaller model or a shorter length.")
+
+
+def follow(steps: Steps[T], deadline: Deadline | None = None) -> Iterator[Step[T]]:
+    """The steps that are worth showing: one in REFRESH seconds, and the last one with the result.
+
+    The steps are closed when the iterator is. Raises ValueError when the deadline is over.
+    """
+    deadline, shown = deadline or Deadline(), 0.0
+    with closing(steps):
+        for step in steps:
+            if step.result is not None:
+                yield step
+                return
+            deadline.check()
+            if time.monotonic() - shown > REFRESH:
+                yield step
+                shown = time.monotonic()
+
+
+@dataclass(frozen=True)
+class CompareRequest:
+    """What one click asks of every chosen model: samples of one prompt, with the seed and those that follow it."""
+
+    prompt: Prompt
+    options: GenerationOptions  # with a definite seed
+    cards: dict[str, ModelCard]  # by the label they are shown under
+    samples: int = 1
+
+    @property
+    def seed(self) -> int:
+        """Seed of the first sample."""
+        return self.options.seed or 0
+
+    @property
+    def seeds(self) -> list[int]:
+        """One for each sample."""
+        return [self.seed + sample for sample in range(self.samples)]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A motion as its recipe, and how it was measured; lower is better.
+
+    foot_slide: m/s. jitter: m/s^3. roughness: both together, against the mean of all samples of the model.
+    """
+
+    recipe: Recipe
+    foot_slide: float
+    jitter: float
+    roughness: float
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare
+class ModelResult:
+    """What a model made, the smoothest sample first; `picked` is the place of the sample that is shown.
+
+    elapsed: seconds of computing for all samples; drawing_elapsed: for the video.
+    """
+
+    label: str
+    card: ModelCard
+    samples: tuple[Sample, ...]
+    elapsed: float
+    picked: int
+    motion: Motion
+    video: str
+    drawing_elapsed: float = 0.0
+
+    @property
+    def recipe(self) -> Recipe:
+        """Of the sample that is shown."""
+        return self.samples[self.picked].recipe
+
+    @property
+    def recorded(self) -> RecordedMotion:
+        """The sample that is shown."""
+        return RecordedMotion(self.recipe, self.motion)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The motions of one click that are ready. run: its name, new for each click. places: motions there will be."""
+
+    run: str
+    prompt: str
+    seed: int
+    places: int
+    results: tuple[ModelResult, ...]
+
+
+@dataclass(frozen=True)
+class ModelProgress:
+    """Where one model is in a comparison. state: waiting, tokens, drawing, done or failed.
+
+    total: tokens there will be; None where the model decides.
+    """
+
+    label: str
+    state: str = "waiting"
+    count: int = 0
+    total: int | None = None
+    result: ModelResult | None = None
+    error: str = ""
+
+
+def read_compare_request(
+    pool: ModelPool,
+    prompt: str,
+    keys: Any,
+    seconds: float | None,
+    seed: float | None,
+    temperature: float,
+    samples: int = 1,
+) -> CompareRequest:
+    """Check what a user chose; keys is what the grid of models holds. Raises ValueError in words for the user."""
+    cards = pool.selected(keys)
+    if seconds is not None:
+        checked_seconds(seconds)
+    if not 1 <= samples <= MAX_SAMPLES:
+        raise ValueError(f"{samples} samples are not offered here; choose 1 to {MAX_SAMPLES}.")
+    options = GenerationOptions(
+        seed=random.randrange(MAX_SEED + 1) if seed is None else int(seed), temperature=temperature
+    )
+    return CompareRequest(Prompt(prompt or "", seconds), options, cards, int(samples))
+
+
+def compare(pool: ModelPool, request: CompareRequest, folder: Path) -> Generator[tuple[ModelProgress, ...], None, None]:
+    """Let one model after the other make its motions, and draw each while the next model computes.
+
+    Yields the progress of all models at every change. The videos go to `folder`. A model that fails does not keep the
+    others from finishing. Close the generator to stop.
+    """
+    return _Comparison(pool, request, folder).progress()
+
+
+class _Comparison:
+    def __init__(self, pool: ModelPool, request: CompareRequest, folder: Path) -> None:
+        self._pool, self._request, self._folder = pool, request, folder
+        self._models = [ModelProgress(label) for label in request.cards]
+        self._drawings: dict[int, Future[ModelResult]] = {}
+        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drawing")
+        self._deadline = Deadline()
+
+    def progress(self) -> Generator[tuple[ModelProgress, ...], None, None]:
+        try:
+            for index, (label, card) in enumerate(self._request.cards.items()):
+                yield self._changed(index, state="tokens")
+                try:
+                    generations = yield from self._generate(index, card)
+                except Exception as error:
+                    yield self._changed(index, state="failed", error=reason(error))
+                else:
+                    self._drawings[index] = self._threads.submit(
+                        finish_model, label, card, generations, self._folder / str(index)
+                    )
+                    yield self._changed(index, state="drawing")
+            while self._drawings:
+                time.sleep(_POLL)
+                yield self._changed()
+        finally:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _generate(self, index: int, card: ModelCard) -> Generator[tuple[ModelProgress, ...], None, list[Generation]]:
+        prompt, seeds = self._request.prompt, self._request.seeds
+        pipeline = self._pool.pipeline(card)
+        stream = pipeline.stream_batch([prompt] * len(seeds), self._request.options, seeds=seeds)
+        total = None if prompt.seconds is None else stream.total
+        with closing(stream):
+            for step in stream:
+                if step.result is not None:
+                    return step.result
+                self._deadline.check()
+                yield self._changed(index, count=step.count, total=total)
+        raise AssertionError("a stream that was not closed ends with its result")
+
+    def _changed(self, index: int | None = None, **change: Any) -> tuple[ModelProgress, ...]:
+        """All models after a change to one of them, and with the drawings that have become ready."""
+        if index is not None:
+            self._models[index] = replace(self._models[index], **change)
+        for place in [place for place, drawing in self._drawings.items() if drawing.done()]:
+            drawing = self._drawings.pop(place)
+            try:
+                change = {"state": "done", "result": drawing.result()}
+            except Exception as error:
+                change = {"state": "failed", "error": reason(error)}
+            self._models[place] = replace(self._models[place], **change)
+        return tuple(self._models)
+
+
+def finish_model(label: str, card: ModelCard, generations: Sequence[Generation], folder: Path) -> ModelResult:
+    """Measure the samples that a model made, and draw the smoothest."""
+    slides = [metrics.foot_slide(one.motion.joints, one.motion.fps) for one in generations]
+    jitters = [metrics.jitter(one.motion.joints, one.motion.fps) for one in generations]
+    roughness = metrics.roughness_score(slides, jitters).tolist()
+    order = sorted(range(len(generations)), key=lambda place: roughness[place])
+    samples = [Sample(generations[place].recipe, slides[place], jitters[place], roughness[place]) for place in order]
+    motion, began = generations[order[0]].motion, time.perf_counter()
+    video = draw_video({label: motion}, samples[0].recipe, folder)
+    drawing_elapsed = time.perf_counter() - began
+    return ModelResult(label, card, tuple(samples), generations[0].elapsed, 0, motion, video, drawing_elapsed)
+
+
+def pick_sample(pool: ModelPool, comparison: Comparison, result: ModelResult, place: int, folder: Path) -> Comparison:
+    """The comparison with another sample of one model shown, which is decoded and drawn."""
+    if not 0 <= place < len(result.samples):
+        raise ValueError(f"There are {len(result.samples)} samples; choose one of them.")
+    recorded = decode_recipe(pool, result.samples[place].recipe)
+    video = draw_video({result.label: recorded.motion}, recorded.recipe, folder)
+    picked = replace(result, picked=place, motion=recorded.motion, video=video)
+    return replace(comparison, results=tuple(picked if one is result else one for one in comparison.results))

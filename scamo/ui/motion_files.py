@@ -1,0 +1,118 @@
+"""Motions that leave the page as files, and recipes that come back to it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scamo.io.recipe import Recipe, read_recipe
+from scamo.io.write import export
+from scamo.motion import Motion
+from scamo.options import MAX_SECONDS
+from scamo.pipeline import Generation
+from scamo.render import render_motion
+from scamo.ui.model_pool import ModelPool
+
+_KEPT_SECONDS = 3600  # Gradio serves copies of the files, which it deletes by itself
+
+
+class FileOffer(NamedTuple):
+    """A file that people can take along: its format, the end of its name, and what it is for."""
+
+    format: str
+    ending: str
+    about: str
+
+
+OFFERS = {
+    "MP4": FileOffer("mp4", ".mp4", "video, with the recipe inside"),
+    "GIF": FileOffer("gif", ".gif", "moving picture"),
+    "Features": FileOffer("npy", "_features.npy", "float32 [frames, 263]"),
+    "Joints": FileOffer("npy", "_joints.npy", "float32 [frames, 22, 3] in metres"),
+    "BVH": FileOffer("bvh", ".bvh", "skeleton for Blender and others"),
+    "GLB": FileOffer("glb", ".glb", "animated figure, with the recipe inside"),
+    "SMPL": FileOffer("npz", ".npz", "poses and places as AMASS keeps them"),
+    "Recipe": FileOffer("json", ".json", "prompt, seed, model, settings, tokens"),
+}
+"""By the words on its button."""
+
+VARIANTS = {
+    "in_place": ("In place", "the figure stays on its spot; a game engine moves it"),
+    "loop": ("Loop", "cut and blended so that it repeats without a seam"),
+}
+"""What a tick changes in every file but the recipe (an argument of `export`): its label, what it is for."""
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare
+class RecordedMotion:
+    """A motion as it was made, drawn and measured, and the recipe that goes into its files."""
+
+    recipe: Recipe
+    motion: Motion
+
+    @classmethod
+    def of(cls, generation: Generation) -> RecordedMotion:
+        """The motion of a generation."""
+        return cls(generation.recipe, generation.motion)
+
+
+def decode_recipe(pool: ModelPool, recipe: Recipe) -> RecordedMotion:
+    """The motion of a recipe, which may come from a user's file. Raises ValueError where it cannot be decoded."""
+    pipeline = pool.pipeline(pool.card_of_recipe(recipe))
+    limit = pipeline.tokenizer.config.tokens_in(MAX_SECONDS)
+    if len(recipe.tokens) > limit:
+        raise ValueError(f"This recipe has {len(recipe.tokens):,} tokens; open a motion of {limit} at most, a minute.")
+    return RecordedMotion(recipe, Motion(pipeline.tokenizer.decode(np.array(recipe.tokens)), pipeline.fps))
+
+
+def read_settings(pool: ModelPool, path: str) -> Recipe:
+    """The recipe of a file that was made here, checked to be one that the page can generate again.
+
+    Raises ValueError that says what is wrong with it.
+    """
+    recipe = read_recipe(path)
+    pool.card_of_recipe(recipe)
+    for name, value in (("prompt", recipe.prompt), ("temperature", recipe.options.temperature)):
+        if value is None or value == "":
+            raise ValueError(f'"{Path(path).name}" holds no {name}; give a file that was made here.')
+    return recipe
+
+
+def new_folder() -> Path:
+    """A folder for the files of one click. Folders that are an hour old are deleted."""
+    for old in Path(tempfile.gettempdir()).glob("scamo-page-*"):
+        with contextlib.suppress(OSError):  # another click may have deleted it already
+            if time.time() - old.stat().st_mtime > _KEPT_SECONDS:
+                shutil.rmtree(old)
+    return Path(tempfile.mkdtemp(prefix="scamo-page-"))
+
+
+def write_file(recorded: RecordedMotion, offer: str, folder: Path, variants: Sequence[str] = ()) -> Path:
+    """Write one of OFFERS, changed by some of VARIANTS, into a folder. Raises ValueError for what is not offered."""
+    if offer not in OFFERS or not VARIANTS.keys() >= set(variants):
+        raise ValueError(f"This file is not offered; choose {', '.join(OFFERS)}.")
+    file, recipe = OFFERS[offer], recorded.recipe
+    stem = "-".join([recipe.file_stem, *(name.replace("_", "-") for name in VARIANTS if name in variants)])
+    changes: dict[str, Any] = dict.fromkeys(variants, True) if file.format != "json" else {}
+    paths = export(recorded.motion, [file.format], folder, stem, recipe, **changes)
+    return next(path for path in paths if path.name.endswith(file.ending))
+
+
+def draw_video(motions: Mapping[str, Motion], recipe: Recipe | None, folder: Path) -> str:
+    """A video of motions side by side and in step, each under its label; one alone has none. Returns the path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{recipe.file_stem if recipe else 'motions'}.mp4"
+    figures = list(motions.values())
+    options: dict[str, Any] = {}
+    if len(figures) > 1:
+        options = {"labels": list(motions), "size": (480 if len(figures) < 3 else 300 * len(figures), 480)}
+    metadata = recipe.to_dict() if recipe else None
+    return str(render_motion(figures, path, fps=figures[0].fps, metadata=metadata, **options))

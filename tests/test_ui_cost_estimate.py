@@ -1,0 +1,62 @@
+"""What a click is said to cost, and what the estimate learns."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("gradio")
+
+from scamo.ui import cost_estimate as cost
+from scamo.ui.formatting import byte_count
+
+
+def test_what_has_no_room_is_refused_with_the_reason(pool, monkeypatch):
+    estimator = cost.CostEstimator()
+    card = pool.card(1024, "1M")
+    monkeypatch.setattr(estimator, "free_memory", lambda: card.memory_bytes - 1)
+    without_room = cost.models_without_room(pool, estimator)
+    assert list(without_room) == [(1024, "1M")]
+    assert byte_count(card.memory_bytes) in without_room[1024, "1M"]
+    assert "1024 · 1M cannot run here" in cost.describe_cost(estimator, {}, 4.0, 1, without_room)
+    pool.pipeline(card)
+    assert not cost.models_without_room(pool, estimator)  # it is in memory already
+    monkeypatch.setattr(estimator, "free_memory", lambda: None)
+    assert not cost.models_without_room(pool, estimator)
+
+
+def test_costs_are_said_before_and_learned_from_what_was_made(shared_pool):
+    estimator, cards = cost.CostEstimator(), shared_pool.selected([[1024, "0.3M"], [1024, "1M"]])
+    small, large = cards.values()
+    times = [estimator.generation_time(*asked) for asked in ((small, 1, 20), (large, 1, 20), (large, 8, 20))]
+    assert 0 < times[0] < times[1] < times[2]
+    first = cost.describe_cost(estimator, cards, 4.0, 1, {})
+    assert "nothing to download" in first
+    assert byte_count(small.memory_bytes + large.memory_bytes) in first
+    assert "then the videos" in first
+    for card in cards.values():
+        estimator.record_generation(card, 1, 20, 10.0)
+    estimator.record_drawing(80, 5.0)
+    assert "about 30 s with the videos" in cost.describe_cost(estimator, cards, 4.0, 1, {})
+    assert "about 15 s" in cost.describe_cost(estimator, cards, 2.0, 1, {})
+    assert "at most" in cost.describe_cost(estimator, cards, None, 1, {})
+
+
+def test_tokens_and_frames_are_those_of_the_model_itself(slow_pool):
+    """Four seconds are 10 tokens of 8 frames with three halvings, and 13 tokens of 4 frames for KIT-ML."""
+    estimator = cost.CostEstimator()
+    halvings, kit = slow_pool.card(256, "0.3M"), slow_pool.card(512, "0.3M")
+    for card in (halvings, kit):
+        estimator.record_generation(card, 1, 1, 3.0)
+    estimator.record_drawing(1, 0.5)
+    assert "about 70 s with" in cost.describe_cost(estimator, {"": halvings}, 4.0, 1, {})
+    assert "about 65 s with" in cost.describe_cost(estimator, {"": kit}, 4.0, 1, {})
+
+
+def test_free_memory_is_what_a_container_leaves(monkeypatch):
+    numbers = {"MemAvailable:": 1000, "": None}
+    monkeypatch.setattr(cost, "_read_number", lambda path, name="": numbers.get(name or path.name))
+    assert cost.CostEstimator().free_memory() == 1024_000
+    numbers.update({"memory.max": 500_000, "memory.current": 200_000, "inactive_file": 50_000})
+    assert cost.CostEstimator().free_memory() == 350_000
+    numbers.clear()
+    assert cost.CostEstimator().free_memory() is None

@@ -1,0 +1,241 @@
+"""The run of a comparison with tiny models: what it makes, how it fails, and that it stops."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("gradio")
+
+from scamo import registry
+from scamo.io.recipe import read_recipe
+from scamo.stream import Step
+from scamo.ui import jobs
+from scamo.ui.motion_files import decode_recipe
+
+BOTH = ((1024, "0.3M"), (1024, "1M"))
+
+
+def request_of(pool, prompt="a person bows", keys=BOTH, seconds=1.0, seed=7, temperature=1.0, samples=1):
+    return jobs.read_compare_request(pool, prompt, [list(key) for key in keys], seconds, seed, temperature, samples)
+
+
+def last(running):
+    *_, models = running
+    return models
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """No time for videos."""
+    monkeypatch.setattr(jobs, "draw_video", lambda motions, recipe, folder: str(folder / f"{recipe.file_stem}.mp4"))
+
+
+class WatchedEngine:
+    """An engine that says how many tokens it has sampled, and whether its stream has ended."""
+
+    def __init__(self, engine) -> None:
+        self.engine, self.sampled, self.ended = engine, 0, 0
+        self.config = engine.config
+
+    def stream(self, *request):
+        steps = self.engine.stream(*request)
+        try:
+            while True:
+                try:
+                    count = next(steps)
+                except StopIteration as end:
+                    return end.value
+                self.sampled += 1
+                yield count
+        finally:
+            self.ended += 1
+
+
+def test_every_model_finishes_with_its_video_and_all_read_one_text_encoder(pool, encoder, tmp_path):
+    states = list(jobs.compare(pool, request_of(pool), tmp_path))
+    models = states[-1]
+    assert [model.state for model in models] == ["done", "done"]
+    assert set(encoder.asked) == {"a person bows"}
+    counts = [models[0].count for models in states if models[0].state == "tokens"]
+    assert counts == sorted(counts)
+    assert {1, 2, 3, 4, 5} <= set(counts)
+    assert {models[0].total for models in states if models[0].count} == {5}
+    for model in models:
+        assert len(model.result.motion) == 20
+        assert Path(model.result.video).stat().st_size > 1000
+        assert model.result.recipe.options.seed == 7
+        assert read_recipe(model.result.video).to_dict() == model.result.recipe.to_dict()
+
+
+def test_side_by_side_gives_what_each_gives_alone(pool, undrawn, tmp_path):
+    both = last(jobs.compare(pool, request_of(pool), tmp_path))
+    (alone,) = last(jobs.compare(pool, request_of(pool, keys=BOTH[1:]), tmp_path))
+    direct = pool.pipeline(pool.card(1024, "1M")).generate("a person bows", seconds=1.0, seed=7, temperature=1.0)
+    assert both[1].result.recipe == alone.result.recipe
+    assert list(alone.result.recipe.tokens) == direct.tokens.tolist()
+
+
+def test_the_motion_that_was_made_is_the_one_that_is_drawn_and_kept(pool, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(jobs, "draw_video", lambda motions, recipe, folder: drawn.extend(motions.values()) or "")
+    pipeline = pool.pipeline(pool.card(1024, "1M"))
+    decoded = []
+    decode = pipeline.tokenizer.decode
+    monkeypatch.setattr(pipeline.tokenizer, "decode", lambda tokens: decoded.append(1) or decode(tokens))
+    (model,) = last(jobs.compare(pool, request_of(pool, keys=BOTH[1:]), tmp_path))
+    assert model.result.recorded.motion is model.result.motion is drawn[0]
+    assert decoded == [1]
+
+
+def test_one_failing_model_leaves_the_other_its_motion(pool, undrawn, tmp_path, monkeypatch):
+    load = registry.load_networks
+
+    def load_or_fail(card):
+        if card.size == "0.3M":
+            raise registry.CheckpointError("weights.safetensors is missing; get it again")
+        return load(card)
+
+    monkeypatch.setattr(registry, "load_networks", load_or_fail)
+    models = last(jobs.compare(pool, request_of(pool), tmp_path))
+    assert [model.state for model in models] == ["failed", "done"]
+    assert "weights.safetensors is missing" in models[0].error
+
+
+def test_a_defect_shows_no_inner_details(pool, tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "finish_model", lambda *_: 1 / 0)
+    models = last(jobs.compare(pool, request_of(pool, keys=BOTH[1:]), tmp_path))
+    assert models[0].state == "failed"
+    assert "division" not in models[0].error
+
+
+def test_stopping_ends_the_sampling_and_the_drawing(pool, tmp_path, monkeypatch):
+    """Two models: the first one's drawing waits while the second samples, and both must end."""
+    release, drawn = threading.Event(), []
+
+    def draw(motions, recipe, folder):
+        assert release.wait(60)
+        drawn.append(folder)
+        return ""
+
+    monkeypatch.setattr(jobs, "draw_video", draw)
+    pipeline = pool.pipeline(pool.card(1024, "1M"))
+    engine = pipeline.engine = WatchedEngine(pipeline.engine)
+    before = set(threading.enumerate())
+    keys = [(256, "0.3M"), (1024, "0.3M"), (1024, "1M")]
+    running = jobs.compare(pool, request_of(pool, keys=keys, seconds=10.0), tmp_path)
+    for models in running:
+        if models[2].count == 3:
+            break
+    assert [model.state for model in models] == ["drawing", "drawing", "tokens"]
+    assert engine.ended == 0
+    running.close()
+    assert (engine.sampled, engine.ended) == (3, 1)
+    release.set()
+    deadline = time.monotonic() + 60
+    while set(threading.enumerate()) - before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not set(threading.enumerate()) - before
+    assert drawn == [tmp_path / "0"]  # what had begun ends, what waited never begins
+
+
+def test_following_a_stream_closes_it(pool):
+    pipeline = pool.pipeline(pool.card(1024, "1M"))
+    engine = pipeline.engine = WatchedEngine(pipeline.engine)
+    following = jobs.follow(pipeline.stream("a person walks", seconds=10.0, seed=0))
+    assert next(following).count == 1
+    following.close()
+    assert (engine.sampled, engine.ended) == (1, 1)
+
+
+def test_following_shows_some_steps_and_always_the_last(pool, monkeypatch):
+    pipeline = pool.pipeline(pool.card(1024, "1M"))
+    few = list(jobs.follow(pipeline.stream("a person walks", seconds=4.0, seed=0)))
+    assert 2 <= len(few) < 20
+    assert [step.result is None for step in few] == [True] * (len(few) - 1) + [False]
+    monkeypatch.setattr(jobs, "REFRESH", 0.0)
+    assert len(list(jobs.follow(pipeline.stream("a person walks", seconds=4.0, seed=0)))) == 21
+
+
+def test_an_endless_run_meets_its_deadline(pool, tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "MAX_ELAPSED", 0.0)
+    models = last(jobs.compare(pool, request_of(pool), tmp_path))
+    assert all("too long" in model.error for model in models)
+
+    class Endless:
+        def __iter__(self):
+            return iter([Step(1, 2)] * 2)
+
+        def close(self):
+            pass
+
+    with pytest.raises(ValueError, match="too long"):
+        list(jobs.follow(Endless()))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"prompt": " \n"}, "empty"),
+        ({"prompt": None}, "empty"),
+        ({"prompt": "x" * 10_000}, "10,000"),
+        ({"keys": []}, "No model"),
+        ({"keys": [(1024, "9T")]}, "0.3M, 1M"),
+        ({"keys": [(5, "1M")]}, "256, 1024"),
+        ({"keys": ["?"]}, "tick them again"),
+        ({"samples": 9}, "1 to 8"),
+        ({"seconds": 0}, "1 to 10"),
+        ({"seconds": 1e6}, "1 to 10"),
+        ({"seed": -1}, "seed"),
+        ({"temperature": float("nan")}, "temperature"),
+    ],
+)
+def test_bad_choices_are_refused_in_words(shared_pool, wrong, words):
+    with pytest.raises(ValueError, match=words):
+        request_of(shared_pool, **wrong)
+
+
+@pytest.mark.parametrize("prompt", ["🚶", "человек идёт вперёд", "一个人向前走", "<script>alert(1)</script>", "a\x00b"])
+def test_any_script_gives_a_motion_and_a_plain_file_name(shared_pool, undrawn, tmp_path, prompt):
+    models = last(jobs.compare(shared_pool, request_of(shared_pool, prompt, BOTH[:1]), tmp_path))
+    assert models[0].state == "done"
+    assert re.fullmatch(r"[a-zA-Z0-9.-]+", Path(models[0].result.video).name)
+
+
+def test_without_a_seed_one_is_drawn_and_kept(shared_pool):
+    assert request_of(shared_pool, seed=None).options.seed is not None
+
+
+def test_samples_are_made_at_once_and_the_smoothest_comes_first(shared_pool, undrawn, tmp_path):
+    (model,) = last(jobs.compare(shared_pool, request_of(shared_pool, keys=BOTH[:1], samples=3), tmp_path))
+    samples = model.result.samples
+    assert sorted(sample.recipe.options.seed for sample in samples) == [7, 8, 9]
+    assert [sample.roughness for sample in samples] == sorted(sample.roughness for sample in samples)
+    decoded = decode_recipe(shared_pool, samples[0].recipe)
+    np.testing.assert_array_equal(decoded.motion.features, model.result.motion.features)
+    (alone,) = last(jobs.compare(shared_pool, request_of(shared_pool, keys=BOTH[:1], seed=8), tmp_path))
+    assert alone.result.recipe in [sample.recipe for sample in samples]
+
+    comparison = jobs.Comparison("run", "a person bows", 7, 1, (model.result,))
+    other = jobs.pick_sample(shared_pool, comparison, model.result, 2, tmp_path)
+    assert other.run == "run"  # the player keeps its clock and view
+    assert other.results[0].recipe == samples[2].recipe
+    assert other.results[0].recorded.motion is other.results[0].motion
+    with pytest.raises(ValueError, match="3 samples"):
+        jobs.pick_sample(shared_pool, comparison, model.result, 3, tmp_path)
+
+
+def test_the_time_a_model_took_leaves_out_what_the_page_did_meanwhile(shared_pool, undrawn, tmp_path):
+    shared_pool.pipeline(shared_pool.card(1024, "0.3M"))  # loading is not computing either
+    slept = 0.0
+    for models in jobs.compare(shared_pool, request_of(shared_pool, keys=BOTH[:1], seconds=4.0), tmp_path):
+        if models[0].state == "tokens" and models[0].count:
+            time.sleep(0.1)
+            slept += 0.1
+    assert slept > 1.9
+    assert 0 < models[0].result.elapsed < slept - 0.5
