@@ -47,7 +47,9 @@ def test_a_model_is_loaded_once_and_the_text_encoder_is_shared(pool, encoder):
 
 def test_the_model_that_was_unused_longest_is_dropped(pool, monkeypatch):
     first, second, third = pool.cards[:3]
-    monkeypatch.setattr(model_pool, "MAX_LOADED_BYTES", first.memory_bytes + second.memory_bytes + third.memory_bytes - 1)
+    monkeypatch.setattr(
+        model_pool, "MAX_LOADED_BYTES", first.memory_bytes + second.memory_bytes + third.memory_bytes - 1
+    )
     for card in (first, second, first, third):
         pool.pipeline(card)
     assert [pool.is_loaded(card) for card in (first, second, third)] == [True, False, True]
@@ -62,5 +64,5 @@ def test_a_recipe_finds_its_own_model_among_twins(tiny_models, tmp_path):
     assert pool.card_of_recipe(recipe) is own
     elsewhere = dataclasses.replace(recipe, model_sha256="of another training")
     assert pool.card_of_recipe(elsewhere) is bundled  # one of the same shape
-    with pytest.raises(ValueError, match="0.3M, 1M"):
+    with pytest.raises(ValueError, match=r"0\.3M, 1M"):
         pool.card_of_recipe(dataclasses.replace(recipe, size="9T"))

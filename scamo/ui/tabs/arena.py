@@ -96,7 +96,7 @@ class ArenaTab:
         outputs = [self.status, self.player, self.hidden, self.revealed, *self.buttons]
         drawing = gr.on(
             [self.start.click, self.prompt.submit],
-            self._draw,
+            self.draw_contest,
             [self.prompt, self.seconds, self.names],
             outputs,
             concurrency_id="motion",
@@ -104,7 +104,7 @@ class ArenaTab:
         )
         for vote, button in zip(VOTES, self.buttons, strict=True):
             button.click(
-                partial(self._vote, vote),
+                partial(self.cast_vote, vote),
                 [self.hidden, self.contests],
                 [*outputs, self.contests, self.scores, *self.downloads],
                 concurrency_limit=None,
@@ -112,7 +112,7 @@ class ArenaTab:
             )
         self.stop.click(lambda: note("Stopped."), None, self.status, cancels=[drawing], **INSTANT)
 
-    def _draw(self, text: str, seconds: float, names: list[str]) -> Iterator[tuple[Any, ...]]:
+    def draw_contest(self, text: str, seconds: float, names: list[str]) -> Iterator[tuple[Any, ...]]:
         chance = random.SystemRandom()
         with refusing():
             prompt = Prompt(text, checked_seconds(seconds))
@@ -136,7 +136,7 @@ class ArenaTab:
         hidden = HiddenContest(contest, shown)
         yield note("Which one does it better?"), shown, hidden, "", *self._vote_buttons(True)
 
-    def _vote(self, vote: str, hidden: HiddenContest | None, contests: list[Contest]) -> tuple[Any, ...]:
+    def cast_vote(self, vote: str, hidden: HiddenContest | None, contests: list[Contest]) -> tuple[Any, ...]:
         with refusing():
             if hidden is None:
                 raise ValueError("There is nothing to vote on; draw two models first.")
