@@ -9,7 +9,7 @@ pytest.importorskip("gradio")
 
 from scamo.ui.components.token_strip import alternatives, certainty, time_of, token_strip
 from scamo.ui.tabs.tokens import TokensTab
-from scamo.ui.token_edits import TokenEdit
+from scamo.ui.token_changes import TokenChange
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def made(shared_pool):
 
 
 def test_the_strip_shows_how_sure_the_model_was(made):
-    shown = token_strip(TokenEdit(made), 3)
+    shown = token_strip(TokenChange(made), 3)
     assert shown.count("<button") == 10
     assert shown.count("picked") == 1
     assert "changed" not in shown
@@ -36,7 +36,7 @@ def test_changed_tokens_are_marked(shared_pool, made):
     token = next(token for _, token in alternatives(made, 4) if token != made.tokens[4])
     start = [*made.tokens[:4].tolist(), token, *made.tokens[5:].tolist()]
     new = pipeline.generate("a person walks", seconds=2.0, seed=7, start=start)
-    assert token_strip(TokenEdit(new, made)).count('class="changed"') == 1
+    assert token_strip(TokenChange(new, made)).count('class="changed"') == 1
 
 
 @pytest.mark.parametrize(("codebook", "second"), [(256, 3.6), (512, 2.88)])
@@ -44,7 +44,7 @@ def test_tokens_begin_when_their_codec_says(slow_pool, codebook, second):
     pipeline = slow_pool.pipeline(slow_pool.card(codebook, "0.3M"))
     made = pipeline.generate("a person walks", seconds=4.0, seed=7)
     assert time_of(made, 9) == pytest.approx(second)
-    assert f"{second:.1f} s: token" in token_strip(TokenEdit(made))
+    assert f"{second:.1f} s: token" in token_strip(TokenChange(made))
 
 
 def test_the_tab_can_be_laid_out(shared_pool):

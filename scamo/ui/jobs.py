@@ -36,9 +36,13 @@ T = TypeVar("T")
 class Steps(Protocol[T]):
     """Steps of a generation: a Stream, or what makes something else of its result."""
 
-    def __iter__(self) -> Iterator[Step[T]]: ...
+    def __iter__(self) -> Iterator[Step[T]]:
+        """The steps; the last one has the result."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Stop the generation."""
+        ...
 
 
 class Deadline:

@@ -90,7 +90,7 @@ class CompareTab:
         choices = [
             self.seed, self.prompt, self.models, self.seconds, self.free_length, self.temperature, self.samples,
         ]  # fmt: skip
-        accepted = gr.on(  # queued, though it never waits: Gradio shows the refusals of queued events only
+        accepted = gr.on(  # queued, although it never waits: Gradio shows the errors of queued events only
             [self.start.click, self.prompt.submit],
             self._accept,
             [self.fresh_seed, *choices],
@@ -117,11 +117,11 @@ class CompareTab:
             "inputs": [self.models, self.seconds, self.free_length, self.samples],
             "outputs": [self.expected, self.models],
         }
-        gr.on(None, **estimate, **INSTANT)  # as the page opens, and at every change
+        gr.on(None, **estimate, **INSTANT)  # when the page opens, and at every change
         running.then(**estimate, **INSTANT)
 
     def _connect_fields(self) -> None:
-        self.seed.input(lambda: False, None, self.fresh_seed, **INSTANT)  # a seed that is typed is wanted
+        self.seed.input(lambda: False, None, self.fresh_seed, **INSTANT)  # a seed that was typed is kept
         self.free_length.change(lambda free: gr.Slider(interactive=not free), self.free_length, self.seconds, **INSTANT)
         fields = [
             self.prompt, self.models, self.seconds, self.free_length, self.temperature, self.seed, self.fresh_seed,
@@ -151,7 +151,7 @@ class CompareTab:
                 results = tuple(model.result for model in models if model.result)
                 for result in results[shown:]:
                     self._record_times(result)
-                if len(results) > shown:  # what was there before stays until the first new motion replaces it
+                if len(results) > shown:  # the previous motions stay until the first new one is ready
                     now = jobs.Comparison(folder.name, request.prompt.text, request.seed, len(models), results)
                     yield progress_rows(models), now, player_of(now), gr.skip()
                 elif time.monotonic() - reported > jobs.REFRESH:
