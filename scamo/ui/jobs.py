@@ -84,6 +84,11 @@ class CompareRequest:
     samples: int = 1
 
     @property
+    def text(self) -> str:
+        """The prompt's words."""
+        return self.prompt.text or ""
+
+    @property
     def seed(self) -> int:
         """Seed of the first sample."""
         return self.options.seed or 0
@@ -221,7 +226,7 @@ class _Comparison:
         prompt, seeds = self._request.prompt, self._request.seeds
         pipeline = self._pool.pipeline(card)
         # The encoder keeps recent prompts, so the time it takes is not counted as the first model's.
-        pipeline.text_encoder.encode([prompt.text or ""])
+        pipeline.text_encoder.encode([self._request.text])
         stream = pipeline.stream_batch([prompt] * len(seeds), self._request.options, seeds=seeds)
         total = None if prompt.seconds is None else stream.total
         with closing(stream):
