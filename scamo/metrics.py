@@ -51,14 +51,14 @@ def mpjpe(guess: Array, truth: Array, aligned: bool = True, reduce: bool = True)
 
 @dataclass(frozen=True)
 class CodebookUse:
-    """usage: share of codes that occur at least once ("Activate"); entropy: exp(-sum p log p) of their histogram."""
+    """Use of a codebook. usage: share of codes that occur ("Activate"); entropy: exp(-sum p log p) of the histogram."""
 
     usage: float
     entropy: float
 
 
 def codebook_use(tokens: NDArray[np.integer], codes: int) -> CodebookUse:
-    """Appendix Tab. 3's last columns over all tokens of a test set; ValueError for ids outside 0 ... codes - 1."""
+    """Use of a codebook by all tokens of a test set (appendix Tab. 3); ValueError for ids outside 0 ... codes - 1."""
     tokens = np.asarray(tokens).reshape(-1)
     if tokens.size == 0 or tokens.min() < 0 or tokens.max() >= codes:
         raise ValueError(f"Tokens must be ids from 0 to {codes - 1}, at least one of them.")
@@ -93,13 +93,13 @@ class Gaussian(NamedTuple):
 def fid(generated: Array | Gaussian, truth: Array | Gaussian) -> float:
     """Frechet distance between the Gaussians of two sets of motion embeddings [n, d]; 0 where they are equal.
 
-    |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)). With fewer motions than d it is biased upwards and only compares sets
-    of one size.
+    |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)). With fewer motions than d it is biased upwards, so that only sets of
+    one size can be compared.
     """
     a, b = (x if isinstance(x, Gaussian) else Gaussian.of(x) for x in (generated, truth))
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"Embeddings of {len(a.mean)} and {len(b.mean)} numbers come from different evaluators.")
-    # The root of S1 S2 has the trace of the root of S1^(1/2) S2 S1^(1/2), which is symmetric: no complex rounding.
+    # The root of S1 S2 has the same trace as the root of S1^(1/2) S2 S1^(1/2), which is symmetric and so stays real.
     values, vectors = np.linalg.eigh(a.covariance)
     root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
     shared = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ b.covariance @ root), 0)).sum()
@@ -111,8 +111,8 @@ def r_precision(texts: Array, motions: Array, seed: int, pool: int = 32, top: in
     """R-precision@1 ... @top, [top]: how often a text's own motion is among its nearest ones of a pool of ``pool``.
 
     texts, motions: embeddings [n, d], row i of both belongs together. Pools are drawn without replacement, what does
-    not fill one is left out. A motion as near as the own one counts as nearer, so that a model whose motions are all
-    alike gets no credit. ValueError for fewer than ``pool`` pairs.
+    not fill one is left out. A motion at the same distance as the text's own counts as nearer, so a model whose motions
+    are all alike scores zero. ValueError for fewer than ``pool`` pairs.
     """
     texts, motions = _checked_pairs(texts, motions)
     if len(texts) < pool:
@@ -134,9 +134,9 @@ def matching_score(texts: Array, motions: Array) -> float:
 
 
 def diversity(motions: Array, seed: int, pairs: int = 300) -> float:
-    """Mean distance of ``pairs`` random pairs of motion embeddings [n, d], n where there are fewer; truth's is best.
+    """Mean distance of ``pairs`` random pairs of motion embeddings [n, d]; the closer to real motions', the better.
 
-    As the field draws them: two subsets, each without repetition, laid side by side.
+    Pairs are drawn as in the field: two subsets, each without repetition, side by side; n pairs if n is smaller.
     """
     motions = _checked_embeddings(motions)
     pairs = min(pairs, len(motions))
@@ -199,7 +199,7 @@ class Interval(NamedTuple):
 
     @classmethod
     def of(cls, values: Array | list[float]) -> Interval:
-        """1.96 standard deviations over the root of the count, as the field computes it."""
+        """The mean of values [n] with 1.96 standard deviations over the root of n, as in the field."""
         values = np.asarray(values, dtype=np.float64)
         return cls(float(values.mean()), float(1.96 * values.std() / np.sqrt(len(values))))
 

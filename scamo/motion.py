@@ -103,8 +103,7 @@ def canonical_joints(joints: Array, lengths: Array | None = BONE_LENGTHS) -> Arr
 def _facing_rotation(joints: Array) -> Array:
     """Rotation world -> facing of every frame, wxyz [T, 4]; smoothed over time and forced to identity at frame 0.
 
-    The reference exchanges the hips here (they pull against the shoulders) and smooths before it normalises; its
-    checkpoints have learned that, so it stays.
+    The reference exchanges left and right hip here and smooths before it normalises. Its checkpoints depend on both.
     """
     across = (joints[:, 1] - joints[:, 2]) + (joints[:, 17] - joints[:, 16])
     across /= np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-9)
@@ -132,7 +131,7 @@ def _rotations_6d(joints: Array, facing: Array) -> Array:
 
 
 def features_from_joints(joints: Array) -> NDArray[np.float32]:
-    """HumanML3D features of joints that already stand in their canonical place (see ``canonical_joints``).
+    """HumanML3D features of joints at their canonical place (see ``canonical_joints``).
 
     joints [T, 22, 3] in metres, Y up, 20 fps -> float32 [T-1, 263]. ValueError where the shape is another, frames are
     fewer than 2, or a value is not finite.
@@ -142,7 +141,7 @@ def features_from_joints(joints: Array) -> NDArray[np.float32]:
     root = joints[:, 0]
     facing = _facing_rotation(joints)
     turn = quat_multiply(facing[1:], quat_conjugate(facing[:-1]))
-    turn *= np.where(turn[:, :1] < 0, -1.0, 1.0)  # q and -q turn alike, but arcsin of the one is minus the other's
+    turn *= np.where(turn[:, :1] < 0, -1.0, 1.0)  # q and -q are one rotation, but their arcsines differ in sign
     steps = joints[1:] - joints[:-1]
     root_step = quat_rotate(facing[1:], steps[:, 0])
     local = quat_rotate(facing[:, None], joints - root[:, None] * [1.0, 0.0, 1.0])
@@ -166,7 +165,7 @@ def features_from_joints(joints: Array) -> NDArray[np.float32]:
 def root_from_features(features: Array) -> tuple[Array, Array]:
     """Heading and path of the root: (rotation world -> facing [T, 4] wxyz, position [T, 3] metres), float64."""
     features = np.asarray(features, dtype=np.float64)
-    # Rounded as the reference rounds it: a figure that spins for many turns ends where the authors' code puts it.
+    # Rounded as in the reference, so that a figure that spins many times ends where the authors' code puts it.
     angle = np.concatenate([[0.0], np.cumsum(features[:-1, 0])]).astype(np.float32).astype(np.float64)
     zero = np.zeros_like(angle)
     facing = np.stack([np.cos(angle), zero, np.sin(angle), zero], axis=-1)
@@ -194,15 +193,15 @@ def joints_from_features(features: Array) -> NDArray[np.float32]:
 
 
 def mirror_joints(joints: Array) -> Array:
-    """The motion in a mirror: x negated, left and right joints exchanged. [T, 22, 3] -> [T, 22, 3]."""
+    """Mirror a motion: x negated, left and right joints exchanged. [T, 22, 3] -> [T, 22, 3]."""
     return np.asarray(joints)[:, MIRROR] * np.array([-1.0, 1.0, 1.0], dtype=np.asarray(joints).dtype)
 
 
 def mirror_features(features: Array) -> Array:
-    """Exactly the features of the mirrored joints, without going through joints. [T, 263] -> [T, 263]."""
+    """The features of the mirrored joints, computed on features. [T, 263] -> [T, 263]; ValueError for another width."""
     features = np.asarray(features)
     if features.shape[-1] != FEATURES:
-        raise ValueError(f"Mirroring knows the 263-channel representation; these features have {features.shape[-1]}.")
+        raise ValueError(f"Only features of 263 channels can be mirrored; these have {features.shape[-1]}.")
     limbs = MIRROR[1:] - 1  # joints 1..21 as rows
     flip = np.array([-1, 1, 1], dtype=features.dtype)
     flip_6d = np.array([1, -1, -1, -1, 1, 1], dtype=features.dtype)
@@ -224,14 +223,14 @@ def mirror_features(features: Array) -> Array:
 
 
 def resample_joints(joints: Array, fps: float, to_fps: float = FPS) -> Array:
-    """Another frame rate by a cubic spline through the positions; bones get their lengths back afterwards.
+    """Resample to another frame rate by a cubic spline through the positions; bones keep their first lengths.
 
     joints [T, J, 3] at ``fps`` -> float64 [T', J, 3] at ``to_fps``, from the first to (at most) the last instant.
-    (The reference drops frames with a whole stride instead, which is wrong for rates such as 30.)
+    ValueError for a rate that is not positive. (The reference drops frames with a whole stride, wrong for 30 fps.)
     """
     joints = np.asarray(joints, dtype=np.float64)
     if not (np.isfinite(fps) and 0 < fps <= 10_000):
-        raise ValueError(f"A frame rate of {fps} is not one; give frames per second, such as 20, 30 or 120.")
+        raise ValueError(f"A frame rate of {fps} is not possible; give frames per second, such as 20, 30 or 120.")
     if fps == to_fps or len(joints) < 2:
         return joints
     seconds = np.arange(len(joints)) / fps
@@ -312,7 +311,7 @@ class Motion:
         """The same motion with left and right exchanged; ValueError for KIT-ML's features."""
         return Motion(mirror_features(self.features), self.fps)
 
-    # Imports go down only; saving and loading are the public face's one call upward, made when they are asked for.
+    # Imports go down only. Saving and loading are the one call upward, so io is imported when they are called.
 
     def save(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write one file in the format that its suffix names, and return its path; see `scamo.io.write.save`.

@@ -36,10 +36,10 @@ BONE_LENGTHS = np.array([
     .137487, .143383, .103039, .131614, .122984, .25684, .263092, .266012, .269876,
 ])  # fmt: skip
 
-# The five kinematic chains of the representation's inverse kinematics, each from its root outwards.
+# The five chains of the representation's inverse kinematics, each from its root outwards.
 CHAINS = ((0, 2, 5, 8, 11), (0, 1, 4, 7, 10), (0, 3, 6, 9, 12, 15), (9, 14, 17, 19, 21), (9, 13, 16, 18, 20))
 
-# Direction of every bone, parent to joint, in the representation's rest pose (a T with hanging arms' axes along -Y).
+# Direction of every bone, parent to joint, in the representation's rest pose: legs and arms along -Y.
 RAW_DIRECTIONS = np.array([
     [0, 0, 0], [1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, -1, 0], [0, 1, 0], [0, -1, 0], [0, -1, 0],
     [0, 1, 0], [0, 0, 1], [0, 0, 1], [0, 1, 0], [1, 0, 0], [-1, 0, 0], [0, 0, 1], [0, -1, 0], [0, -1, 0],
@@ -76,9 +76,9 @@ def bone_lengths(joints: Array) -> Array:
 
 
 def with_bone_lengths(joints: Array, lengths: Array) -> Array:
-    """Keep every bone's direction and the root's path, and give the bones other lengths.
+    """Give the bones other lengths; keep every bone's direction and the root's path.
 
-    joints [..., J, 3] and lengths [J] in metres -> [..., J, 3]. A bone of length zero points nowhere and stays zero.
+    joints [..., J, 3] and lengths [J] in metres -> [..., J, 3]. A bone of length zero has no direction and stays zero.
     """
     out = np.array(joints, dtype=np.float64)
     for joint in range(1, joints.shape[-2]):
@@ -89,7 +89,7 @@ def with_bone_lengths(joints: Array, lengths: Array) -> Array:
 
 
 # Directions of the bones, parent to joint, in SMPL's rest pose (arms out, palms down, toes to +Z), both sides alike.
-# The pelvis' and the chest's own three bones stand to each other as in the data that the bundled models learned from.
+# The angles between the bones of pelvis and chest are those of the data that the bundled models learned from.
 REST_DIRECTIONS = np.array([
     [0, 0, 0], [.57, -.82, -.075], [-.57, -.82, -.075], [0, .964, -.266], [.09, -.996, -.012], [-.09, -.996, -.012],
     [0, 1, .01], [-.034, -.993, -.109], [.034, -.993, -.109], [0, .9, .44], [.196, -.415, .888], [-.196, -.415, .888],
@@ -200,9 +200,9 @@ def joint_rotations(joints: Array, offsets: Array = REST_OFFSETS) -> Array:
 
 
 def rest_offsets(joints: Array) -> Array:
-    """The rigid skeleton that fits a recording best: [T, 22, 3] -> offsets [22, 3] for the functions above.
+    """The rigid skeleton that fits a recording best: [T, 22, 3] -> offsets [22, 3] in metres.
 
-    Lengths are the medians over time; the bones of pelvis and chest stand to each other as they do on average.
+    Lengths are the medians over time; the angles between the bones of pelvis and chest are their averages.
     """
     joints = np.asarray(joints, dtype=np.float64)
     offsets = REST_DIRECTIONS * np.median(bone_lengths(joints), axis=0)[:, None]
@@ -238,7 +238,7 @@ def lock_feet(joints: Array, fps: float = 20.0) -> Array:
 def _cancelling_path(steps: Array, weights: Array) -> Array:
     """The path x [T, 3] of least w |x' + step|^2 + |x''|^2 + |x|^2 / 64, by one banded solve.
 
-    steps [T-1, N, 3] and their weights [T-1, N]. The last term lets go of a foot within about three frames.
+    steps [T-1, N, 3] and their weights [T-1, N]. Because of the last term a foot is released within about three frames.
     """
     frames = len(steps) + 1
     pull = weights.sum(axis=1)
@@ -260,22 +260,22 @@ def _cancelling_path(steps: Array, weights: Array) -> Array:
 
 
 def _bend_leg(joints: Array, leg: tuple[int, int, int, int], reach: Array) -> Array:
-    """Move an ankle to `reach` [T, 3], as far as the leg goes, the knee in its plane; in place. Returns its move."""
+    """Move an ankle to `reach` [T, 3], as far as the leg reaches, in place; returns the ankle's displacement [T, 3]."""
     hip, knee, ankle, toe = leg
     thigh = np.linalg.norm(joints[:, knee] - joints[:, hip], axis=-1, keepdims=True)
     shin = np.linalg.norm(joints[:, ankle] - joints[:, knee], axis=-1, keepdims=True)
     along = reach - joints[:, hip]
     distance = np.linalg.norm(along, axis=-1, keepdims=True)
     along = along / np.maximum(distance, 1e-9)
-    # A leg is never pulled straighter than it was, nor than 0.1 % short of straight: there the knee's plane is lost.
+    # A leg gets straighter only up to 0.1 % short of straight: beyond that the plane of the knee is undefined.
     was = np.linalg.norm(joints[:, ankle] - joints[:, hip], axis=-1, keepdims=True)
     distance = np.clip(distance, np.abs(thigh - shin) + 1e-6, np.maximum(0.999 * (thigh + shin), was))
-    # The knee bends where it did; where it was straight, towards the toe, the more the further the ankle has to go.
+    # The knee bends in its old direction, and towards the toe if it was straight: the more, the further the ankle goes.
     far = np.linalg.norm(reach - joints[:, ankle], axis=-1, keepdims=True)
     bend = joints[:, knee] - joints[:, hip] + 0.3 * far * unit(joints[:, toe] - joints[:, ankle])
     bend = unit(bend - (bend * along).sum(-1, keepdims=True) * along)
-    forth = (thigh**2 + distance**2 - shin**2) / (2 * distance)
-    joints[:, knee] = joints[:, hip] + forth * along + np.sqrt(np.maximum(thigh**2 - forth**2, 0)) * bend
+    along_leg = (thigh**2 + distance**2 - shin**2) / (2 * distance)
+    joints[:, knee] = joints[:, hip] + along_leg * along + np.sqrt(np.maximum(thigh**2 - along_leg**2, 0)) * bend
     moved = joints[:, hip] + distance * along - joints[:, ankle]
     joints[:, ankle] += moved
     return moved

@@ -54,7 +54,7 @@ def test_blender_puts_bones_where_our_joints_are(tmp_path: Path) -> None:
         joints = make(40)
         files += [write_bvh(joints, tmp_path / f"{name}.bvh"), write_glb(joints, tmp_path / f"{name}.glb")]
         wanted += [joints, body.posed_joints(body.fit(joints))]
-    (tmp_path / "script.py").write_text(BLENDER)
+    (tmp_path / "script.py").write_text(BLENDER, encoding="utf-8")
     out = tmp_path / "heads.json"
     command = ["blender", "--background", "--factory-startup", "--python-exit-code", "1", "--python"]
     command += [str(tmp_path / "script.py"), "--", *map(str, files), str(out)]
@@ -62,7 +62,7 @@ def test_blender_puts_bones_where_our_joints_are(tmp_path: Path) -> None:
     if "python3-numpy" in done.stderr:
         pytest.skip(done.stderr.splitlines()[-1])
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    for path, joints, heads in zip(files, wanted, json.loads(out.read_text()), strict=True):
+    for path, joints, heads in zip(files, wanted, json.loads(out.read_text(encoding="utf-8")), strict=True):
         for frame, bones in zip((0, 17, 39), heads, strict=True):
             upright = joints[frame][:, [0, 2, 1]] * [1, -1, 1]  # Blender's Z is up, and faces -Y
             assert np.abs(np.array([bones[name] for name in JOINTS]) - upright).max() < 1e-3, (path.name, frame)

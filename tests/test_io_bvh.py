@@ -31,7 +31,7 @@ def test_bvh_round_trip(tmp_path: Path, name: str, unit: Any) -> None:
 
 def by_hand(path: Path) -> tuple[np.ndarray, list[str]]:
     """A BVH reader written for this test alone: frame by frame, one matrix a channel."""
-    words = iter(path.read_text().split())
+    words = iter(path.read_text(encoding="utf-8").split())
     stack: list[int] = []
     names, parents, offsets, channels = [], [], [], []
     tip = False
@@ -79,13 +79,13 @@ def by_hand(path: Path) -> tuple[np.ndarray, list[str]]:
 
 
 def test_bvh_is_a_plain_rig_where_bones_keep_their_length(tmp_path: Path) -> None:
-    text = write_bvh(walk(20), tmp_path / "a.bvh").read_text()
+    text = write_bvh(walk(20), tmp_path / "a.bvh").read_text(encoding="utf-8")
     assert text.count("CHANNELS 6") == 1
     assert text.count("CHANNELS 3 Zrotation Xrotation Yrotation") == 21
     assert "Frame Time: 0.05\n" in text
-    assert write_bvh(stretchy(), tmp_path / "b.bvh").read_text().count("CHANNELS 6") > 10
+    assert write_bvh(stretchy(), tmp_path / "b.bvh").read_text(encoding="utf-8").count("CHANNELS 6") > 10
     rigid, _ = load_joints(write_bvh(stretchy(), tmp_path / "c.bvh", rigid=True))
-    assert (tmp_path / "c.bvh").read_text().count("CHANNELS 6") == 1
+    assert (tmp_path / "c.bvh").read_text(encoding="utf-8").count("CHANNELS 6") == 1
     np.testing.assert_allclose(bone_lengths(rigid), np.broadcast_to(bone_lengths(rigid[0]), (40, 22)), atol=1e-4)
     assert np.abs(rigid - stretchy()).max() < 0.06
 
@@ -100,13 +100,13 @@ def test_bvh_stands_upright_in_a_t_pose_and_faces_z(tmp_path: Path) -> None:
     assert rest["left_foot"][2] > 0.1
     assert recording.positions[0, recording.joint("head"), 1] > 1.4
     assert recording.rotations[0, 0, :, 2] @ [0, 0, 1] > 0.99
-    turned = np.loadtxt((tmp_path / "a.bvh").read_text().split("Frame Time: ")[1].splitlines()[1:])
+    turned = np.loadtxt((tmp_path / "a.bvh").read_text(encoding="utf-8").split("Frame Time: ")[1].splitlines()[1:])
     assert np.abs(np.diff(turned, axis=0)).max() < 60  # no jump of 360 degrees
 
 
 def test_bvh_angles_do_not_jump_when_turning(tmp_path: Path) -> None:
     path = write_bvh(ALL["turning"](80), tmp_path / "a.bvh")
-    rows = np.loadtxt(path.read_text().split("Frame Time: ")[1].splitlines()[1:])
+    rows = np.loadtxt(path.read_text(encoding="utf-8").split("Frame Time: ")[1].splitlines()[1:])
     assert np.abs(np.diff(rows, axis=0)).max() < 20
     assert np.ptp(rows[:, 5]) > 400  # one and a half turns, counted on
 

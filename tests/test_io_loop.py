@@ -86,7 +86,7 @@ def test_loops_go_into_every_file_and_say_so(tmp_path: Path) -> None:
     assert np.ptp(joints[:, 0, [0, 2]], axis=0).max() < 1e-5
     assert len(load_joints(tmp_path / "round.bvh")[0]) == 40
     assert len(np.load(tmp_path / "round_features.npy")) == 39
-    recipe = json.loads((tmp_path / "round.json").read_text())
+    recipe = json.loads((tmp_path / "round.json").read_text(encoding="utf-8"))
     assert (recipe["in_place"], recipe["loop"], recipe["seed"]) == (True, True, 3)
 
 

@@ -30,7 +30,7 @@ def test_a_motion_survives_npy_npz_and_bvh(tmp_path: Path, name: str) -> None:
 
 
 def test_other_rigs_by_name(tmp_path: Path) -> None:
-    text = write_bvh(walk(10), tmp_path / "a.bvh", unit="cm").read_text()
+    text = write_bvh(walk(10), tmp_path / "a.bvh", unit="cm").read_text(encoding="utf-8")
     mixamo = {
         "pelvis": "Hips",
         "spine1": "Spine",
@@ -46,9 +46,9 @@ def test_other_rigs_by_name(tmp_path: Path) -> None:
         text = text.replace(f"JOINT {ours}\n", f"JOINT mixamorig:{theirs}\n").replace(
             f"ROOT {ours}\n", f"ROOT mixamorig:{theirs}\n"
         )
-    (tmp_path / "m.bvh").write_text(text)
+    (tmp_path / "m.bvh").write_text(text, encoding="utf-8")
     np.testing.assert_allclose(load_joints(tmp_path / "m.bvh")[0], walk(10), atol=1e-3)
-    (tmp_path / "odd.bvh").write_text(text.replace("mixamorig:LeftLeg", "Bob"))
+    (tmp_path / "odd.bvh").write_text(text.replace("mixamorig:LeftLeg", "Bob"), encoding="utf-8")
     with pytest.raises(ValueError, match="joints="):
         load_joints(tmp_path / "odd.bvh")
     np.testing.assert_allclose(
@@ -124,7 +124,9 @@ def test_rigs_without_all_joints_of_the_trunk(tmp_path: Path, rig: str, up: Any,
 
 def test_a_whole_rig_is_taken_as_it_is_or_gets_our_trunk(tmp_path: Path) -> None:
     text = write_bvh(walk(10), tmp_path / "a.bvh").read_text(encoding="utf-8")
-    (tmp_path / "b.bvh").write_text(text.replace("pelvis", "Hips_of_mine").replace("spine1", "Lowest"))
+    (tmp_path / "b.bvh").write_text(
+        text.replace("pelvis", "Hips_of_mine").replace("spine1", "Lowest"), encoding="utf-8"
+    )
     names = {"pelvis": "Hips_of_mine", "spine1": "Lowest"}
     as_it_is, _ = load_joints(tmp_path / "b.bvh", joints=names)
     np.testing.assert_allclose(as_it_is, walk(10), atol=1e-3)
@@ -155,6 +157,6 @@ def test_what_the_caller_knows_better(tmp_path: Path) -> None:
 
 def test_a_bvh_file_without_frames_is_named(tmp_path: Path) -> None:
     text = write_bvh(walk(1), tmp_path / "a.bvh").read_text(encoding="utf-8")
-    (tmp_path / "a.bvh").write_text(text.split("Frames:")[0] + "Frames: 0\nFrame Time: 0.05\n")
+    (tmp_path / "a.bvh").write_text(text.split("Frames:")[0] + "Frames: 0\nFrame Time: 0.05\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"a\.bvh.*no frames"):
         load_motion(tmp_path / "a.bvh")

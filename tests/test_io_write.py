@@ -36,13 +36,13 @@ def test_every_writer_writes(tmp_path: Path) -> None:
     for path in paths:
         if path.suffix in (".mp4", ".webm", ".gif", ".webp", ".png"):
             assert read_metadata(path)["seed"] == 3
-    recipe = json.loads((tmp_path / "new" / "my.walk.json").read_text())
+    recipe = json.loads((tmp_path / "new" / "my.walk.json").read_text(encoding="utf-8"))
     assert (recipe["prompt"], recipe["frames"], recipe["scamo"]) == (RECIPE["prompt"], 11, scamo.__version__)
 
 
 def test_csv_is_a_table(tmp_path: Path) -> None:
     path = export(walk(5), "csv", tmp_path, "a")[0]
-    header = path.read_text().splitlines()[0].split(",")
+    header = path.read_text(encoding="utf-8").splitlines()[0].split(",")
     table = np.loadtxt(path, delimiter=",", skiprows=1)
     assert header[:5] == ["frame", "seconds", "pelvis_x", "pelvis_y", "pelvis_z"]
     assert table.shape == (5, len(header))
@@ -89,6 +89,9 @@ def test_mistakes_are_named_before_anything_is_written(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=words):
             export(walk(3), "npy,mp4", tmp_path, "a", **options)
+    for body, words in (("robot", "no body"), ("smpl", "licensed SMPL file")):
+        with pytest.raises(ValueError, match=words):
+            export(walk(3), "npy,glb,png", tmp_path, "a", body=body)
     with pytest.raises(ValueError, match="npy, json has none"):
         export(walk(3), "npy,json", tmp_path, "a", colour="red")
     with pytest.raises(ValueError, match="20 or 30"):
@@ -100,7 +103,7 @@ def test_mistakes_are_named_before_anything_is_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_an_unwritable_folder_is_named(tmp_path: Path, name: str) -> None:
-    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
     with pytest.raises(OSError, match="choose another folder"):
         export(walk(3), name, tmp_path / "file", "a", **small(name))
 
@@ -179,4 +182,4 @@ def test_save_names_mistakes_first(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=words):
             motion.save(tmp_path / path, **options)
     assert not list(tmp_path.iterdir())
-    assert "CHANNELS" in motion.save(tmp_path / "walk.bvh", bvh_unit="cm", in_place=True).read_text()
+    assert "CHANNELS" in motion.save(tmp_path / "walk.bvh", bvh_unit="cm", in_place=True).read_text(encoding="utf-8")

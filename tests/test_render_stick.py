@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from scamo.motion import Motion
 from scamo.render import scene as scenes
-from scamo.render.backdrop import caption_lines
+from scamo.render.backdrop import build_backdrop, caption_lines
 from scamo.render.scene import Figure, to_figures
 from scamo.render.stick import stick_frames, strip
 
@@ -127,3 +128,21 @@ def test_strip_stands_on_the_way_or_in_a_row() -> None:
 def test_bad_input_is_named_before_the_first_frame(motion: object, options: dict, word: str) -> None:
     with pytest.raises(ValueError, match=word):
         stick_frames(motion, **options)
+
+
+def test_figures_know_their_rate_and_are_brought_to_the_first_ones() -> None:
+    motion, slow = Motion.from_joints(walk(41)), Motion(Motion.from_joints(walk(21)).features, 10)
+    assert [figure.fps for figure in to_figures([motion, slow])] == [20, 20]
+    first, second = to_figures([motion, slow])
+    assert len(first.joints) == 40
+    assert len(second.joints) == 39  # 19 steps of a tenth of a second
+    np.testing.assert_allclose(second.joints[::2], slow.joints, atol=0.02)
+    assert [len(figure.joints) for figure in to_figures([slow, motion])] == [20, 20]
+    assert to_figures(walk(3), fps=30)[0].fps == to_figures([walk(3), motion], fps=30)[1].fps == 30
+    assert to_figures(np.stack([walk(3), walk(3)]))[1].fps == 20
+
+
+def test_figures_bring_their_labels() -> None:
+    named = build_backdrop([Figure(walk(2), label="one"), Figure(walk(2))], size=96)
+    assert named.names == ["one", ""]
+    assert build_backdrop([Figure(walk(2))], size=96).names == []

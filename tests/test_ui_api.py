@@ -1,4 +1,4 @@
-"""What programs get: the queue by itself, and the endpoints over real HTTP."""
+"""The endpoints: by themselves with tiny models, and over real HTTP."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import ast
 import asyncio
 import io
 import re
-import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 
@@ -21,78 +20,55 @@ pytest.importorskip("gradio")
 from scamo import registry
 from scamo.io.write import export
 from scamo.motion import Motion
-from scamo.pipeline import Prompt
-from scamo.ui import api as programs
-from scamo.ui.model_pool import Studio
+from scamo.options import GenerationOptions, Prompt
+from scamo.ui import api
+from scamo.ui.batch_queue import MAX_WAITING
+from scamo.ui.model_pool import ModelPool
 from tests.motions import walk
 
 
-class Slow:
-    """Answers with what it was asked, in the company it came in, once it is let go."""
-
-    def __init__(self) -> None:
-        self.go, self.begun = threading.Event(), threading.Event()
-        self.batches: list[tuple[str, list[int]]] = []
-
-    def __call__(self, kind: str, asked: list[int]) -> list[int]:
-        self.batches.append((kind, list(asked)))
-        self.begun.set()
-        assert self.go.wait(60)
-        if kind == "wrong":
-            raise ValueError("no such model")
-        return [-one for one in asked]
-
-
-@pytest.fixture
-def slow() -> Iterator[Slow]:
-    one = Slow()
-    yield one
-    one.go.set()
-
-
-def test_what_waits_for_one_kind_is_answered_together(slow):
-    queue = programs.Batches(slow, most=3)
-    first = queue.ask("a", 0)
-    assert slow.begun.wait(60)  # from now on the others wait
-    others = [queue.ask(kind, number) for number, kind in enumerate("abaaab", 1)]
-    assert others[3].cancel()  # left before its turn
-    slow.go.set()
-    assert first.result(60) == 0
-    assert [one.result(60) for one in others if not one.cancelled()] == [-1, -2, -3, -5, -6]
-    assert slow.batches == [("a", [0]), ("a", [1, 3]), ("b", [2, 6]), ("a", [5])]
-
-
-def test_a_fault_reaches_those_it_concerns(slow):
-    queue = programs.Batches(slow)
-    slow.go.set()
-    with pytest.raises(ValueError, match="no such model"):
-        queue.ask("wrong", 1).result(60)
-    assert queue.ask("right", 1).result(60) == -1
-
-
-def test_who_comes_too_late_is_told_so(slow, monkeypatch):
-    monkeypatch.setattr(programs, "WAITING", 2)
-    queue = programs.Batches(slow)
-    queue.ask("a", 0)
-    assert slow.begun.wait(60)
-    assert [queue.ask("a", 1), queue.ask("b", 1)]
-    with pytest.raises(ValueError, match="busy"):
-        queue.ask("a", 2)
-
-
 def test_a_batch_gives_each_what_it_gets_alone():
-    studio = Studio()
-    kind = (studio.card(1024, "1M"), 0.7)
-    asked = [
+    pool = ModelPool()
+    kind = (pool.card(1024, "1M"), GenerationOptions(temperature=0.7))
+    requests = [
         (Prompt("a person walks forward", 2.0), 3), (Prompt("an old man bows, then waves", 1.0), 3),
         (Prompt("a person runs", None), 5), (Prompt("a person walks forward", 2.0), 4),
     ]  # fmt: skip
-    together = programs.generations(studio, kind, asked)
-    alone = [programs.generations(studio, kind, [one])[0] for one in asked]
+    together = api.generate_together(pool, kind, requests)
+    alone = [api.generate_together(pool, kind, [request])[0] for request in requests]
     assert [one.tokens.tolist() for one in together] == [one.tokens.tolist() for one in alone]
     assert together[0].tokens.tolist() != together[3].tokens.tolist()
     for one, other in zip(together, alone, strict=True):
         np.testing.assert_array_equal(one.motion.features, other.motion.features)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"prompt": None}, "no text"),
+        ({"prompt": ["a person walks"]}, "no text"),
+        ({"prompt": " "}, "empty"),
+        ({"codebook": 1.5}, "whole number"),
+        ({"seed": True}, "whole number"),
+        ({"seconds": "4"}, "1 to 10"),
+        ({"temperature": -1}, "Temperature -1"),
+    ],
+)
+def test_fields_that_make_no_sense_are_refused_in_words(shared_pool, wrong, words):
+    fields = {
+        "prompt": "a person walks", "codebook": 256, "size": "0.3M", "seconds": 1.0, "seed": 0, "temperature": 1.0,
+        "video": False, **wrong,
+    }  # fmt: skip
+    with pytest.raises(gr.Error, match=words):
+        asyncio.run(api.Endpoints(shared_pool).generate(**fields))
+
+
+def test_a_motion_and_its_recipe_come_out(shared_pool):
+    given = ("a person walks", 256, "0.3M", 1.0, 3.0, 0.5, False)
+    video, features, joints, recipe = asyncio.run(api.Endpoints(shared_pool).generate(*given))
+    assert video is None
+    assert np.load(features).shape == (20, 263) and np.load(joints).shape == (20, 22, 3)
+    assert (recipe["seed"], recipe["temperature"], recipe["seconds"]) == (3, 0.5, 1.0)
 
 
 @pytest.fixture
@@ -112,7 +88,7 @@ def test_three_endpoints_and_no_more_are_there(client):
     assert parameters["video"]["python_type"]["type"] == "bool"
 
 
-def test_programs_generate(client):
+def test_clients_generate(client):
     cells = client.predict(api_name="/models")
     assert {"codebook": 256, "size": "0.3M"}.items() <= cells[0].items()
     video, features, joints, recipe = client.predict("a person walks", 256, "0.3M", 1.0, 3, 1.0, api_name="/generate")
@@ -120,12 +96,15 @@ def test_programs_generate(client):
     assert np.load(joints).shape == (20, 22, 3)
     assert Path(video["video"] if isinstance(video, dict) else video).stat().st_size > 1000
     assert recipe["seed"] == 3
-    for wrong, words in (({"prompt": "x" * 10_000}, "10,000"), ({"seconds": 99}, "1 to 10"), ({"size": "9T"}, "9T")):
+    for wrong, words in (
+        ({"prompt": "x" * 10_000}, "10,000"), ({"prompt": None}, "no text"), ({"prompt": ["walks"]}, "no text"),
+        ({"seconds": 99}, "1 to 10"), ({"size": "9T"}, "9T"),
+    ):  # fmt: skip
         with pytest.raises(Exception, match=words):
             client.predict(**{"prompt": "a person walks", "codebook": 256, **wrong}, api_name="/generate")
 
 
-def test_programs_reconstruct(client, tmp_path):
+def test_clients_reconstruct(client, tmp_path):
     from gradio_client import handle_file
 
     truth = Motion.from_joints(walk(61))
@@ -149,7 +128,7 @@ def test_programs_reconstruct(client, tmp_path):
 
 
 def test_the_documents_client_runs_as_it_stands(served, monkeypatch, capsys):
-    document = (Path(__file__).parents[1] / "docs" / "programs.md").read_text()
+    document = (Path(__file__).parents[1] / "docs" / "programs.md").read_text(encoding="utf-8")
     code = document.split("<!-- client -->\n```python\n")[1].split("```")[0]
     exec(code.replace("http://127.0.0.1:7860", served), {})
     told = capsys.readouterr().out
@@ -243,4 +222,4 @@ def test_many_at_once_get_their_own_motion_and_leave_room_for_people(client, vis
     right = [answer == alone[seed % 3] for seed, answer in enumerate(answers)]
     assert all(isinstance(tokens, list) for tokens in alone.values())
     assert all(ok or "busy" in str(answer) for ok, answer in zip(right, answers, strict=True)), answers
-    assert sum(right) >= programs.WAITING
+    assert sum(right) >= MAX_WAITING

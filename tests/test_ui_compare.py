@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("gradio")
 
 from scamo.ui import jobs
-from scamo.ui.components.result_cards import facts, sample_table
+from scamo.ui.components.result_cards import facts, prompt_line, sample_table, title
 from scamo.ui.tabs.compare import CompareTab
 
 
@@ -30,7 +30,12 @@ def test_facts_are_of_the_sample_that_is_shown(result):
     assert "1.0 s, 5 tokens" in shown
     assert "(all 3)" in shown
     assert f"{100 * result.samples[0].foot_slide:.1f} cm/s" in shown
-    assert "<script" not in shown
+    assert "0.3M" in title(result) and "codebook 256" in title(result)
+
+
+def test_a_prompt_is_never_markup(result):
+    shown = prompt_line(jobs.Comparison("run", result.recipe.prompt, 7, 1, (result,)))
+    assert "&lt;script&gt;alert(1)" in shown and "<script" not in shown
 
 
 def test_the_table_marks_the_sample_that_is_shown(shared_pool, result, tmp_path, monkeypatch):

@@ -64,5 +64,5 @@ def test_a_recipe_finds_its_own_model_among_twins(tiny_models, tmp_path):
     assert pool.card_of_recipe(recipe) is own
     elsewhere = dataclasses.replace(recipe, model_sha256="of another training")
     assert pool.card_of_recipe(elsewhere) is bundled  # one of the same shape
-    with pytest.raises(ValueError, match="0.3M, 1M"):
+    with pytest.raises(ValueError, match=r"0\.3M, 1M"):
         pool.card_of_recipe(dataclasses.replace(recipe, size="9T"))

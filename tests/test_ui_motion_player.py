@@ -17,7 +17,16 @@ from scamo.body.mannequin import mannequin, rest_joints, vertex_normals
 from scamo.motion import Motion
 from scamo.render.stick import BONES, extend
 from scamo.skeleton import PARENTS, joint_rotations
-from scamo.ui.components.motion_player import FINE, MILLIMETRES, STATIC, body, figure, packed, player, staged
+from scamo.ui.components.motion_player import (
+    FINE,
+    MILLIMETRES,
+    STATIC,
+    body,
+    motion_player,
+    pack_int16,
+    player_figure,
+    player_value,
+)
 from tests.motions import walk
 
 
@@ -38,8 +47,8 @@ def node(script: str, given: object = None):
 
 
 def test_positions_travel_to_the_browser_within_half_a_millimetre(motion):
-    sent = figure("one", motion)
-    far = packed(np.array([-50.0, 50.0, 1.0]), MILLIMETRES)  # what is out of reach stays at its edge
+    sent = player_figure("one", motion)
+    far = pack_int16(np.array([-50.0, 50.0, 1.0]), MILLIMETRES)  # what is out of reach stays at its edge
     read, edges = node("return given.map((sent) => Array.from(p.decode(sent)))", [sent["positions"], far])
     points = extend(motion.joints)
     np.testing.assert_allclose(np.reshape(read, points.shape), points, atol=5.1e-4)
@@ -48,10 +57,10 @@ def test_positions_travel_to_the_browser_within_half_a_millimetre(motion):
 
 
 def test_figures_have_their_own_colours_by_day_and_by_night(motion):
-    one = figure("one", motion)
-    alone, first = (staged([one], "run", places)["figures"][0] for places in (1, 3))
+    one = player_figure("one", motion)
+    alone, first = (player_value([one], "run", 20, places)["figures"][0] for places in (1, 3))
     assert alone["light"] != first["light"]  # alone it is told by its sides, in company by its hue
-    assert first["light"] == staged([one] * 3, "run")["figures"][0]["light"]
+    assert first["light"] == player_value([one] * 3, "run", 20)["figures"][0]["light"]
     assert all(len(set(figure[theme])) == 3 for figure in (alone, first) for theme in ("light", "dark"))
 
 
@@ -120,7 +129,7 @@ def test_limbs_are_round_and_closed(motion):
 def test_the_body_is_skinned_round_the_same_points(motion):
     """Against linear blend skinning by numpy; its bones turn as those of the GLB, but stand where the sticks' do."""
     stretched = motion.joints + 0.01 * np.sin(np.arange(66)).reshape(22, 3)
-    data, sent = mannequin(), figure("one", motion) | {"positions": packed(extend(stretched), MILLIMETRES)}
+    data, sent = mannequin(), player_figure("one", motion) | {"positions": pack_int16(extend(stretched), MILLIMETRES)}
     normals = vertex_normals(data["v_template"], data["f"])
     skinned = node(
         """const { sent, normals } = given, body = Object.assign(p.unpackBody(given.body), { normals });
@@ -156,7 +165,7 @@ def test_the_body_is_skinned_round_the_same_points(motion):
 
 def test_turns_are_mixed_the_short_way_round():
     almost = [[0, 0, 3.1], [0, 0, -3.1], [0, 0, 0]]  # a little to both sides of half a turn, then back
-    given = [packed(np.array(almost), FINE), 3]
+    given = [pack_int16(np.array(almost), FINE), 3]
     mixed = node(
         """const figure = { turns: p.quaternions(p.decode(given[0], 10000)), frames: given[1] };
         return [0, 0.5, 1, 1.5, 9].map((time) => [...p.turnsAt(figure, time, 1)]);""",
@@ -167,8 +176,8 @@ def test_turns_are_mixed_the_short_way_round():
 
 
 def test_nothing_is_asked_of_other_machines():
-    assert "${" not in (STATIC / "player.html").read_text()
+    assert "${" not in (STATIC / "player.html").read_text(encoding="utf-8")
     for name in ("player.html", "player.js", "player.css"):
-        assert "http" not in (STATIC / name).read_text()
-    assert "MIT License" in (STATIC / "three.LICENSE.txt").read_text()
-    assert "gradio_api/file=" in player("one", "").head
+        assert "http" not in (STATIC / name).read_text(encoding="utf-8")
+    assert "MIT License" in (STATIC / "three.LICENSE.txt").read_text(encoding="utf-8")
+    assert "gradio_api/file=" in motion_player("one", "").head

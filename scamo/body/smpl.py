@@ -66,7 +66,7 @@ class Body:
 
     @property
     def sole(self) -> float:
-        """Metres from the lower toe joint down to the lowest vertex, at rest: how far feet reach below joints."""
+        """Metres from the lower toe joint down to the lowest vertex, at rest: how far soles are below joints."""
         return float(self.joints[[10, 11], 1].min() - self.template[:, 1].min())
 
     def fit(self, joints: Array) -> Pose:
@@ -111,7 +111,7 @@ def load_body(
 ) -> Body:
     """Load the mannequin (no path, or "mannequin"), or the body in a licensed file or in a folder of such files.
 
-    gender: "neutral", "female" or "male", which of a folder's files to take, as their names say. betas: shape
+    gender: "neutral", "female" or "male", which of a folder's files to take, by their names. betas: shape
     parameters, at most as many as the file has (the mannequin: size, girth). ValueError names what is wrong with the
     file, and where such files come from.
     """

@@ -75,10 +75,12 @@ def load_joints(
     """Read the joints [T, 22, 3] of a file, in metres, Y up, at its own place and frame rate: (joints, fps).
 
     joints: for a BVH file of an unknown rig, our joint names (`scamo.skeleton.JOINTS`) -> the file's. up: the axis that
-    points up, where it is not what the file says; without it a retargeted rig is turned as its head and feet say. fps:
-    where the file's frame rate is wrong or missing (.npy files have none: 20). unit: "m", "cm", "mm" or "inch", where
-    it is not what the size says. trunk: "ours" also retargets rigs with all 22 joints if their skeleton is not ours.
-    skeleton: the body that poses a .npz file (default the mannequin). ValueError says what is wrong with the file.
+    points up. Default: Y, the axis that a .npz file names, or for a retargeted rig the axis from its feet to its head.
+    fps: the frame rate, if the file's is wrong or missing (.npy files have none; default 20). unit: "m", "cm", "mm" or
+    "inch"; default: metres, or centimetres for legs longer than 8 units. trunk: "ours" also retargets rigs with all 22
+    joints, unless their skeleton is ours. skeleton: the body that poses a .npz file (default the mannequin). A
+    retargeted rig gets HumanML3D's bone lengths, so its unit does not matter. ValueError says what is wrong with the
+    file.
     """
     path = Path(path)
     if path.suffix.lower() not in READABLE:

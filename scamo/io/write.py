@@ -31,7 +31,7 @@ from scamo.io.bvh import check_bvh_options, write_bvh
 from scamo.io.loop import for_engine
 from scamo.io.smpl_npz import write_npz
 from scamo.motion import FPS, Motion, resample_joints
-from scamo.render import STRIP_OPTIONS, SUFFIXES, VIDEO_OPTIONS, check_picture, render_motion
+from scamo.render import BODIES, STRIP_OPTIONS, SUFFIXES, VIDEO_OPTIONS, check_picture, render_motion
 from scamo.skeleton import JOINTS, checked_joints
 from scamo.version import VERSION
 
@@ -167,6 +167,8 @@ def _check(content: Content, names: Sequence[str], options: dict[str, Any]) -> N
             f"the options of {', '.join(names)} are {', '.join(known)}" if known else f"{', '.join(names)} has none"
         )
         raise ValueError(f'There is no option "{", ".join(unknown)}"; {choice}.')
+    if isinstance(content.body, str) and content.body not in BODIES:
+        raise ValueError(f'There is no body "{content.body}"; choose from {", ".join(BODIES)}.')
     for name in names:
         WRITERS[name].check(content, _options_of(name, options))
 
@@ -240,7 +242,7 @@ def _write_picture(content: Content, path: Path, options: dict[str, Any]) -> lis
 
 
 def _check_picture(suffix: str, content: Content, options: dict[str, Any]) -> None:
-    check_picture(content.joints, suffix, fps=content.fps, **options)
+    check_picture(content.joints, suffix, body=content.body or "stick", fps=content.fps, **options)
 
 
 WRITERS: dict[str, Writer] = {

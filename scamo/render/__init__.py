@@ -73,11 +73,19 @@ def render_motion(
 
 
 def check_picture(
-    motions: Motions, suffix: str, *, poses: int = 6, fps: float | None = None, backend: Any = "auto", **options: Any
+    motions: Motions,
+    suffix: str,
+    *,
+    body: str | Body = "stick",
+    body_model: str | os.PathLike[str] | None = None,
+    poses: int = 6,
+    fps: float | None = None,
+    backend: Any = "auto",
+    **options: Any,
 ) -> None:
     """Raise the ValueError or TypeError that `render_motion` would raise for these options, without drawing."""
+    _check_body(body, body_model)
     choose_backend(backend)
-    options = {name: value for name, value in options.items() if name != "body_model"}
     if suffix == ".png":
         build_strip_backdrop(one_figure(_single(motions)), poses, **options)
     else:
@@ -92,17 +100,23 @@ def _single(motions: Motions) -> Motion | NDArray[np.floating]:
     return motions  # type: ignore[return-value]  # an array, or a Motion
 
 
+def _check_body(body: str | Body, model: str | os.PathLike[str] | None) -> None:
+    from scamo.body.smpl_files import WHERE
+
+    if isinstance(body, str) and body not in BODIES:
+        raise ValueError(f'There is no body "{body}"; choose {", ".join(BODIES[:-1])} or {BODIES[-1]}.')
+    if body == "smpl" and model is None:
+        raise ValueError(f'The body "smpl" needs your licensed SMPL file (--body-model FILE). {WHERE}.')
+
+
 def _body(body: str | Body, model: str | os.PathLike[str] | None) -> Body | None:
+    _check_body(body, model)
     if not isinstance(body, str):
         return body
-    if body not in BODIES:
-        raise ValueError(f'There is no body "{body}"; choose {", ".join(BODIES[:-1])} or {BODIES[-1]}.')
     if body == "mannequin":
         return None
-    from scamo.body.smpl import WHERE, load_body
+    from scamo.body.smpl import load_body
 
-    if model is None:
-        raise ValueError(f'The body "smpl" needs your licensed SMPL file (--body-model FILE). {WHERE}.')
     return load_body(model)
 
 

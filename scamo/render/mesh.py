@@ -120,7 +120,7 @@ class _Painter:
 
 
 def body_colours(body: Body, colours: tuple[scenes.Colour, ...], core_tint: float = 0.0) -> Array:
-    """Colours [V, 3] of a body: clay, its limbs tinted by their side, and by `core_tint` the rest of it too."""
+    """Colours [V, 3] of a body: clay, the limbs tinted by their side, the rest tinted by `core_tint`."""
     core, left, right = (np.array(colour) for colour in colours)
     clay = np.array(CLAY) + core_tint * (core - CLAY)
     sides = [
@@ -146,7 +146,7 @@ def _lit(paint: Array, vertices: Array, normals: Array, scene: Scene, frame: int
 
 
 def _cast_shadow(backdrop: Backdrop, frame: int, bodies: Array, floor_points: Array) -> None:
-    """Darken the floor where the bodies stand in the light: their vertices fall on it, are counted, and blurred."""
+    """Darken the floor in the bodies' shadow: vertices are projected along the light, counted and blurred."""
     scene = backdrop.scene
     light = scene.light
     points = bodies.reshape(-1, 3)

@@ -21,7 +21,7 @@ Array = NDArray[np.floating]
 Colour = tuple[float, float, float]
 CameraMode = Literal["follow", "fixed"]
 
-FOCAL = 1.9  # focal length in picture heights: a long lens, so that limbs near the camera are not blown up
+FOCAL = 1.9  # focal length in picture heights: a long lens, which does not enlarge limbs near the camera
 MARGIN = 0.23  # metres kept free round all joints: the head above joint 15, hands and feet beyond the last joints
 SMOOTHING = 0.3  # seconds over which the following camera averages the figure's path
 GRID_STEP = 0.5  # metres between the floor's lines
@@ -129,8 +129,8 @@ Motions = Motion | NDArray[np.floating] | Sequence[Motion | NDArray[np.floating]
 def to_figures(motions: Motions, fps: float | None = None) -> list[Figure]:
     """Motions or joints as figures of one frame rate, that of the first.
 
-    fps: of bare joints, which have none of their own (default 20); motions know theirs. Figures with another rate are
-    resampled. ValueError where a motion is none, has no frames or NaN, or where `fps` contradicts a motion's own rate.
+    fps: of bare joints (default 20); motions know their own. Figures with another rate than the first one's are
+    resampled. ValueError for joints of another shape, without frames, or with NaN.
     """
     several: Sequence[Any] = motions if isinstance(motions, Sequence) else [motions]
     if isinstance(motions, np.ndarray) and motions.ndim == 4:
@@ -152,10 +152,6 @@ def one_figure(motion: Motion | Array) -> Figure:
 def _to_figure(motion: Any, fps: float | None) -> Figure:
     if not isinstance(motion, Motion):
         return Figure(checked_joints(motion), FPS if fps is None else fps)
-    if fps is not None and fps != motion.fps:
-        raise ValueError(
-            f"This motion has {motion.fps:g} frames a second, not {fps:g}; leave fps out, or pass its joints instead."
-        )
     return Figure(checked_joints(motion.skeleton_joints), motion.fps)
 
 
@@ -241,7 +237,7 @@ def palettes(count: int, background: Colour, fade: bool = False) -> list[tuple[C
 
 
 def rgb(colour: Any) -> Colour:
-    """Any colour matplotlib knows -> three floats 0..1."""
+    """Any colour that matplotlib knows as three floats 0..1; ValueError for another."""
     from matplotlib.colors import to_rgb
 
     try:
@@ -251,7 +247,7 @@ def rgb(colour: Any) -> Colour:
 
 
 def is_dark(colour: Colour) -> bool:
-    """Whether light ink is needed on this colour."""
+    """Whether this colour needs light ink."""
     return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] < 0.5
 
 

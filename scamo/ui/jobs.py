@@ -36,9 +36,13 @@ T = TypeVar("T")
 class Steps(Protocol[T]):
     """Steps of a generation: a Stream, or what makes something else of its result."""
 
-    def __iter__(self) -> Iterator[Step[T]]: ...
+    def __iter__(self) -> Iterator[Step[T]]:
+        """The steps; the last one has the result."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Stop the generation."""
+        ...
 
 
 class Deadline:
@@ -78,6 +82,11 @@ class CompareRequest:
     options: GenerationOptions  # with a definite seed
     cards: dict[str, ModelCard]  # by the label they are shown under
     samples: int = 1
+
+    @property
+    def text(self) -> str:
+        """The prompt's words."""
+        return self.prompt.text or ""
 
     @property
     def seed(self) -> int:
@@ -216,6 +225,8 @@ class _Comparison:
     def _generate(self, index: int, card: ModelCard) -> Generator[tuple[ModelProgress, ...], None, list[Generation]]:
         prompt, seeds = self._request.prompt, self._request.seeds
         pipeline = self._pool.pipeline(card)
+        # The encoder keeps recent prompts, so the time it takes is not counted as the first model's.
+        pipeline.text_encoder.encode([self._request.text])
         stream = pipeline.stream_batch([prompt] * len(seeds), self._request.options, seeds=seeds)
         total = None if prompt.seconds is None else stream.total
         with closing(stream):

@@ -21,12 +21,12 @@ MAX_BODY = 2_000_000  # bytes; the page itself sends a few hundred
 MAX_UPLOAD = 16_000_000  # a minute of AMASS's poses at 120 frames a second takes 9 MB, as BVH 14 MB
 _FORM_BYTES = 10_000  # what a form adds to its file
 
-# Gradio's /file= fetches any public URL it is given and passes it on. Nobody here needs such a relay.
+# Gradio's /file= fetches any public URL it is given and passes it on. This page needs no such relay.
 _RELAY = re.compile(r"/file[=/]\s*[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
 
 
 def checked_seconds(seconds: Any) -> float:
-    """A length of one prompt's motion as it is given. Raises ValueError where the page does not offer it."""
+    """The length of one prompt's motion. Raises ValueError where the page does not offer it."""
     low, high = SECONDS
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise ValueError(f"{seconds!r} is no number of seconds; give one of {low:g} to {high:g}.")

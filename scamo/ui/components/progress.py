@@ -21,7 +21,7 @@ def step_row(label: str, step: Step) -> str:
 
 
 def hidden_row(label: str, words: str) -> str:
-    """A row without a count and with a bar that only moves: how fast tokens come would tell which model it is."""
+    """A row without a count and with a bar that only moves: the speed of tokens would give the model away."""
     return f'<div class="runs" role="status">{_html(label, "tokens", _MOVING, words)}</div>'
 
 
@@ -49,7 +49,7 @@ def _row(model: ModelProgress) -> str:
     if model.state == "tokens" and model.total:
         bar = f'<i class="bar"><i style="width: {100 * model.count / model.total:.0f}%"></i></i>'
     elif model.state in ("tokens", "drawing"):
-        bar = _MOVING  # nobody knows how long it takes
+        bar = _MOVING  # how long it takes is not known
     return _html(model.label, model.state, bar, words)
 
 

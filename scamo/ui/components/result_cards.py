@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
+
 from scamo.ui.formatting import byte_count
-from scamo.ui.jobs import ModelResult
+from scamo.ui.jobs import Comparison, ModelResult
 
 MEASURES = (
     "Foot slide: how fast the toes move over the floor while they stand on it. Shaking: how abruptly the joints change "
@@ -13,6 +15,16 @@ SCORE = (
     " Score: half of it foot slide, half shaking, each against the mean of these samples; the lowest is shown first. A "
     "figure that hardly moves scores well too, and none of this reads the prompt, so look for yourself."
 )
+
+
+def prompt_line(comparison: Comparison) -> str:
+    """The prompt and the seed of all motions."""
+    return f"<p>“{html.escape(comparison.prompt)}”<br><small>seed {comparison.seed}</small></p>"
+
+
+def title(result: ModelResult) -> str:
+    """The model that made a motion."""
+    return f"<h3>{html.escape(result.card.size)} <small>codebook {result.card.codebook}</small></h3>"
 
 
 def facts(result: ModelResult) -> str:

@@ -9,19 +9,19 @@ import numpy as np
 
 from scamo.pipeline import Generation
 from scamo.ui.formatting import percent
-from scamo.ui.token_edits import TokenEdit
+from scamo.ui.token_changes import TokenChange
 
 
-def token_strip(edit: TokenEdit | None, place: int | None = None) -> str:
+def token_strip(change: TokenChange | None, place: int | None = None) -> str:
     """A button for each token: the surer the model, the fuller the colour.
 
-    The bar under each is its entropy, full where every code would have been as likely. Changed tokens have a ring, and
+    The bar under each is its entropy, full where all codes were equally likely. Changed tokens have a ring, and
     the one at `place` is picked.
     """
-    if edit is None:
+    if change is None:
         return ""
-    now, most = edit.now, math.log(edit.now.card.tokenizer.codebook_size)
-    tokens, before = now.tokens.tolist(), (edit.before or now).tokens.tolist()
+    now, most = change.now, math.log(change.now.card.tokenizer.codebook_size)
+    tokens, before = now.tokens.tolist(), (change.before or now).tokens.tolist()
     buttons = []
     for index, (token, share, entropy) in enumerate(
         zip(tokens, now.trace.probability.tolist(), now.trace.entropy.tolist(), strict=True)

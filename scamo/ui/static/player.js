@@ -1,9 +1,9 @@
 // The motion player: several figures on one floor and one clock, drawn by three.js (three.min.js beside this file).
 //
-// The first half only computes and runs in node too, where tests/test_ui_motion_player.py tries it. The second half draws.
-// A motion comes from scamo/ui/components/motion_player.py: int16 millimetres [frames, points, 3] in base64, Y up, one pose every 1/fps s.
-// The sticks are shaped round these points; the body is a skin whose bones stand at the first 22 of them, turned as
-// Python found (`turns`). Bones that a model stretches a little thus stretch the skin, and both figures do the same.
+// The first half only computes; tests/test_ui_motion_player.py runs it in node. The second half draws.
+// A motion comes from scamo/ui/components/motion_player.py: int16 millimetres [frames, points, 3] in base64, Y up, one
+// pose every 1/fps s. The sticks are built round these points. The body is a skin: its bones stand at the first 22 points
+// and are turned as Python computed (`turns`). Where a model stretches a bone a little, the skin stretches with it.
 "use strict";
 
 (() => {
@@ -17,19 +17,20 @@
         return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
     }
 
-    /** Base64 of little-endian int16, so many steps to one -> Float32Array. */
+    /** Base64 of little-endian int16, `steps` to one -> Float32Array. */
     function decode(base64, steps = 1000) {
         const view = new DataView(bytesOf(base64).buffer);
         return Float32Array.from({ length: view.byteLength / 2 }, (_, i) => view.getInt16(2 * i, true) / steps);
     }
 
-    /** The frames before and after a time, and how much of the second; the first and the last one hold. */
+    /** The frames before and after a time, and the share of the second; before the first and after the last frame nothing
+     *  moves. */
     function framesAt(figure, seconds, fps) {
         const frame = Math.min(Math.max(seconds * fps, 0), figure.frames - 1);
         return [Math.floor(frame), Math.ceil(frame), frame - Math.floor(frame)];
     }
 
-    /** The points at a time, [points, 3]; between frames a straight mix of both. */
+    /** The points at a time, [points, 3]; between frames a linear mix of both. */
     function poseAt(figure, seconds, fps) {
         const size = 3 * figure.points;
         const [first, second, share] = framesAt(figure, seconds, fps);
@@ -51,7 +52,7 @@
         return turns;
     }
 
-    /** The turns at a time, quaternions [joints, 4]; between frames the mix of both, the short way round. */
+    /** The turns at a time, quaternions [joints, 4]; between frames a mix of both along the shorter way. */
     function turnsAt(figure, seconds, fps) {
         const size = figure.turns.length / figure.frames;
         const [first, second, share] = framesAt(figure, seconds, fps);
@@ -72,14 +73,14 @@
         return Math.max(0, ...figures.map((figure) => (figure.frames - 1) / fps));
     }
 
-    /** Where the clock is a moment later: round again if it loops, else resting at the end. */
+    /** The clock a moment later: it starts again if it loops, and otherwise stops at the end. */
     function advance(time, step, end, loop) {
         const next = time + step;
         if (next < end) return { time: next, playing: true };
         return loop && end > 0 ? { time: next % end, playing: true } : { time: end, playing: false };
     }
 
-    /** The ground a figure's root covers: { left, right, near, far } in metres (x and z). */
+    /** The floor that a figure's root covers: { left, right, near, far } in metres (x and z). */
     function ground(figure) {
         const box = { left: Infinity, right: -Infinity, far: Infinity, near: -Infinity };
         for (let i = 0; i < figure.positions.length; i += 3 * figure.points) {
@@ -92,7 +93,7 @@
     }
 
     /** Offsets [x, z] that put figures beside each other, so that no paths cross; all zero when they are overlaid.
-     *  The first stands at the camera's left, which is -x; rows further back have smaller z. */
+     *  The first figure is at the camera's left, which is -x; rows further back have smaller z. */
     function layOut(boxes, overlaid) {
         if (overlaid || boxes.length < 2) return boxes.map(() => [0, 0]);
         const offsets = [];
@@ -112,7 +113,7 @@
         return offsets;
     }
 
-    /** The middle of the ground that places [x, z] cover. */
+    /** The middle of the floor that places [x, z] cover. */
     function middle(places) {
         return [0, 1].map((axis) => {
             const along = places.map((place) => place[axis]);
@@ -120,14 +121,14 @@
         });
     }
 
-    /** The times of the poses that stay behind at a time, the latest first: multiples of `every`, so they stand still. */
+    /** The times of the past poses that are shown at a time, the latest first: multiples of `every`, so they do not move. */
     function trailTimes(time, { count, every } = TRAIL) {
         const latest = Math.ceil(time / every - 1e-6) - 1;
         return Array.from({ length: count }, (_, i) => (latest - i) * every).filter((past) => past >= 0);
     }
 
-    /** How far a camera must stand from a point to see all `corners`, [x, y, z] from there. It looks down by `tilt` and
-     *  from the side at `turn`, in degrees as the lens, at a picture `aspect` times as wide as high. */
+    /** The distance from a point at which a camera sees all `corners`, [x, y, z] relative to it. The camera looks down by
+     *  `tilt` and from the side at `turn`; lens, turn and tilt are in degrees, aspect is width over height. */
     function distanceFor(corners, { lens, turn, tilt }, aspect) {
         const [sin, cos] = [Math.sin(radians(turn)), Math.cos(radians(turn))];
         const [down, level] = [Math.sin(radians(tilt)), Math.cos(radians(tilt))];
@@ -165,7 +166,7 @@
         return indices;
     }
 
-    /** Write the limbs' surface round a pose. bones: [from, to, radius there, radius here, side]. */
+    /** Write the limbs' surface round a pose. bones: [from, to, radius at from, radius at to, side]. */
     function shapeLimbs(pose, bones, positions, normals) {
         let at = 0;
         for (const [from, to, wide, narrow] of bones) {
@@ -185,7 +186,7 @@
         }
     }
 
-    /** What `body` in scamo/ui/components/motion_player.py sends, as arrays; the weights of a vertex sum to one. */
+    /** The answer of `body` in scamo/ui/components/motion_player.py as arrays; the weights of a vertex sum to one. */
     function unpackBody(sent) {
         const faces = new DataView(bytesOf(sent.faces).buffer);
         const weights = Float32Array.from(bytesOf(sent.weights));
@@ -204,8 +205,8 @@
         };
     }
 
-    /** How every bone moves what is fixed to it, row by row [bones, 3, 4]: turned about its joint, which goes to its
-     *  point of the pose. */
+    /** The matrix of every bone, row by row [bones, 3, 4]: it turns about the joint, and moves the joint to its point of
+     *  the pose. */
     function boneMatrices(body, pose, turns) {
         const matrices = new Float32Array(12 * body.joints.length);
         body.joints.forEach(([u, v, w], bone) => {
@@ -222,7 +223,7 @@
         return matrices;
     }
 
-    /** Write the skin over the bones: every vertex goes with the weighted mean of its bones. */
+    /** Write the skin over the bones: every vertex moves with the weighted mean of its bones. */
     function shapeSkin(body, matrices, positions, normals) {
         const { vertices, normals: rest, bones, weights } = body;
         const mean = new Float32Array(12);
@@ -235,7 +236,7 @@
             for (let axis = 0; axis < 3; axis++) {
                 const [a, b, c, d] = [mean[4 * axis], mean[4 * axis + 1], mean[4 * axis + 2], mean[4 * axis + 3]];
                 positions[at + axis] = a * x + b * y + c * z + d;
-                normals[at + axis] = a * u + b * v + c * w; // not of length one, which the light makes good
+                normals[at + axis] = a * u + b * v + c * w; // their length is not one; the shader normalises them
             }
         }
     }
@@ -261,14 +262,14 @@
     // ---- What it draws ----------------------------------------------------------------------------------------------
 
     const VIEW = { lens: 30, turn: -25, tilt: 14 }; // degrees
-    const ROOM = [[-0.4, -0.4], [-0.4, 0.4], [0.4, -0.4], [0.4, 0.4]] // metres round the root, from the floor to the name
+    const ROOM = [[-0.4, -0.4], [-0.4, 0.4], [0.4, -0.4], [0.4, 0.4]] // metres round the root, from the floor to above the head
         .flatMap(([x, z]) => [[x, -0.92, z], [x, 1.1, z]]);
-    const MIDST = 0.9; // metres above the floor, what the camera looks at
-    const LIGHT = [0.45, 1, 0.35]; // where it comes from
-    const SLOW = 50; // milliseconds between two pictures where no graphics card draws them
-    const FLAT = 0.004; // metres above the floor, where shadows and paths lie
+    const MIDST = 0.9; // metres above the floor; the camera looks there
+    const LIGHT = [0.45, 1, 0.35]; // the direction it comes from
+    const SLOW = 50; // milliseconds between two pictures on a machine without a graphics card
+    const FLAT = 0.004; // metres above the floor, the height of shadows and paths
 
-    /** A surface of so many points that is posed at will: `Limbs` or `Skin`. */
+    /** A surface of `count` points that can take any pose: `Limbs` or `Skin`. */
     class Surface {
         constructor(count, triangles, material) {
             const geometry = new THREE.BufferGeometry();
@@ -279,14 +280,14 @@
             this.mesh.frustumCulled = false; // its bounds change with every pose
         }
 
-        /** Where a figure is at a time. */
+        /** Take a figure's pose at a time. */
         pose(figure, time) {
             const { position, normal } = this.mesh.geometry.attributes;
             this.shape(figure, time, position.array, normal.array);
             position.needsUpdate = normal.needsUpdate = true;
         }
 
-        /** colours: of the core, the left and the right. */
+        /** colours: of the core, the left and the right side. */
         paint(colours) {
             const { color } = this.mesh.geometry.attributes;
             this.colour(colours.map((colour) => new THREE.Color(colour).toArray()), color.array);
@@ -332,7 +333,7 @@
         }
     }
 
-    /** One motion on the floor: its surface, the shadow of it, its path and the poses it leaves behind. */
+    /** One motion on the floor: its surface, its shadow, its path and its past poses. */
     class Figure {
         constructor(data, fps) {
             Object.assign(this, data, { positions: decode(data.positions), fps, shown: true });
@@ -343,7 +344,7 @@
             this.worn = [];
         }
 
-        /** Show it as what `surface` makes of a material. */
+        /** Show it with the surface that `surface` makes of a material. */
         wear(surface) {
             discard(...this.worn);
             this.surface = surface(new THREE.MeshLambertMaterial({ vertexColors: true }));
@@ -355,7 +356,7 @@
             this.group.add(...this.worn);
         }
 
-        /** The surface pressed flat along the light. The stencil keeps overlapping limbs from darkening twice. */
+        /** The surface, flattened along the light. The stencil keeps overlapping limbs from darkening twice. */
         _shadow() {
             const material = new THREE.MeshBasicMaterial({
                 color: 0, transparent: true, opacity: 0.16, depthWrite: false, stencilWrite: true,
@@ -409,7 +410,7 @@
         }
     }
 
-    /** Take things from where they are and give their memory back. */
+    /** Remove objects from the scene and free their memory. */
     function discard(...parts) {
         for (const part of parts) {
             part.removeFromParent();
@@ -418,9 +419,9 @@
         }
     }
 
-    let asked = null; // for the body, once on a page
+    let asked = null; // the request for the body, one for a page
 
-    /** The body, for which `server` is asked when somebody first wants to see it. */
+    /** The body; `server` is asked for it when it is first shown. */
     function theBody(server) {
         asked ??= server.body().then((sent) => {
             if (!sent) throw new Error("the server does not answer");
@@ -430,7 +431,7 @@
             rest.computeVertexNormals();
             return Object.assign(body, { normals: rest.attributes.normal.array });
         });
-        asked.catch(() => (asked = null)); // the next click may have more luck
+        asked.catch(() => (asked = null)); // the next click tries again
         return asked;
     }
 
@@ -439,7 +440,7 @@
             Object.assign(this, { root, server });
             this.find = (name) => root.querySelector(name);
             Object.assign(this, { figures: [], fps: 20, time: 0, end: 0, playing: false, run: null, free: false });
-            Object.assign(this, { shape: "sticks", body: null }); // what is chosen; the body once it is chosen and here
+            Object.assign(this, { shape: "sticks", body: null }); // the choice; the body once it has been fetched
             this.pace = 0;
             this.option = { loop: true, follow: true, trail: false, overlaid: false };
             this.reduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -461,13 +462,13 @@
             Object.assign(this.controls, {
                 enablePan: false, enableZoom: false, minDistance: 1, maxDistance: 40, maxPolarAngle: Math.PI / 2 - 0.02,
             });
-            canvas.style.touchAction = "pan-y"; // a finger moving up or down scrolls the page, across it turns the view
+            canvas.style.touchAction = "pan-y"; // a finger that moves up or down scrolls the page; across, it turns the view
             const sun = new THREE.DirectionalLight(0xffffff, 1.7);
             sun.position.set(...LIGHT);
             this.scene.add(new THREE.HemisphereLight(0xffffff, 0xb8b0a8, 2.1), sun);
             const lines = [];
             for (let i = -32; i <= 32; i++)
-                for (let j = -32; j < 32; j += 4) // short pieces: long ones vanish as a whole where one end is behind us
+                for (let j = -32; j < 32; j += 4) // short pieces: a long line vanishes when one end is behind the camera
                     lines.push(i / 2, 0, j / 2, i / 2, 0, j / 2 + 2, j / 2, 0, i / 2, j / 2 + 2, 0, i / 2);
             const grid = new THREE.BufferGeometry();
             grid.setAttribute("position", new THREE.BufferAttribute(new Float32Array(lines), 3));
@@ -476,7 +477,7 @@
             this._look([[-1, 1.6, 0], [1, -1.6, 0]], [0, MIDST, 0]);
         }
 
-        /** Put the camera where it sees these corners, [x, y, z] from a point, from the first view's side. */
+        /** Put the camera where it sees these corners, [x, y, z] relative to a point, in the direction of the first view. */
         _look(corners, target) {
             const distance = distanceFor(corners, VIEW, this.camera.aspect);
             const [turn, tilt] = [radians(VIEW.turn), radians(VIEW.tilt)];
@@ -486,7 +487,7 @@
             this.controls.update();
         }
 
-        // -- what is on it
+        // -- figures
 
         /** Show a value of scamo/ui/components/motion_player.py. One of the same run keeps the clock and a view the user has chosen. */
         load(value) {
@@ -513,7 +514,7 @@
             this._place();
         }
 
-        /** Show all figures as sticks or as bodies, whichever is chosen and here. */
+        /** Show all figures as sticks, or as bodies once the body has been fetched. */
         _dress() {
             const { body, bones } = this;
             for (const figure of this.figures)
@@ -528,7 +529,7 @@
             this._dress();
             try {
                 const body = shape === "body" ? await theBody(this.server) : null;
-                if (shape === this.shape) this.body = body; // else somebody has clicked again while it came
+                if (shape === this.shape) this.body = body; // otherwise another click came while the body was fetched
             } catch (error) {
                 console.warn("The body cannot be shown:", error);
                 this.find('[data-shape="body"]').textContent = "Body (try again)";
@@ -544,7 +545,7 @@
             this.wake();
         }
 
-        /** The camera of the first view: it sees everybody all the time, following or standing. */
+        /** The camera of the first view: it sees all figures at all times, whether it follows them or not. */
         _fit() {
             if (!this.figures.length) return;
             this._resize();
@@ -558,7 +559,7 @@
             this._look(corners, [x, MIDST, z]);
         }
 
-        /** Where on the floor, [x, z], the figures are at a time. */
+        /** The figures' places on the floor at a time, [x, z]. */
         _places(time) {
             const shown = this.figures.filter((figure) => figure.shown);
             return (shown.length ? shown : this.figures).map((figure) => {
@@ -622,7 +623,7 @@
             this.wake();
         }
 
-        /** Ask for a picture. Nothing is computed while nothing moves or nobody sees it. */
+        /** Ask for a picture. Nothing is computed while nothing moves or the player is out of sight. */
         wake() {
             this.asked ??= requestAnimationFrame((now) => this._frame(now));
         }
@@ -638,7 +639,7 @@
             this._draw();
             if (!this.playing || this.seen === false) this.before = null;
             else if (this.pace < SLOW) this.wake();
-            else setTimeout(() => this.wake(), this.pace / 2); // half of the processor is for making motions
+            else setTimeout(() => this.wake(), this.pace / 2); // the other half of the processor generates motions
         }
 
         _draw() {
@@ -671,7 +672,7 @@
                 at.project(this.camera);
                 const [x, y] = [((at.x + 1) / 2) * width, ((1 - at.y) / 2) * height];
                 const free = taken.every(([u, v]) => Math.abs(u - x) > 76 || Math.abs(v - y) > 20);
-                name.hidden = !shown || at.z > 1 || !free; // the legend has those for which there is no room
+                name.hidden = !shown || at.z > 1 || !free; // the legend has the names without room
                 if (!name.hidden) taken.push([x, y]);
                 name.style.transform = `translate(${x}px, ${y}px) translate(-50%, -50%)`;
             }
@@ -699,7 +700,7 @@
             if (!this.free) this._fit();
         }
 
-        // -- people
+        // -- events
 
         _listen() {
             const canvas = this.find("canvas");
@@ -726,7 +727,7 @@
                 event.preventDefault();
                 this.play(!this.playing);
             };
-            // The wheel belongs to the page until someone takes hold of the picture.
+            // The wheel scrolls the page until the picture is clicked.
             canvas.addEventListener("pointerdown", () => (this.controls.enableZoom = true));
             canvas.addEventListener("pointerleave", () => (this.controls.enableZoom = false));
             this.controls.addEventListener("start", () => (this.free = true));
@@ -734,7 +735,7 @@
             this.watchers = [
                 new ResizeObserver(() => this.wake()),
                 new IntersectionObserver((entries) => {
-                    this.seen = entries.at(-1).isIntersecting; // of several that were waiting the last one is true
+                    this.seen = entries.at(-1).isIntersecting; // of several entries the last one is current
                     this.wake();
                 }),
                 new MutationObserver(() => this._theme()),
@@ -752,7 +753,7 @@
         }
     }
 
-    /** Called by Gradio when the component is on the page. */
+    /** Gradio calls this when the component is on the page. */
     window.mountMotionPlayer = (element, props, watch, server) => {
         const root = element.querySelector(".scamo-player");
         try {

@@ -1,9 +1,9 @@
-// What player.js needs of three.js, and how the bundle beside it was made (three 0.170.0, MIT, esbuild 0.28.2):
+// What player.js needs of three.js, and how the bundle beside it is made (three 0.170.0, MIT, esbuild 0.28.2):
 //
 //     npm install three@0.170.0 esbuild@0.28.2
 //     npx esbuild three.entry.js --bundle --minify --format=iife --global-name=THREE --target=es2020 --outfile=three.min.js
 //
-// One fixed file, so that the page asks nobody else for anything. Only the names below go into it.
+// It is one fixed file, so that the page loads nothing from other machines. Only the names below go into it.
 export {
     BufferAttribute, BufferGeometry, Color, DirectionalLight, EqualStencilFunc, Fog, Group, HemisphereLight,
     IncrementStencilOp, Line, LineBasicMaterial, LineSegments, Mesh, MeshBasicMaterial, MeshLambertMaterial,

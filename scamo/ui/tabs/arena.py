@@ -96,7 +96,7 @@ class ArenaTab:
         outputs = [self.status, self.player, self.hidden, self.revealed, *self.buttons]
         drawing = gr.on(
             [self.start.click, self.prompt.submit],
-            self._draw,
+            self.draw_contest,
             [self.prompt, self.seconds, self.names],
             outputs,
             concurrency_id="motion",
@@ -104,7 +104,7 @@ class ArenaTab:
         )
         for vote, button in zip(VOTES, self.buttons, strict=True):
             button.click(
-                partial(self._vote, vote),
+                partial(self.cast_vote, vote),
                 [self.hidden, self.contests],
                 [*outputs, self.contests, self.scores, *self.downloads],
                 concurrency_limit=None,
@@ -112,13 +112,14 @@ class ArenaTab:
             )
         self.stop.click(lambda: note("Stopped."), None, self.status, cancels=[drawing], **INSTANT)
 
-    def _draw(self, text: str, seconds: float, names: list[str]) -> Iterator[tuple[Any, ...]]:
+    def draw_contest(self, text: str, seconds: float, names: list[str]) -> Iterator[tuple[Any, ...]]:
+        """Two of the named models make the same prompt; values of the outputs, at last with both motions."""
         chance = random.SystemRandom()
         with refusing():
             prompt = Prompt(text, checked_seconds(seconds))
             pair = draw_pair([name for name in names if name in self._cards], chance)
         contest = Contest(text, seconds, chance.randrange(MAX_SEED + 1), *pair)
-        # Without a count: how fast the tokens come would tell who makes them.
+        # Without a count: the speed of the tokens would give the model away.
         yield hidden_row("Two models", "at work"), gr.skip(), None, "", *self._vote_buttons(False)
         try:
             motions: list[Motion] = []
@@ -127,7 +128,7 @@ class ArenaTab:
                 for step in generate_contest(self._pool, self._cards[name], prompt, contest.seed, deadline):
                     if step.result is not None:
                         motions.append(step.result.motion)
-                    yield tuple(gr.skip() for _ in range(4 + len(self.buttons)))  # here Stop can end it
+                    yield tuple(gr.skip() for _ in range(4 + len(self.buttons)))  # at a yield, Stop can end it
             figures = [player_figure(side, motion) for side, motion in zip(("Left", "Right"), motions, strict=True)]
             shown = player_value(figures, uuid.uuid4().hex, motions[0].fps)
         except Exception as error:
@@ -136,7 +137,8 @@ class ArenaTab:
         hidden = HiddenContest(contest, shown)
         yield note("Which one does it better?"), shown, hidden, "", *self._vote_buttons(True)
 
-    def _vote(self, vote: str, hidden: HiddenContest | None, contests: list[Contest]) -> tuple[Any, ...]:
+    def cast_vote(self, vote: str, hidden: HiddenContest | None, contests: list[Contest]) -> tuple[Any, ...]:
+        """One of VOTES on the hidden contest: the models' names, and the scores with this vote."""
         with refusing():
             if hidden is None:
                 raise ValueError("There is nothing to vote on; draw two models first.")

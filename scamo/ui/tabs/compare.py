@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -17,7 +16,7 @@ from scamo.ui.components.downloads import downloads
 from scamo.ui.components.model_grid import block, model_grid
 from scamo.ui.components.motion_player import motion_player, player_figure, player_value
 from scamo.ui.components.progress import progress_rows, summary
-from scamo.ui.components.result_cards import MEASURES, SCORE, facts, sample_table
+from scamo.ui.components.result_cards import MEASURES, SCORE, facts, prompt_line, sample_table, title
 from scamo.ui.cost_estimate import CostEstimator, describe_cost, models_without_room
 from scamo.ui.limits import MAX_SAMPLES, SECONDS
 from scamo.ui.messages import note, refusing
@@ -90,7 +89,7 @@ class CompareTab:
         choices = [
             self.seed, self.prompt, self.models, self.seconds, self.free_length, self.temperature, self.samples,
         ]  # fmt: skip
-        accepted = gr.on(  # queued, though it never waits: Gradio shows the refusals of queued events only
+        accepted = gr.on(  # queued, although it never waits: Gradio shows the errors of queued events only
             [self.start.click, self.prompt.submit],
             self._accept,
             [self.fresh_seed, *choices],
@@ -117,21 +116,24 @@ class CompareTab:
             "inputs": [self.models, self.seconds, self.free_length, self.samples],
             "outputs": [self.expected, self.models],
         }
-        gr.on(None, **estimate, **INSTANT)  # as the page opens, and at every change
+        gr.on(None, **estimate, **INSTANT)  # when the page opens, and at every change
         running.then(**estimate, **INSTANT)
 
     def _connect_fields(self) -> None:
-        self.seed.input(lambda: False, None, self.fresh_seed, **INSTANT)  # a seed that is typed is wanted
+        self.seed.input(lambda: False, None, self.fresh_seed, **INSTANT)  # a seed that was typed is kept
         self.free_length.change(lambda free: gr.Slider(interactive=not free), self.free_length, self.seconds, **INSTANT)
         fields = [
             self.prompt, self.models, self.seconds, self.free_length, self.temperature, self.seed, self.fresh_seed,
         ]  # fmt: skip
         self.file.upload(self._restore, self.file, fields, **QUIET)
 
-    def _read(self, seed: float | None, prompt: str, models: Any, seconds: float, free: bool, *rest: Any) -> Any:
+    def _read(
+        self, seed: float | None, prompt: str, models: Any, seconds: float, free: bool, temperature: float, samples: int
+    ) -> jobs.CompareRequest:
         """The page's fields as a request. A mistake is shown; what the user typed and made before stays."""
         with refusing():
-            return jobs.read_compare_request(self._pool, prompt, models, None if free else seconds, seed, *rest)
+            length = None if free else seconds
+            return jobs.read_compare_request(self._pool, prompt, models, length, seed, temperature, samples)
 
     def _accept(self, fresh: bool, seed: float | None, *choices: Any) -> tuple[str, int, gr.Button]:
         """Before the request waits for its turn: refuse what cannot be made, and settle the seed."""
@@ -139,26 +141,29 @@ class CompareTab:
         for (codebook, label), reason in models_without_room(self._pool, self._estimator).items():
             if self._pool.card(codebook, label) in request.cards.values():
                 raise gr.Error(f"{codebook} · {label} cannot run here. {reason}", print_exception=False)
-        if not re.search("[a-zA-Z]", request.prompt.text):
+        if not re.search("[a-zA-Z]", request.text):
             gr.Warning("The models read English; this prompt will mean little to them.")
         return note("Waiting for a free place."), request.seed, gr.Button(interactive=True)
 
     def _generate(self, *choices: Any) -> Iterator[tuple[Any, ...]]:
         request, folder = self._read(*choices), new_folder()
-        shown, reported, began = 0, 0.0, time.monotonic()
+        figures: list[dict[str, Any]] = []
+        reported, began = 0.0, time.monotonic()
         with closing(jobs.compare(self._pool, request, folder)) as running:
             for models in running:
                 results = tuple(model.result for model in models if model.result)
-                for result in results[shown:]:
+                new = results[len(figures) :]
+                for result in new:
                     self._record_times(result)
-                if len(results) > shown:  # what was there before stays until the first new motion replaces it
-                    now = jobs.Comparison(folder.name, request.prompt.text, request.seed, len(models), results)
-                    yield progress_rows(models), now, player_of(now), gr.skip()
+                    figures.append(player_figure(result.label, result.motion))
+                if new:  # the previous motions stay until the first new one is ready
+                    now = jobs.Comparison(folder.name, request.text, request.seed, len(models), results)
+                    yield progress_rows(models), now, _player_value(now, figures), gr.skip()
                 elif time.monotonic() - reported > jobs.REFRESH:
                     yield progress_rows(models), gr.skip(), gr.skip(), gr.skip()
                 else:
                     continue
-                shown, reported = len(results), time.monotonic()
+                reported = time.monotonic()
         yield summary(models, time.monotonic() - began), gr.skip(), gr.skip(), gr.Button(interactive=False)
 
     def _record_times(self, result: jobs.ModelResult) -> None:
@@ -190,8 +195,7 @@ class CompareTab:
         if comparison is None:
             return
         with gr.Row(elem_id="shown"):
-            prompt = html.escape(comparison.prompt)
-            gr.HTML(f"<p>“{prompt}”<br><small>seed {comparison.seed}</small></p>")
+            gr.HTML(prompt_line(comparison))
             if comparison.places > 1:
                 again = gr.Button("Play all from the start", size="sm", scale=0, min_width=190)
                 again.click(None, js=_PLAY_ALL, api_visibility="private")
@@ -202,8 +206,7 @@ class CompareTab:
         gr.HTML(note(MEASURES + SCORE * (len(comparison.results[0].samples) > 1)))
 
     def _show_card(self, result: jobs.ModelResult) -> None:
-        title = f"<h3>{html.escape(result.card.size)} <small>codebook {result.card.codebook}</small></h3>"
-        gr.HTML(title, key=("title", result.video))
+        gr.HTML(title(result), key=("title", result.video))
         gr.Video(result.video, autoplay=True, loop=True, show_label=False, buttons=[], key=("video", result.video))
         gr.HTML(facts(result), key=("facts", result.video))
         if len(result.samples) > 1:
@@ -222,5 +225,8 @@ class CompareTab:
 
 def player_of(comparison: jobs.Comparison) -> dict[str, Any]:
     """The player's value: a figure for every model that is done."""
-    figures = [player_figure(result.label, result.motion) for result in comparison.results]
+    return _player_value(comparison, [player_figure(result.label, result.motion) for result in comparison.results])
+
+
+def _player_value(comparison: jobs.Comparison, figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return player_value(figures, comparison.run, comparison.results[0].motion.fps, comparison.places)

@@ -17,7 +17,7 @@ from scamo.ui.model_pool import ModelPool
 from scamo.ui.motion_files import RecordedMotion, draw_video, new_folder
 from scamo.ui.reconstruction import reconstruct, tokenizer_cards
 
-MAX_FRAMES = 400  # twenty seconds, what a page can draw while somebody waits
+MAX_FRAMES = 400  # twenty seconds, which are drawn in a time that users wait for
 EXAMPLE = Prompt("a person walks forward", 5.0)
 
 
@@ -79,7 +79,7 @@ class TokenizersTab:
         if not codebooks:
             raise ValueError("No codebook is chosen; tick at least one.")
         motion = Motion(motion.features[:MAX_FRAMES], motion.fps)
-        ordered = sorted(codebooks, key=self.offered.index)  # they come as they were ticked
+        ordered = sorted(codebooks, key=self.offered.index)  # they come in the order in which they were ticked
         found = [reconstruct(self._pool, motion, label) for label in ordered]
         recorded: dict[str, RecordedMotion] = {}
         for one in found:  # files hold a recipe, which names a model

@@ -26,7 +26,7 @@ from scamo.ui.limits import SECONDS, checked_seconds
 from scamo.ui.messages import note, refusing
 from scamo.ui.model_pool import ModelPool
 from scamo.ui.motion_files import RecordedMotion, draw_video, new_folder
-from scamo.ui.token_edits import TokenEdit, replace_token, trace_recipe
+from scamo.ui.token_changes import TokenChange, replace_token, trace_recipe
 
 EXAMPLE = "a person walks forward"
 
@@ -36,14 +36,14 @@ class TokensTab:
 
     def __init__(self, pool: ModelPool) -> None:
         self._pool = pool
-        self.edit = gr.State(None)  # a TokenEdit
+        self.change = gr.State(None)  # a TokenChange
         self.place = gr.State(None)  # of the token that was clicked
         with gr.Row(elem_classes="bench", equal_height=False):
             with gr.Column(scale=0, min_width=320, elem_classes="tools"):
                 self._lay_out_tools()
             with gr.Column(scale=1, min_width=320, elem_classes="outcome"):
                 self._lay_out_motion()
-        self.outputs = [self.status, self.video, self.strip, self.choice, self.edit, self.place]
+        self.outputs = [self.status, self.video, self.strip, self.choice, self.change, self.place]
         self._connect()
 
     def _lay_out_tools(self) -> None:
@@ -66,7 +66,7 @@ class TokensTab:
             with gr.Row():
                 self.replace = gr.Button("Replace it", size="sm", elem_id="replace")
                 self.branch = gr.Button("Branch from here", size="sm", elem_id="branch")
-        downloads(self.edit, lambda edit: RecordedMotion.of(edit.now) if edit else None)
+        downloads(self.change, lambda change: RecordedMotion.of(change.now) if change else None)
 
     def _connect(self) -> None:
         busy: dict[str, Any] = {**QUIET, "concurrency_id": "motion"}
@@ -77,11 +77,11 @@ class TokensTab:
             self.outputs,
             **busy,
         )
-        chosen = [self.edit, self.place, self.other]
+        chosen = [self.change, self.place, self.other]
         replacing = self.replace.click(self._replace, chosen, self.outputs, **busy)
         branching = self.branch.click(self._branch, chosen, self.outputs, **busy)
         self.file.upload(self._open, self.file, self.outputs, **busy)
-        self.strip.click(self._pick, self.edit, [self.place, self.strip, self.choice, self.other], **INSTANT)
+        self.strip.click(self._pick, self.change, [self.place, self.strip, self.choice, self.other], **INSTANT)
         self.stop.click(
             lambda: note("Stopped."), None, self.status, cancels=[generating, replacing, branching], **INSTANT
         )
@@ -92,26 +92,26 @@ class TokensTab:
         with refusing():
             card, options = self._pool.card(codebook, size), read_sampling(temperature, seed)
             stream = self._pool.pipeline(card).stream(text, options, seconds=checked_seconds(seconds))
-            yield from self._run(card, stream, TokenEdit)
+            yield from self._run(card, stream, TokenChange)
 
-    def _replace(self, edit: TokenEdit | None, place: int | None, token: int | None) -> Iterator[tuple[Any, ...]]:
-        yield from self._change(edit, place, token, branch=False)
+    def _replace(self, change: TokenChange | None, place: int | None, token: int | None) -> Iterator[tuple[Any, ...]]:
+        yield from self._put_token(change, place, token, branch=False)
 
-    def _branch(self, edit: TokenEdit | None, place: int | None, token: int | None) -> Iterator[tuple[Any, ...]]:
-        yield from self._change(edit, place, token, branch=True)
+    def _branch(self, change: TokenChange | None, place: int | None, token: int | None) -> Iterator[tuple[Any, ...]]:
+        yield from self._put_token(change, place, token, branch=True)
 
-    def _change(
-        self, edit: TokenEdit | None, place: int | None, token: int | None, branch: bool
+    def _put_token(
+        self, change: TokenChange | None, place: int | None, token: int | None, branch: bool
     ) -> Iterator[tuple[Any, ...]]:
         with refusing():
-            if edit is None or place is None or token is None:
+            if change is None or place is None or token is None:
                 raise ValueError("Nothing is chosen; click a token, then what shall stand in its place.")
-            card = edit.now.card
-            steps = replace_token(self._pool.pipeline(card), edit.now, place, int(token), branch)
+            card = change.now.card
+            steps = replace_token(self._pool.pipeline(card), change.now, place, int(token), branch)
             yield from self._run(card, steps, lambda changed: changed)
 
     def _run(
-        self, card: ModelCard, steps: Steps[Any], as_edit: Callable[[Any], TokenEdit]
+        self, card: ModelCard, steps: Steps[Any], as_change: Callable[[Any], TokenChange]
     ) -> Iterator[tuple[Any, ...]]:
         rest = [gr.skip()] * (len(self.outputs) - 1)
         for step in follow(steps):
@@ -119,7 +119,7 @@ class TokensTab:
                 yield step_row(card.size, step), *rest
             else:
                 yield note("Drawing."), *rest
-                yield self._shown(as_edit(step.result))
+                yield self._shown(as_change(step.result))
 
     def _open(self, path: str) -> tuple[Any, ...]:
         with refusing():
@@ -127,15 +127,17 @@ class TokensTab:
             if len(recipe.prompts) > 1:
                 raise ValueError("This motion has several prompts; open it under Continue.")
             pipeline = self._pool.pipeline(self._pool.card_of_recipe(recipe))
-            return self._shown(TokenEdit(trace_recipe(pipeline, recipe)))
+            return self._shown(TokenChange(trace_recipe(pipeline, recipe)))
 
-    def _pick(self, edit: TokenEdit, event: gr.EventData) -> tuple[Any, ...]:
+    def _pick(self, change: TokenChange, event: gr.EventData) -> tuple[Any, ...]:
         place = int(event._data["option"])
-        label = f"What else it could have been at {time_of(edit.now, place):.1f} s"
-        others = gr.Radio(alternatives(edit.now, place), value=None, label=label)
-        return place, token_strip(edit, place), gr.Group(visible=True), others
+        label = f"What else it could have been at {time_of(change.now, place):.1f} s"
+        others = gr.Radio(alternatives(change.now, place), value=None, label=label)
+        return place, token_strip(change, place), gr.Group(visible=True), others
 
-    def _shown(self, edit: TokenEdit) -> tuple[Any, ...]:
-        motions = {"before": edit.before.motion, "after": edit.now.motion} if edit.before else {"": edit.now.motion}
-        video = draw_video(motions, edit.now.recipe, new_folder())
-        return note(certainty(edit.now)), video, token_strip(edit), gr.Group(visible=False), edit, None
+    def _shown(self, change: TokenChange) -> tuple[Any, ...]:
+        motions = {"": change.now.motion}
+        if change.before:
+            motions = {"before": change.before.motion, "after": change.now.motion}
+        video = draw_video(motions, change.now.recipe, new_folder())
+        return note(certainty(change.now)), video, token_strip(change), gr.Group(visible=False), change, None

@@ -33,9 +33,9 @@ class Args:
     out: Path
     """The dataset folder to write."""
     joints: Path | None = None
-    """A JSON file that names the rig's joints, where it is none of the known ones."""
+    """A JSON file that names the rig's joints, if it is none of the known ones."""
     fps: float | None = None
-    """Frames a second of the files, where what they say is wrong."""
+    """Frames a second of the files, if what they say is wrong."""
     up: Literal["auto", "x", "y", "z"] = "auto"
     texts: Path | None = None
     """A folder with NAME.txt for each file (default: beside it)."""

@@ -15,7 +15,7 @@ from scamo.stream import Step, Stream
 
 
 @dataclass(frozen=True, eq=False)  # a Generation holds arrays
-class TokenEdit:
+class TokenChange:
     """A motion, and the one before a change of one token; None where nothing was changed."""
 
     now: Generation
@@ -24,7 +24,7 @@ class TokenEdit:
 
 def replace_token(
     pipeline: MotionPipeline, now: Generation, place: int, token: int, branch: bool
-) -> Generator[Step[TokenEdit], None, None]:
+) -> Generator[Step[TokenChange], None, None]:
     """Put another token into one place: the others stay, or with `branch` all after it are sampled again.
 
     The seed stays too, so a branch differs only by that choice and what follows from it. Raises ValueError for a place
@@ -36,7 +36,7 @@ def replace_token(
     start = [*tokens[:place], token, *([] if branch else tokens[place + 1 :])]
     with closing(_stream(pipeline, now.recipe, start)) as stream:
         for step in stream:
-            yield Step(step.count, step.total, TokenEdit(step.result, now) if step.result else None)
+            yield Step(step.count, step.total, TokenChange(step.result, now) if step.result else None)
 
 
 def trace_recipe(pipeline: MotionPipeline, recipe: Recipe) -> Generation:

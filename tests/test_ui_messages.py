@@ -1,0 +1,34 @@
+"""What the page says to people."""
+
+from __future__ import annotations
+
+import pytest
+
+gr = pytest.importorskip("gradio")
+
+from scamo.ui.messages import note, reason, refusing, sentence
+
+
+def test_errors_become_sentences_and_file_names_stay():
+    assert sentence(ValueError("the prompt is empty")) == "The prompt is empty."
+    assert sentence(ValueError("weights.safetensors is missing.")) == "weights.safetensors is missing."
+
+
+def test_mistakes_are_said_and_defects_are_not():
+    assert reason(ValueError("the seed is too large")) == "The seed is too large."
+    assert "division" not in reason(ZeroDivisionError("division by zero"))
+
+
+@pytest.mark.parametrize("error", [ValueError("too long"), OverflowError("too large"), OSError("disk full")])
+def test_a_users_mistake_is_shown_as_gradios_error(error):
+    with pytest.raises(gr.Error), refusing():
+        raise error
+
+
+def test_a_defect_is_left_to_gradio():
+    with pytest.raises(ZeroDivisionError), refusing():
+        raise ZeroDivisionError
+
+
+def test_notes_are_text():
+    assert note("<b>") == '<p class="note">&lt;b&gt;</p>'
