@@ -184,7 +184,7 @@ class MotionTokenizer(nn.Module):
         The gradient passes straight through the rounding.
         """
         codes_bnd, indices_bn = self._quantise(x_btd)
-        return self._decode_codes(codes_bnd), indices_bn
+        return self.decode_codes(codes_bnd), indices_bn
 
     @torch.inference_mode()
     def encode(self, features: ArrayLike | Tensor, normalised: bool = False) -> NDArray[np.int64]:
@@ -220,7 +220,7 @@ class MotionTokenizer(nn.Module):
             bad = ids.min() if ids.min() < 0 else ids.max()
             raise ValueError(f"token {bad} is no code of this codebook, whose ids are 0 to {self.codebook_size - 1}")
         indices = torch.as_tensor(ids.astype(np.int64), device=self.mean.device)
-        x = self._decode_codes(self._codes(indices if ids.ndim == 2 else indices[None]))
+        x = self.decode_codes(self._codes(indices if ids.ndim == 2 else indices[None]))
         if not normalised:
             x = x * self.std + self.mean
         return (x if ids.ndim == 2 else x[0]).cpu().numpy()
@@ -236,7 +236,8 @@ class MotionTokenizer(nn.Module):
     def _codes(self, indices_bn: Tensor) -> Tensor:
         return self.vqvae.quantizer.fsq.codes_from_indices(indices_bn)
 
-    def _decode_codes(self, codes_bnd: Tensor) -> Tensor:
+    def decode_codes(self, codes_bnd: Tensor) -> Tensor:
+        """Quantised codes float32 [B, n, d] to normalised features [B, 4 n, D]; gradients pass."""
         latent_bnc = self.vqvae.quantizer.project_out(codes_bnd)
         return self.vqvae.decoder(latent_bnc.transpose(1, 2)).transpose(1, 2)
 

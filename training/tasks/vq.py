@@ -54,7 +54,7 @@ class VQTokenizer(tokenizer.VQTokenizer):
         z_btc = self.vqvae.encoder(x_btd.transpose(1, 2)).transpose(1, 2)
         with torch.autocast(z_btc.device.type, enabled=False):
             codes_bnd, _, commitment = self.vqvae.quantizer(z_btc.float())
-        return self._decode_codes(codes_bnd), commitment.sum()
+        return self.decode_codes(codes_bnd), commitment.sum()
 
 
 class VQReconstruction(Reconstruction):
