@@ -36,7 +36,7 @@ class Args:
     """Chooses the clips that a weight which is no whole number lists once more."""
 
 
-def weighted(part: str) -> tuple[Path, float]:
+def read_part(part: str) -> tuple[Path, float]:
     """Folder and weight of "FOLDER=WEIGHT" or "FOLDER". ValueError where the weight is no number from 0 up."""
     folder, _, weight = part.partition("=")
     try:
@@ -59,7 +59,7 @@ def main(args: Args) -> None:
 
     ValueError where parts have features of another width or unit, or cannot be split anew.
     """
-    parts = [(folder, weight) for folder, weight in map(weighted, args.parts)]
+    parts = [(folder, weight) for folder, weight in map(read_part, args.parts)]
     opened = [Dataset(folder) for folder, _ in parts]
     recipe = {"parts": [[str(folder.resolve()), weight, _stamp(folder)] for folder, weight in parts],
               "resplit": args.resplit, "seed": args.seed}  # fmt: skip

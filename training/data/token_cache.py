@@ -38,7 +38,7 @@ class TokenClip:
     kind: str = "real"
 
 
-def usable(data: Dataset, split: str, frames_per_token: int) -> list[ClipInfo]:
+def usable_clips(data: Dataset, split: str, frames_per_token: int) -> list[ClipInfo]:
     """The clips of a split that a transformer can learn from: those of one token or more, with a sentence."""
     return [clip for clip in data.split(split) if clip.frames >= frames_per_token and clip.captions]
 
@@ -48,7 +48,7 @@ def tokenise(data: Dataset, tokenizer: MotionTokenizer, split: str, mirror: bool
     from tqdm import tqdm
 
     out = []
-    for clip in tqdm(usable(data, split, tokenizer.frames_per_token), desc=f"tokens, {split}", unit="clip",
+    for clip in tqdm(usable_clips(data, split, tokenizer.frames_per_token), desc=f"tokens, {split}", unit="clip",
                      mininterval=5):  # fmt: skip
         features = data[clip]
         out.append(tokenizer.encode(features))
@@ -59,7 +59,7 @@ def tokenise(data: Dataset, tokenizer: MotionTokenizer, split: str, mirror: bool
 
 def token_clips(data: Dataset, tokens: list[np.ndarray], split: str, mirror: bool, per_token: int) -> list[TokenClip]:
     """The tokens of ``tokenise`` with their captions; those of mirror images have left and right exchanged."""
-    clips = usable(data, split, per_token)
+    clips = usable_clips(data, split, per_token)
     assert len(tokens) == len(clips) * (2 if mirror else 1), (len(tokens), len(clips))
     counts: dict[str, int] = {}
     for clip in clips:

@@ -60,7 +60,7 @@ class Fit:
     """Slope and intercept that the paper prints."""
 
 
-def line(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float | None]:
+def least_squares(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float | None]:
     """Least squares: slope, intercept, R^2 (None for a constant). ValueError where all x are one."""
     if len(x) < 2 or np.ptp(x) < 1e-9:
         raise ValueError("A line needs points at two places; train at more budgets.")
@@ -73,7 +73,7 @@ def line(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float | None]:
 def fit_line(name: str, x: Sequence[float], y: Sequence[float], paper: tuple[float, float], draws: int = 2000) -> Fit:
     """A line with bootstrap intervals: points are drawn with repetition, draws at a single place are left out."""
     xs, ys = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    slope, intercept, r2 = line(xs, ys)
+    slope, intercept, r2 = least_squares(xs, ys)
     intervals: tuple[tuple[float, float] | None, tuple[float, float] | None] = (None, None)
     if len(xs) >= 4:
         draw = np.random.default_rng(0)
@@ -87,7 +87,7 @@ def fit_line(name: str, x: Sequence[float], y: Sequence[float], paper: tuple[flo
     return Fit(name, slope, intercept, r2, len(xs), *intervals, paper)
 
 
-def isoflop(runs: Sequence[TrainedModel]) -> list[TrainedModel]:
+def select_isoflop(runs: Sequence[TrainedModel]) -> list[TrainedModel]:
     """Of every budget the run with the lowest normalised loss, by rising compute."""
     best: list[TrainedModel] = []
     group: list[TrainedModel] = []
@@ -99,7 +99,7 @@ def isoflop(runs: Sequence[TrainedModel]) -> list[TrainedModel]:
     return best + ([min(group, key=lambda run: run.loss)] if group else [])
 
 
-def fits(best: Sequence[TrainedModel]) -> list[Fit]:
+def fit_laws(best: Sequence[TrainedModel]) -> list[Fit]:
     """The paper's five laws through the best runs; ValueError where there are fewer than two budgets."""
     log_c = [math.log10(run.flops) for run in best]
     log_nv = [math.log10(run.vocabulary) for run in best]
@@ -236,8 +236,8 @@ def main(args: Args) -> dict[str, Any]:
     runs = [read_model(card) for card in cards if checkpoint.read_card(card).get("kind") == "transformer"]
     if not runs:
         raise ValueError(f"No trained transformer below {', '.join(map(str, args.runs))}; run training.sweep first.")
-    best = isoflop(runs)
-    found = fits(best)
+    best = select_isoflop(runs)
+    found = fit_laws(best)
     result = {
         "fits": [asdict(fit) for fit in found],
         "best": [asdict(run) | {"flops": run.flops} for run in best],

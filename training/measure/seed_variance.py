@@ -36,7 +36,7 @@ class Args:
     """Write OUT.json and OUT.md here."""
 
 
-def noise(values: Sequence[float]) -> float | None:
+def interval_half_width(values: Sequence[float]) -> float | None:
     """Half the width of the interval in which one more training of the recipe ends, with 95 % confidence.
 
     None for fewer than three values.
@@ -78,7 +78,7 @@ def _row(own: Mapping[str, Any], cards: Sequence[Mapping[str, Any]], metric: str
         raise ValueError(f"The bundled {own['name']} has seed {own['training']['seed']} too; rebuild with others.")
     rebuilt = {str(seed): card["metrics"][metric] for seed, card in zip(seeds, cards, strict=True)}
     return {"model": own["name"], "metric": metric, "bundled": own["metrics"][metric], "rebuilt": rebuilt,
-            "noise": noise(list(rebuilt.values()))}  # fmt: skip
+            "noise": interval_half_width(list(rebuilt.values()))}  # fmt: skip
 
 
 def is_within(row: Mapping[str, Any]) -> bool | None:
