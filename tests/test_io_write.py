@@ -183,3 +183,11 @@ def test_save_names_mistakes_first(tmp_path: Path) -> None:
             motion.save(tmp_path / path, **options)
     assert not list(tmp_path.iterdir())
     assert "CHANNELS" in motion.save(tmp_path / "walk.bvh", bvh_unit="cm", in_place=True).read_text(encoding="utf-8")
+
+
+def test_a_stick_figure_is_checked_without_opengl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def probe() -> str:
+        raise AssertionError("stick figures must not start OpenGL")
+
+    monkeypatch.setattr("scamo.render.rasteriser.pyrender_problem", probe)
+    assert export(walk(2), "png", tmp_path, "a", **small("png"))[0].exists()

@@ -85,7 +85,8 @@ def check_picture(
 ) -> None:
     """Raise the ValueError or TypeError that `render_motion` would raise for these options, without drawing."""
     _check_body(body, body_model)
-    choose_backend(backend)
+    if body != "stick" or backend not in ("auto", "pyrender", "numpy"):  # sticks need no OpenGL, so it is not tried
+        choose_backend(backend)
     if suffix == ".png":
         build_strip_backdrop(one_figure(_single(motions)), poses, **options)
     else:
