@@ -1,9 +1,9 @@
-"""Every benchmark, one after the other, and the page that tells of them.
+"""Runs every benchmark, one after the other, and writes the page of all measurements.
 
     python -m benchmarks.all --out docs/performance
 
 Takes about 14 minutes on two quiet cores; on a busy machine the figures mean little. With a GPU its own measurements
-follow. Writes a JSON file each, and docs/performance.md beside the folder (see `benchmarks.report`).
+follow. Writes a JSON file each, and a page beside the folder: docs/performance.md (see `benchmarks.report`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import report
+from benchmarks.machine import OUT
 
 ON_CPU = {
     "generation-44M-1": "generation --size 44M --threads 1 --repetitions 3",
     "generation-44M-2": "generation --size 44M --threads 2 --repetitions 3",
     "generation-111M-2": "generation --size 111M --threads 2 --repetitions 3",
     "generation-343M-2": "generation --size 343M --threads 2 --repetitions 2 --types float16 int8",
-    "agreement": "generation --agreement --threads 1",
+    "agreement": "agreement --threads 1",
     "rendering": "rendering",
     "app": "app",
     "training": "training",
@@ -38,32 +39,32 @@ ON_GPU = {
 
 @dataclass(frozen=True)
 class Args:
-    """Take all figures."""
+    """Run all benchmarks."""
 
-    out: Path
+    out: Path = OUT
     """The folder for the JSON files; the page is written beside it, under its name with .md."""
     only: tuple[str, ...] = ()
-    """Names of the files to make anew; without it all."""
+    """Names of the files to write again; without it all."""
     quick: bool = False
     """Tiny runs of everything, to see that all of it works."""
 
 
 def main(args: Args) -> None:
-    """Run what was asked for; what fails is told at the end, and the rest is written."""
+    """Run the benchmarks. The names of those that fail are printed at the end, and the rest is written."""
     import torch
 
     commands = ON_CPU | (ON_GPU if torch.cuda.is_available() else {})
     unknown = [name for name in args.only if name not in commands]
     if unknown:
-        raise ValueError(f"There is no {unknown[0]!r} here; choose among {', '.join(commands)}.")
-    failed, begun = [], time.perf_counter()
+        raise ValueError(f"there is no benchmark {unknown[0]!r}; choose among {', '.join(commands)}")
+    failed, begin = [], time.perf_counter()
     for name in args.only or commands:
         words = [f"benchmarks.{commands[name].split()[0]}", *commands[name].split()[1:]]
         words += ["--out", str(args.out / f"{name}.json"), *(["--quick"] if args.quick else [])]
-        started = time.perf_counter()
+        start = time.perf_counter()
         status = subprocess.run([sys.executable, "-m", *words], cwd=Path(__file__).parents[1], check=False).returncode
         failed += [name] if status else []
-        print(f"{name}: {time.perf_counter() - started:.0f} s, {time.perf_counter() - begun:.0f} s in all", flush=True)
+        print(f"{name}: {time.perf_counter() - start:.0f} s, {time.perf_counter() - begin:.0f} s in all", flush=True)
     report.main(report.Args(args.out, args.out.with_suffix(".md")))
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}")

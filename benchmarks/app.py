@@ -1,13 +1,13 @@
-"""How long people wait for the page: cold start, one click, several models side by side, several users at once.
+"""How long people wait for the page: cold start, one click, several models at once, several users at once.
 
-    python -m benchmarks.app --out app.json
+    python -m benchmarks.app
 
 Cold: from `python app.py` to a page that answers, in new processes. Click: a request to /generate, from asking to the
 answer with the video (4 s of motion, a bundled model); then the same work step by step in one process, which shows
-where the time goes. Side by side: three sizes as the page's first tab makes them, beside the sum of each alone. Users:
-so many clients, each sending its next request when the last one was answered, with requests for one model made together
-and, beside it, one after the other. Without videos this shows what making together buys; with them, when drawing takes
-most of the time, it is measured once. Every client has its own seeds.
+where the time goes. Side by side: requests for three sizes at the same moment, compared with the sum of each alone.
+Users: so many clients, each sending its next request when the last one was answered, with requests for one model
+computed together and, for comparison, one after the other. Without videos this shows what a batch is worth; with them,
+when drawing takes most of the time, it is measured once. Every client has its own seeds. Writes JSON to --out.
 """
 
 from __future__ import annotations
@@ -22,33 +22,35 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.machine import load, set_threads, table, timed, turns, write
+from benchmarks.machine import OUT, markdown_table, median_ratio, recorded, take_turns, time_call
 
 if TYPE_CHECKING:
-    from scamo.pipeline import Generator
-    from scamo.ui.model_pool import Studio
+    from scamo.pipeline import MotionPipeline
 
 ROOT = Path(__file__).parents[1]
 PROMPT = "a person walks forward, then waves with the left hand"
 SECONDS = 4.0
-QUICKER = 4  # times as many requests where none is drawn
+TEMPERATURE = 0.7
+MORE_WITHOUT_VIDEO = 4  # times as many requests, since each takes a fraction of the time
 START_LIMIT = 180.0  # seconds until a server that does not answer is given up
+
+Ask = Callable[[int], Any]  # asks for a motion by its seed, and waits for the answer
 
 
 @dataclass(frozen=True)
 class Args:
     """Measure the page on this machine."""
 
-    out: Path = Path("app.json")
+    out: Path = OUT / "app.json"
     codebook: int = 1024
     size: str = "4M"
     sizes: tuple[str, ...] = ("0.3M", "1M", "4M")
-    """Side by side."""
+    """Asked at the same moment."""
     repetitions: int = 5
     starts: int = 2
     """Cold starts."""
@@ -61,51 +63,43 @@ class Args:
 
 def main(args: Args) -> None:
     """Measure, print and write."""
-    threads = set_threads(0)
-    before = load()
-    repetitions, starts, clients, requests = (
-        (1, 1, (1, 2), 1) if args.quick else (args.repetitions, args.starts, args.clients, args.requests)
-    )
-    call = {"codebook": args.codebook, "size": args.size, "seconds": SECONDS}
-    report: dict[str, Any] = {"cold": [cold_start() for _ in range(starts)], "users": []}
-    for batched in (True, False):
-        with _server(batched) as address:
-            ask = _asker(address, call, True)
-            first, _ = timed(lambda ask=ask: ask(0))
-            if batched:
-                report["first_click"] = first
-                report["click"] = [timed(lambda seed=seed, ask=ask: ask(seed))[0] for seed in range(repetitions)]
-            for video in (True, False) if batched else (False,):
-                for count in clients:
-                    askers = [_asker(address, call, video) for _ in range(count)]
-                    # Without videos a request takes a fraction of the time, so more of them fit.
-                    found = crowd(askers, requests if video else QUICKER * requests)
-                    report["users"].append({"batched": batched, "video": video, "clients": count, **found})
-                    print(report["users"][-1], flush=True)
-    from scamo.ui.model_pool import Studio
-
-    studio = Studio()
-    generator = studio.generator(studio.card(args.codebook, args.size))
-    report["stages"] = stages(generator, repetitions)
-    report["side_by_side"] = side_by_side(studio, args.codebook, args.sizes, repetitions)
-    arguments = {**asdict(args), "out": args.out.name, "threads": threads}
-    report = {"arguments": arguments, "load": [before, load()], **report}
-    write(args.out, report)
+    if args.quick:
+        args = replace(args, repetitions=1, starts=1, clients=(1, 2), requests=1)
+    with recorded(args) as report:
+        report["cold"] = [cold_start() for _ in range(args.starts)]
+        report["users"] = []
+        with _server(batched=True) as address:
+            ask = asker(address, args.codebook, args.size)
+            report["first_click"] = time_call(lambda: ask(0))[0]
+            report["click"] = [time_call(lambda seed=seed: ask(seed))[0] for seed in range(args.repetitions)]
+            sizes = {size: asker(address, args.codebook, size) for size in args.sizes}
+            report["side_by_side"] = measure_side_by_side(sizes, args.repetitions)
+            report["users"] += measure_users(args, address, batched=True, video=True)
+            report["users"] += measure_users(args, address, batched=True, video=False)
+        with _server(batched=False) as address:
+            asker(address, args.codebook, args.size)(0)  # loads the model
+            report["users"] += measure_users(args, address, batched=False, video=False)
+        report["stages"] = measure_stages(_pipeline(args), args.repetitions)
     print(app_table(report))
+
+
+def _pipeline(args: Args) -> MotionPipeline:
+    import scamo
+
+    return scamo.load(codebook=args.codebook, size=args.size)
 
 
 def cold_start() -> float:
     """Seconds from `python app.py` to a page that answers."""
-    begun = time.perf_counter()
+    begin = time.perf_counter()
     with _process(["app.py"]) as (process, address):
         _wait_for(address, process)
-        return time.perf_counter() - begun
+        return time.perf_counter() - begin
 
 
 @contextlib.contextmanager
 def _server(batched: bool) -> Iterator[str]:
-    batch = "programs.BATCH" if batched else "1"
-    code = f"from scamo.ui import launch, programs; from scamo.ui.page import build; launch(build([], batch={batch}))"
+    code = f"from scamo.ui import build, launch; launch(build([]{'' if batched else ', batch=1'}))"
     with _process(["-c", code]) as (process, address):
         _wait_for(address, process)
         yield address
@@ -145,15 +139,27 @@ def _wait_for(address: str, process: subprocess.Popen) -> None:
     raise RuntimeError(f"the page did not answer within {START_LIMIT:.0f} s")
 
 
-def _asker(address: str, call: dict[str, Any], video: bool) -> Callable[[int], Any]:
+def asker(address: str, codebook: int, size: str, video: bool = True) -> Ask:
+    """A client of the page that asks for the same motion with other seeds."""
     from gradio_client import Client
 
     client = Client(address, verbose=False, download_files=False)
-    given = {**call, "temperature": 0.7, "video": video, "api_name": "/generate"}
-    return lambda seed: client.predict(PROMPT, **given, seed=seed)
+    fields = {"codebook": codebook, "size": size, "seconds": SECONDS, "temperature": TEMPERATURE, "video": video}
+    return lambda seed: client.predict(PROMPT, **fields, seed=seed, api_name="/generate")
 
 
-def crowd(askers: Sequence[Callable[[int], Any]], requests: int) -> dict[str, Any]:
+def measure_users(args: Args, address: str, batched: bool, video: bool) -> list[dict[str, Any]]:
+    """A row for each number of clients that ask a server at once."""
+    rows = []
+    for count in args.clients:
+        askers = [asker(address, args.codebook, args.size, video) for _ in range(count)]
+        answers = ask_at_once(askers, args.requests * (1 if video else MORE_WITHOUT_VIDEO))
+        rows.append({"batched": batched, "video": video, "clients": count, **answers})
+        print(rows[-1], flush=True)
+    return rows
+
+
+def ask_at_once(askers: Sequence[Ask], requests: int) -> dict[str, Any]:
     """All askers at once, each with its next request after its last answer: requests a second, p50 and p95 of waits."""
     waits: list[float] = []
     failures: list[str] = []
@@ -163,91 +169,84 @@ def crowd(askers: Sequence[Callable[[int], Any]], requests: int) -> dict[str, An
         gate.wait()
         for request in range(requests):
             try:
-                waits.append(timed(lambda request=request: askers[number](1000 * number + request))[0])
-            except Exception as error:  # a refusal is an answer too, and must be seen
+                waits.append(time_call(lambda request=request: askers[number](1000 * number + request))[0])
+            except Exception as error:  # a refusal is an answer too, and is reported
                 failures.append(str(error))
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(len(askers))]
     for thread in threads:
         thread.start()
     gate.wait()
-    begun = time.perf_counter()
+    begin = time.perf_counter()
     for thread in threads:
         thread.join()
-    took = time.perf_counter() - begun
+    elapsed = time.perf_counter() - begin
     ordered = sorted(waits)
     return {
         "requests": len(waits),
         "failures": len(failures),
         "why": failures[0] if failures else "",
-        "per_second": len(waits) / took,
+        "per_second": len(waits) / elapsed,
         "p50": statistics.median(ordered) if ordered else None,
         "p95": ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))] if ordered else None,
     }
 
 
-def stages(generator: Generator, repetitions: int, seconds: float = SECONDS) -> dict[str, float]:
+def measure_side_by_side(askers: Mapping[str, Ask], repetitions: int) -> dict[str, Any]:
+    """Median seconds of several models asked at the same moment, and of each alone. RuntimeError where one fails."""
+
+    def together() -> None:
+        answers = ask_at_once(list(askers.values()), 1)
+        if answers["failures"]:
+            raise RuntimeError(f"a model failed: {answers['why']}")
+
+    tasks: dict[str, Callable[[], Any]] = {size: lambda ask=ask: ask(0) for size, ask in askers.items()}
+    tasks["together"] = together
+    take_turns(tasks, 1)  # warm
+    times = take_turns(tasks, repetitions)
+    alone = {size: times[size]["seconds"] for size in askers}
+    sums = [sum(each) for each in zip(*alone.values(), strict=True)]
+    at_once = times["together"]["seconds"]
+    return {
+        "alone": {size: statistics.median(seconds) for size, seconds in alone.items()},
+        "sum": statistics.median(sums),
+        "together": statistics.median(at_once),
+        "ratio": median_ratio(at_once, sums),
+    }
+
+
+def measure_stages(pipeline: MotionPipeline, repetitions: int, seconds: float = SECONDS) -> dict[str, float]:
     """Median seconds of every step from a sentence to a video, warm, one after the other in this process."""
     from scamo.motion import Motion
+    from scamo.options import GenerationOptions
     from scamo.render import stick_frames, write_video
 
-    held: dict[str, Any] = {}
+    options = GenerationOptions(seconds=seconds, seed=0, temperature=TEMPERATURE)
+    text = pipeline.text_encoder.encode([PROMPT])[0][0]
+    generation = pipeline.generate(PROMPT, options, embedding=text)
+    motion, frames = generation.motion, list(stick_frames(generation.motion.joints))
 
-    def tokens() -> None:
-        stream = generator.stream(PROMPT, seconds=seconds, seed=0, temperature=0.7, embedding=held["text"])
-        count = round(seconds * generator.fps / generator.tokenizer.frames_per_token)
-        while next(stream) < count:  # the one that would come next decodes
-            pass
+    def sample() -> None:
+        stream = pipeline.stream(PROMPT, options, embedding=text)
+        for step in stream:
+            if step.count == stream.total:
+                break  # the next step decodes
         stream.close()
-
-    def made() -> None:
-        held["made"] = generator.generate(PROMPT, seconds=seconds, seed=0, temperature=0.7, embedding=held["text"])
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         tasks: dict[str, Callable[[], Any]] = {
-            "text": lambda: held.update(text=generator.text_encoder.encode([PROMPT])[0][0]),
-            "tokens": tokens,
-            "tokens and decoder": made,
-            "decoder": lambda: generator.tokenizer.decode(held["made"].tokens),
-            "joints": lambda: held.update(joints=Motion(held["made"].motion.features, generator.fps).joints),
-            "drawing": lambda: held.update(frames=list(stick_frames(held["joints"]))),
-            "encoding": lambda: write_video(held["frames"], path, generator.fps),
-            "drawing while encoding": lambda: write_video(stick_frames(held["joints"]), path, generator.fps),
+            "text": lambda: pipeline.text_encoder.encode([PROMPT]),
+            "tokens": sample,
+            "decoder": lambda: pipeline.tokenizer.decode(generation.tokens),
+            "joints": lambda: Motion(motion.features, motion.fps).joints,
+            "drawing": lambda: list(stick_frames(motion.joints)),
+            "encoding": lambda: write_video(frames, path, motion.fps),
+            "drawing while encoding": lambda: write_video(stick_frames(motion.joints), path, motion.fps),
         }
-        turns(tasks, 1)
-        found = turns(tasks, repetitions)
-    return {name: statistics.median(times["seconds"]) for name, times in found.items() if name != "tokens and decoder"}
-
-
-def side_by_side(studio: Studio, codebook: int, sizes: Sequence[str], repetitions: int) -> dict[str, Any]:
-    """Median seconds of several models in one run of the page's first tab, and of each alone; videos included."""
-    from scamo.pipeline import Prompt, Sampling
-    from scamo.ui.tabs import compare
-
-    cards = {size: studio.card(codebook, size) for size in sizes}
-
-    def run(chosen: Sequence[str]) -> None:
-        order = compare.Order(Prompt(PROMPT, SECONDS), Sampling(0, 0.7), {size: cards[size] for size in chosen})
-        with tempfile.TemporaryDirectory() as folder:
-            *_, last = compare.run(studio, order, Path(folder))
-        failed = [cell.error for cell in last if cell.state != "done"]
-        if failed:
-            raise RuntimeError(f"a model failed: {failed[0]}")
-
-    tasks: dict[str, Callable[[], Any]] = {size: lambda size=size: run([size]) for size in sizes}
-    tasks["together"] = lambda: run(sizes)
-    turns(tasks, 1)
-    found = turns(tasks, repetitions)
-    alone = {size: found[size]["seconds"] for size in sizes}
-    sums = [sum(each) for each in zip(*alone.values(), strict=True)]
-    together = found["together"]["seconds"]
-    return {
-        "alone": {size: statistics.median(times) for size, times in alone.items()},
-        "sum": statistics.median(sums),
-        "together": statistics.median(together),
-        "ratio": statistics.median(a / b for a, b in zip(together, sums, strict=True)),
-    }
+        take_turns(tasks, 1)  # warm
+        times = take_turns(tasks, repetitions)
+    return {name: statistics.median(own["seconds"]) for name, own in times.items()}
 
 
 def app_table(report: dict[str, Any]) -> str:
@@ -270,9 +269,11 @@ def app_table(report: dict[str, Any]) -> str:
     ]  # fmt: skip
     return "\n".join(
         [
-            table(["", "s"], waits),
-            table([f"stage of {SECONDS:g} s of motion", "ms"], stage_rows),
-            table(["video", "clients", "requests are made", "requests/s", "p50, s", "p95, s", "refused"], users),
+            markdown_table(["", "s"], waits),
+            markdown_table([f"stage of {SECONDS:g} s of motion", "ms"], stage_rows),
+            markdown_table(
+                ["video", "clients", "requests are made", "requests/s", "p50, s", "p95, s", "refused"], users
+            ),
         ]
     )
 

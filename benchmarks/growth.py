@@ -1,7 +1,7 @@
 """How time and memory grow with a clip's length, the batch, the model's size and the codebook; what loading takes.
 
-    python -m benchmarks.growth --out growth.json
-    python -m benchmarks.growth --device cuda --size 3B --batches 1 8 64 256 --out growth-3B.json
+    python -m benchmarks.growth
+    python -m benchmarks.growth --device cuda --size 3B --batches 1 8 64 256 --out out/performance/growth-3B-gpu.json
 
 Seeded random weights; greedy tokens behind 12 text vectors. Every series goes from small to large, and memory is the
 process's peak beyond what it held before the series' models were there (on a GPU what its allocator handed out). The
@@ -20,24 +20,36 @@ import multiprocessing
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.machine import load, resident, set_threads, synchroniser, table, timed, turns, write
+from benchmarks.machine import (
+    OUT,
+    markdown_table,
+    recorded,
+    resident_bytes,
+    synchroniser,
+    take_turns,
+    time_call,
+)
+from benchmarks.models import TEXT_LENGTH, decoding_tasks, random_transformer
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from scamo.transformer import PrefixTransformer
 
-TEXT, TEXT_WIDTH = 12, 384
+TEXT_WIDTH = 384
 
 
 @dataclass(frozen=True)
 class Args:
     """Measure how costs grow."""
 
-    out: Path = Path("growth.json")
+    out: Path = OUT / "growth.json"
     threads: int = 0
     """0: as many as there are cores."""
     device: str = "cpu"
@@ -62,23 +74,17 @@ class Args:
 
 def main(args: Args) -> None:
     """Measure, print, draw and write."""
-    threads = set_threads(args.threads)
-    before = load()
     if args.quick:
-        args = replace_quick(args)
-    report: dict[str, Any] = {
-        "series": [series(args, name) for name in ("length", "batch", "size", "codebook")],
-        "loading": loads(args.loaded, args.codebook if args.quick else 65536),
-        "split": split(args),
-    }
-    arguments = {**asdict(args), "out": args.out.name, "threads": threads}
-    report = {"arguments": arguments, "load": [before, load()], **report}
-    write(args.out, report)
-    plot(report, args.out.with_suffix(".png"))
+        args = smallest(args)
+    with recorded(args) as report:
+        report["series"] = [measure_series(args, name) for name in ("length", "batch", "size", "codebook")]
+        report["loading"] = measure_loads(args.loaded, args.codebook if args.quick else 65536)
+        report["split"] = measure_attention(args)
+    draw_growth(report, args.out.with_suffix(".png"))
     print(growth_table(report))
 
 
-def replace_quick(args: Args) -> Args:
+def smallest(args: Args) -> Args:
     """Two points a series, and the smallest of everything."""
     return Args(
         out=args.out, threads=args.threads, device=args.device, size="0.3M", codebook=256, lengths=(4, 8),
@@ -87,10 +93,10 @@ def replace_quick(args: Args) -> Args:
     )  # fmt: skip
 
 
-def series(args: Args, name: str) -> dict[str, Any]:
+def measure_series(args: Args, name: str) -> dict[str, Any]:
     """One series: what grows, its points with seconds and bytes of each task, and the exponents of the seconds."""
     wait = synchroniser(args.device)
-    held = peak(args.device, start=True)
+    held = peak_bytes(args.device, start=True)
     points = []
     values: Sequence[Any] = {
         "length": args.lengths, "batch": args.batches, "size": args.sizes, "codebook": args.codebooks
@@ -98,15 +104,17 @@ def series(args: Args, name: str) -> dict[str, Any]:
     model = None
     for value in values:
         if model is None or name in ("size", "codebook"):
-            model = random_model(
-                value if name == "size" else args.size, value if name == "codebook" else args.codebook, args.device
+            size, codebook = (
+                value if name == "size" else args.size,
+                value if name == "codebook" else args.codebook,
             )
+            model = random_transformer(size, codebook, TEXT_WIDTH, args.device)
         x, tasks = _point(args, name, value, model)
         seconds = {}
         for task, work in tasks.items():
             work()
-            seconds[task] = statistics.median(timed(work, wait)[0] for _ in range(args.repetitions))
-        points.append({"value": value, "x": x, "seconds": seconds, "bytes": max(0, peak(args.device) - held)})
+            seconds[task] = statistics.median(time_call(work, wait)[0] for _ in range(args.repetitions))
+        points.append({"value": value, "x": x, "seconds": seconds, "bytes": max(0, peak_bytes(args.device) - held)})
     exponents = {
         task: exponent([point["x"] for point in points], [point["seconds"][task] for point in points])
         for task in points[0]["seconds"]
@@ -116,37 +124,24 @@ def series(args: Args, name: str) -> dict[str, Any]:
 
 def _point(args: Args, name: str, value: Any, model: PrefixTransformer) -> tuple[float, dict[str, Callable[[], Any]]]:
     if name == "length":
-        return value, {"tokens": partial(tokens, model, value), **_decoding(args, value)}
+        decoding = decoding_tasks(value, args.codebook, args.width, args.device)
+        return value, {"tokens": partial(generate_tokens, model, value), **decoding}
     if name == "batch":
-        return value, {"tokens": partial(tokens, model, args.tokens, value)}
+        return value, {"tokens": partial(generate_tokens, model, args.tokens, value)}
     # Against what grows in the model: all its weights with its size, the codes with the codebook.
-    grows = model.config.codebook_size if name == "codebook" else sum(model.parameter_counts())
-    return grows, {"tokens": partial(tokens, model, args.tokens)}
+    grows = model.config.codebook_size if name == "codebook" else sum(model.config.parameter_counts)
+    return grows, {"tokens": partial(generate_tokens, model, args.tokens)}
 
 
-def random_model(size: str, codebook: int, device: str) -> PrefixTransformer:
-    """Random weights, in float32 on a CPU and bfloat16 on a GPU."""
-    import torch
-
-    from scamo.tokenizer import LEVELS
-    from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig
-
-    torch.manual_seed(0)
-    dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
-    with torch.device(device):
-        model = PrefixTransformer(TransformerConfig(math.prod(LEVELS[codebook]), *SIZES[size], TEXT_WIDTH)).to(dtype)
-    return model.eval().requires_grad_(False)
-
-
-def tokens(model: PrefixTransformer, count: int, rows: int = 1) -> None:
+def generate_tokens(model: PrefixTransformer, count: int, rows: int = 1) -> None:
     """Greedy tokens for so many rows at once."""
     import torch
 
     from scamo.fast_step import stepper
 
     device = model.lm_head.weight.device
-    text_bld = torch.ones(rows, TEXT, TEXT_WIDTH, device=device)
-    mask_bl = torch.ones(rows, TEXT, dtype=torch.bool, device=device)
+    text_bld = torch.ones(rows, TEXT_LENGTH, TEXT_WIDTH, device=device)
+    mask_bl = torch.ones(rows, TEXT_LENGTH, dtype=torch.bool, device=device)
     with torch.inference_mode():
         logits_bnv, cache = model.prefill(text_bld, mask_bl, count - 1)
         step, logits_bv = stepper(model, cache, record=True), logits_bnv[:, -1]
@@ -154,51 +149,51 @@ def tokens(model: PrefixTransformer, count: int, rows: int = 1) -> None:
             logits_bv = step(logits_bv.argmax(-1))
 
 
-def split(args: Args) -> list[dict[str, float]]:
-    """Seconds of one token behind so many others, and of the attention in them; nothing on a GPU."""
-    import numpy as np
+def measure_attention(args: Args) -> list[dict[str, float]]:
+    """Seconds of one token behind so many others, and of the attention in it; nothing on a GPU.
+
+    The attention is computed here as scamo.fast_step does it, over keys and values of the same shape.
+    """
     import torch
 
-    from scamo.fast_step import _Row
+    from scamo.fast_step import stepper
 
     rows: list[dict[str, float]] = []
     if torch.device(args.device).type != "cpu":
         return rows
-    model, token = random_model(args.size, args.codebook, "cpu"), torch.zeros(1, dtype=torch.long)
-    text_bld, mask_bl = torch.ones(1, TEXT, TEXT_WIDTH), torch.ones(1, TEXT, dtype=torch.bool)
+    model = random_transformer(args.size, args.codebook, TEXT_WIDTH, "cpu")
+    token = torch.zeros(1, dtype=torch.long)
+    text_bld, mask_bl = torch.ones(1, TEXT_LENGTH, TEXT_WIDTH), torch.ones(1, TEXT_LENGTH, dtype=torch.bool)
     for length in args.lengths:
         _, cache = model.prefill(text_bld, mask_bl, length, torch.zeros(1, length - 1, dtype=torch.long))
-        row, slot = _Row(model, cache), cache.length
-        qkv = np.ones(3 * model.config.width, dtype=np.float32)
+        step, slot = stepper(model, cache), cache.length
+        layers = [(k[0].numpy(), v[0].numpy()) for k, v in zip(cache.keys, cache.values, strict=True)]
 
-        def whole(row: _Row = row, slot: int = slot) -> None:
-            row.cache.length = slot
-            row(token)
+        def whole(step: Any = step, cache: Any = cache, slot: int = slot) -> None:
+            cache.length = slot  # write the same slot again
+            step(token)
 
-        def attention(row: _Row = row, slot: int = slot, qkv: np.ndarray = qkv) -> None:
-            row.cache.length = slot
-            for layer in row.layers:
-                row._attention(layer, qkv)
+        def attention(layers: Any = layers, slot: int = slot) -> None:
+            for keys, values in layers:
+                attend(keys, values, slot)
 
-        found = turns({"token": whole, "attention": attention}, 10 * args.repetitions)
-        rows.append({"length": length, **{name: statistics.median(t["seconds"]) for name, t in found.items()}})
+        times = take_turns({"token": whole, "attention": attention}, 10 * args.repetitions)
+        rows.append({"length": length, **{name: statistics.median(t["seconds"]) for name, t in times.items()}})
     return rows
 
 
-def _decoding(args: Args, count: int) -> dict[str, Callable[[], Any]]:
+def attend(keys: NDArray[np.float32], values: NDArray[np.float32], slot: int) -> NDArray[np.float32]:
+    """Attention of the query in a slot to all slots up to it: keys, values [h, s, e] -> [h * e]."""
     import numpy as np
 
-    from scamo.motion import Motion
-    from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
-
-    config = TokenizerConfig(LEVELS[args.codebook], width=args.width, code_width=args.width)
-    tokenizer = MotionTokenizer(config).to(args.device).eval().requires_grad_(False)
-    ids = np.random.default_rng(0).integers(tokenizer.codebook_size, size=count)
-    features = tokenizer.decode(ids)
-    return {"decoder": lambda: tokenizer.decode(ids), "joints": lambda: Motion(features).joints}
+    query = keys[:, slot, :, None]  # any values of the right shape
+    weight = np.matmul(keys[:, : slot + 1], query)[..., 0] * np.float32(keys.shape[-1] ** -0.5)
+    weight = np.exp(weight - weight.max(-1, keepdims=True))
+    weight /= weight.sum(-1, keepdims=True)
+    return np.matmul(weight[:, None], values[:, : slot + 1]).reshape(-1)
 
 
-def peak(device: str, start: bool = False) -> int:
+def peak_bytes(device: str, start: bool = False) -> int:
     """The most memory in bytes since the last call with `start`, which gives what is held at that moment."""
     import torch
 
@@ -212,8 +207,8 @@ def peak(device: str, start: bool = False) -> int:
             ctypes.CDLL(None).malloc_trim(0)
         forget = Path("/proc/self/clear_refs")
         if forget.exists():
-            forget.write_text("5")  # Linux: the peak is what is resident now
-    return resident("VmHWM")
+            forget.write_text("5", encoding="utf-8")  # Linux: the peak is what is resident now
+    return resident_bytes("VmHWM")
 
 
 def exponent(x: Sequence[float], y: Sequence[float]) -> float:
@@ -222,13 +217,14 @@ def exponent(x: Sequence[float], y: Sequence[float]) -> float:
     return statistics.linear_regression(*zip(*pairs, strict=True)).slope
 
 
-def loads(size: str, codebook: int, types: Sequence[str] = ("float32", "float16")) -> list[dict[str, Any]]:
+def measure_loads(size: str, codebook: int, types: Sequence[str] = ("float32", "float16")) -> list[dict[str, Any]]:
     """Peak resident bytes that loading adds to a fresh process, beside those of the weights in their type."""
     import torch
 
-    from scamo.transformer import PrefixTransformer, TransformerConfig
+    from scamo.configs import TransformerConfig
+    from scamo.transformer import PrefixTransformer
 
-    model = random_model(size, codebook, "cpu")
+    model = random_transformer(size, codebook, TEXT_WIDTH, "cpu")
     context = multiprocessing.get_context("spawn")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -237,27 +233,27 @@ def loads(size: str, codebook: int, types: Sequence[str] = ("float32", "float16"
             model.save_pretrained(Path(folder) / stored, {}, getattr(torch, stored))
             for computed in types:
                 answers = context.Queue()
-                process = context.Process(target=loading, args=(f"{folder}/{stored}", computed, answers))
+                process = context.Process(target=load_and_report, args=(f"{folder}/{stored}", computed, answers))
                 process.start()
                 rows.append({"size": size, "stored": stored, "computed": computed, **answers.get(timeout=600)})
                 process.join()
     return rows
 
 
-def loading(folder: str, dtype: str, answers: multiprocessing.Queue) -> None:
-    """Load in this process; send what it took at its peak, and what the weights have."""
+def load_and_report(folder: str, dtype: str, answers: multiprocessing.Queue) -> None:
+    """Load in this process; send the bytes it took at its peak, and those of the weights."""
     import torch
 
     from scamo.transformer import PrefixTransformer
 
-    PrefixTransformer.from_pretrained(Path(folder).with_name("tiny"))  # so that what else a load needs is there
-    before = resident("VmRSS")
+    PrefixTransformer.from_pretrained(Path(folder).with_name("tiny"))  # imports everything that a load needs
+    before = resident_bytes("VmRSS")
     model = PrefixTransformer.from_pretrained(folder, dtype=getattr(torch, dtype))
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    answers.put({"peak": resident("VmHWM") - before, "weights": weights})
+    answers.put({"peak": resident_bytes("VmHWM") - before, "weights": weights})
 
 
-def plot(report: dict[str, Any], path: Path) -> None:
+def draw_growth(report: dict[str, Any], path: Path) -> None:
     """Seconds above, memory below, one column a series, both axes logarithmic."""
     import matplotlib
 
@@ -307,8 +303,8 @@ def growth_table(report: dict[str, Any]) -> str:
         for row in report["loading"]
     ]  # fmt: skip
     parts = [
-        table(["what grows", "from, to", "task", "ms", "exponent", "MB more at the peak"], rows),
-        table(["loaded file", "computed in", "peak, MB", "weights, MB", "beyond the weights"], loading_rows),
+        markdown_table(["what grows", "from, to", "task", "ms", "exponent", "MB more at the peak"], rows),
+        markdown_table(["loaded file", "computed in", "peak, MB", "weights, MB", "beyond the weights"], loading_rows),
     ]
     if report.get("split"):
         split_rows = [
@@ -316,7 +312,7 @@ def growth_table(report: dict[str, Any]) -> str:
              f"{row['attention'] / row['token']:.0%}"]
             for row in report["split"]
         ]  # fmt: skip
-        parts.append(table(["a clip's token number", "ms", "of them attention", "share"], split_rows))
+        parts.append(markdown_table(["a clip's token number", "ms", "of them attention", "share"], split_rows))
     return "\n".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""Does memory stay where it is while datasets grow? Writes, reads and mixes made-up ones of growing size.
+"""How memory grows with the size of a dataset: writes, reads and mixes datasets of random numbers.
 
     python -m benchmarks.prepare --frames 20000 200000 2000000
 
@@ -32,7 +32,7 @@ class Args:
     """Where to write (default: a temporary folder; the largest size needs 2.2 kB of disk a frame)."""
 
 
-def write(folder: Path, frames: int) -> None:
+def write_dataset(folder: Path, frames: int) -> None:
     """Prepare a dataset as every reader does, of random numbers in place of files."""
     from training.data.growing_dataset import Piece, prepare
 
@@ -45,9 +45,10 @@ def write(folder: Path, frames: int) -> None:
     prepare(folder / "data", files, folder / "in", read, {"source": "random numbers"})
 
 
-def train(folder: Path, frames: int) -> None:
-    """Draw 20 batches of windows as the tokenizer's training does."""
-    from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
+def draw_batches(folder: Path, frames: int) -> None:
+    """Draw 20 batches of windows, as training a tokenizer does."""
+    from scamo.configs import LEVELS, TokenizerConfig
+    from scamo.tokenizer import MotionTokenizer
     from training.data.dataset import Dataset
     from training.tasks.tokenizer import Reconstruction
 
@@ -58,7 +59,7 @@ def train(folder: Path, frames: int) -> None:
         task.batch(step, 0, 1)
 
 
-def mix(folder: Path, frames: int) -> None:
+def mix_datasets(folder: Path, frames: int) -> None:
     """Mix the dataset with itself."""
     from training.data import mixture
 
@@ -81,7 +82,7 @@ class PeakMemory:
 
     def _watch(self) -> None:
         while not self._stop.wait(0.02):
-            lines = Path("/proc/self/status").read_text().splitlines()
+            lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
             anonymous = next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
             self.megabytes = max(self.megabytes, anonymous / 1024)
 
@@ -100,15 +101,15 @@ def main(args: Args) -> None:
     print(f"{'frames':>10} {'clips':>8}  {'prepare':>16} {'train':>16} {'mix':>16}")
     for frames in args.frames:
         with tempfile.TemporaryDirectory(dir=args.folder) as name:
-            cells = []
-            for task in (write, train, mix):
+            columns = []
+            for task in (write_dataset, draw_batches, mix_datasets):
                 answers = context.Queue()
                 process = context.Process(target=peak_of, args=(task, Path(name), frames, answers))
                 process.start()
                 megabytes, seconds = answers.get()
                 process.join()
-                cells.append(f"{megabytes:6.0f} MB {seconds:5.1f} s")
-            print(f"{frames:>10,} {frames // CLIP:>8,}  " + " ".join(f"{cell:>16}" for cell in cells), flush=True)
+                columns.append(f"{megabytes:6.0f} MB {seconds:5.1f} s")
+            print(f"{frames:>10,} {frames // CLIP:>8,}  " + " ".join(f"{column:>16}" for column in columns), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How long it takes from tokens to joints to pictures to a file, and how that compares with plain matplotlib.
 
-    python -m benchmarks.rendering --out rendering.json
+    python -m benchmarks.rendering
 
 A clip of 196 frames (the longest of HumanML3D) at 480 pixels: stick figure, and the mannequin by each rasteriser that
 works here. "matplotlib" draws as the reference does, by a function written for this comparison: for every frame a new
@@ -13,15 +13,17 @@ repetitions; the variants take turns. Writes JSON to --out.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import statistics
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.machine import load, set_threads, table, timed, turns, write
+from benchmarks.machine import OUT, markdown_table, median_ratio, recorded, take_turns, time_call
+from benchmarks.models import decoding_tasks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +39,7 @@ REFERENCE_PIXELS = 960
 class Args:
     """Measure drawing and encoding on this machine's CPU."""
 
-    out: Path = Path("rendering.json")
+    out: Path = OUT / "rendering.json"
     threads: int = 0
     """For the decoder; 0: as many as there are cores."""
     repetitions: int = 5
@@ -52,96 +54,98 @@ class Args:
 
 def main(args: Args) -> None:
     """Measure, print and write."""
-    threads = set_threads(args.threads)
-    before = load()
-    report = measured(args)
-    arguments = {**asdict(args), "out": args.out.name, "threads": threads}
-    report = {"arguments": arguments, "load": [before, load()], **report}
-    write(args.out, report)
+    with recorded(args) as report:
+        report |= measure(args)
     print(rendering_table(report))
 
 
-def measured(args: Args) -> dict[str, Any]:
+def measure(args: Args) -> dict[str, Any]:
     """All figures of a run; times are medians in seconds."""
-    from scamo.render import mesh_frames, stick_frames
-    from scamo.render.mesh import pyrender_problem
-
     frames, slow_frames = (4, 1) if args.quick else (FRAMES, 20)
-    repetitions = 1 if args.quick else args.repetitions
-    joints, size, large = walk(frames), args.size, REFERENCE_PIXELS
-    sticks: dict[str, Callable[[], Iterator[Frame]]] = {
-        "stick": lambda: stick_frames(joints, size=size, caption="a person walks in a circle"),
-        "stick, fixed camera": lambda: stick_frames(joints, size=size, camera="fixed"),
-    }
-    bodies: dict[str, Callable[[], Iterator[Frame]]] = {
-        "body, numpy": lambda: mesh_frames(joints, size=size, backend="numpy")
-    }
-    if not pyrender_problem():
-        bodies["body, pyrender"] = lambda: mesh_frames(joints, size=size, backend="pyrender")
+    repetitions, body_repetitions = (1, 1) if args.quick else (args.repetitions, args.body_repetitions)
+    joints = walk(frames)
+    sticks, bodies = stick_drawings(joints, args.size), body_drawings(joints, args.size)
     for draw in (*sticks.values(), *bodies.values()):
-        next(draw())  # imports, the mannequin, OpenGL: once in a process, not once in a clip
+        next(draw())  # imports, the body, OpenGL: once in a process, not once in a clip
     next(matplotlib_frames(joints[:1]))
     comparison: dict[str, Callable[[], Any]] = {
         "matplotlib": lambda: consume(matplotlib_frames(joints[:slow_frames])),
-        "the same in the picture": lambda: consume(stick_frames(joints, size=large, grid=False)),
-        "as people get it": lambda: consume(stick_frames(joints, size=large, caption="a person walks in a circle")),
+        **{name: lambda draw=draw: consume(draw()) for name, draw in large_drawings(joints).items()},
     }
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in sticks}
-    beside: dict[str, list[float]] = {name: [] for name in comparison}
-    steps: dict[str, list[float]] = {}
-    decoding = _decoding(frames // 4, args.width)
-    turns(decoding, 1)  # warm
+    decoding = decoding_tasks(frames // 4, 65536, args.width, name="decode")
+    take_turns(decoding, 1)  # warm
+    clips: dict[str, list[dict[str, float]]] = {name: [] for name in sticks}
+    per_frame: dict[str, list[float]] = {name: [] for name in comparison}
+    steps: dict[str, list[float]] = {name: [] for name in decoding}
     for _ in range(repetitions):
         for name, draw in sticks.items():
-            found[name].append(clip(draw))
-        for name, times in turns(comparison, 1).items():
-            beside[name].append(times["cpu"][0] / (slow_frames if name == "matplotlib" else frames))
-        for name, times in turns(decoding, 1).items():
-            steps.setdefault(name, []).append(times["seconds"][0])
+            clips[name].append(measure_clip(draw))
+        for name, times in take_turns(comparison, 1).items():
+            per_frame[name].append(times["cpu"][0] / (slow_frames if name == "matplotlib" else frames))
+        for name, times in take_turns(decoding, 1).items():
+            steps[name].append(times["seconds"][0])
     for name, draw in bodies.items():
-        found[name] = [clip(draw) for _ in range(1 if args.quick else args.body_repetitions)]
+        clips[name] = [measure_clip(draw) for _ in range(body_repetitions)]
     return {
         "frames": frames,
         "variants": {
-            name: {key: statistics.median(run[key] for run in runs) for key in runs[0]} for name, runs in found.items()
+            name: {key: statistics.median(run[key] for run in runs) for key in runs[0]} for name, runs in clips.items()
         },
-        "cpu_per_frame_at_960": {name: statistics.median(values) for name, values in beside.items()},
-        "ratios": {
-            name: statistics.median(a / b for a, b in zip(beside["matplotlib"], values, strict=True))
-            for name, values in beside.items()
-        },
+        "cpu_per_frame_at_960": {name: statistics.median(values) for name, values in per_frame.items()},
+        "ratios": {name: median_ratio(per_frame["matplotlib"], values) for name, values in per_frame.items()},
         "steps": {name: statistics.median(values) for name, values in steps.items()},
     }
 
 
-def _decoding(tokens: int, width: int) -> dict[str, Callable[[], Any]]:
-    import numpy as np
-    import torch
+def stick_drawings(joints: NDArray[np.floating], size: int) -> dict[str, Callable[[], Iterator[Frame]]]:
+    """Stick figures as people get them, at `size` pixels."""
+    from scamo.render import stick_frames
 
-    from scamo.motion import Motion
-    from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
-
-    torch.manual_seed(0)
-    tokenizer = MotionTokenizer(TokenizerConfig(LEVELS[65536], width=width, code_width=width)).eval()
-    ids = np.random.default_rng(0).integers(tokenizer.codebook_size, size=tokens)
-    features = tokenizer.decode(ids)
-    return {"decode": lambda: tokenizer.decode(ids), "joints": lambda: Motion(features).joints}
+    return {
+        "stick": lambda: stick_frames(joints, size=size, caption="a person walks in a circle"),
+        "stick, fixed camera": lambda: stick_frames(joints, size=size, camera="fixed"),
+    }
 
 
-def clip(draw: Callable[[], Iterator[Frame]]) -> dict[str, float]:
+def body_drawings(joints: NDArray[np.floating], size: int) -> dict[str, Callable[[], Iterator[Frame]]]:
+    """Bodies by each rasteriser that works here, at `size` pixels."""
+    from scamo.render import mesh_frames
+
+    drawings = {
+        "body, numpy": lambda: mesh_frames(joints, size=size, backend="numpy"),
+        "body, pyrender": lambda: mesh_frames(joints, size=size, backend="pyrender"),
+    }
+    with contextlib.suppress(ValueError):  # pyrender needs OpenGL, which is not everywhere
+        next(drawings["body, pyrender"]())
+        return drawings
+    return {"body, numpy": drawings["body, numpy"]}
+
+
+def large_drawings(joints: NDArray[np.floating]) -> dict[str, Callable[[], Iterator[Frame]]]:
+    """Stick figures at the reference's size: with what the reference draws, and as people get them."""
+    from scamo.render import stick_frames
+
+    size = REFERENCE_PIXELS
+    return {
+        "the same in the picture": lambda: stick_frames(joints, size=size, grid=False),
+        "as people get it": lambda: stick_frames(joints, size=size, caption="a person walks in a circle"),
+    }
+
+
+def measure_clip(draw: Callable[[], Iterator[Frame]]) -> dict[str, float]:
     """One clip: drawn alone, and drawn while it is encoded, as users have it. Seconds and megabytes."""
     from scamo.render import write_video
 
-    drawing, drawing_cpu = timed(lambda: consume(draw()))
+    drawing, drawing_cpu = time_call(lambda: consume(draw()))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
-        together, _ = timed(lambda: write_video(draw(), path, FPS))
+        together, _ = time_call(lambda: write_video(draw(), path, FPS))
         size = path.stat().st_size
     return {"drawing": drawing, "drawing_cpu": drawing_cpu, "together": together, "megabytes": size / 1e6}
 
 
 def consume(frames: Iterable[Frame]) -> None:
-    """Draw and forget."""
+    """Draw all frames and keep none."""
     for _ in frames:
         pass
 
@@ -228,9 +232,9 @@ def rendering_table(report: dict[str, Any]) -> str:
     width = report["arguments"]["width"]
     return "\n".join(
         [
-            table(head, rows),
-            table([f"{REFERENCE_PIXELS} x {REFERENCE_PIXELS}", "CPU ms a frame", "times as fast"], beside),
-            table([f"{frames} frames, {width} channels", "s"], steps),
+            markdown_table(head, rows),
+            markdown_table([f"{REFERENCE_PIXELS} x {REFERENCE_PIXELS}", "CPU ms a frame", "times as fast"], beside),
+            markdown_table([f"{frames} frames, {width} channels", "s"], steps),
         ]
     )
 

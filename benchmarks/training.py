@@ -1,6 +1,6 @@
 """How fast networks learn here, beside a straightforward loop over the same data.
 
-    python -m benchmarks.training --out training.json
+    python -m benchmarks.training
     python -m benchmarks.training --device cuda --precision bf16 --size 343M --targets 32768 --width 512 --batch 256
 
 Made-up motions with the lengths of real training clips and made-up sentences. "straightforward" is the way of the
@@ -21,17 +21,17 @@ import math
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.machine import load, ratio, set_threads, synchroniser, table, timed, turns, write
+from benchmarks.machine import OUT, markdown_table, median_ratio, recorded, synchroniser, take_turns, time_call
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from scamo.configs import TransformerConfig
     from scamo.text import TextEncoder
-    from scamo.transformer import TransformerConfig
     from training.data.token_cache import TokenClip
     from training.tasks.transformer import NextToken
 
@@ -49,7 +49,7 @@ PHRASES = (
 class Args:
     """Measure training steps on this machine."""
 
-    out: Path = Path("training.json")
+    out: Path = OUT / "training.json"
     threads: int = 0
     """0: as many as there are cores."""
     device: str = "cpu"
@@ -71,18 +71,14 @@ class Args:
 
 def main(args: Args) -> None:
     """Measure, print and write."""
-    threads = set_threads(args.threads)
-    from scamo.text import load_text_encoder
+    with recorded(args) as report:
+        from scamo.text import load_text_encoder
 
-    before = load()
-    report = measured(args, load_text_encoder("minilm", device=args.device))
-    arguments = {**asdict(args), "out": args.out.name, "threads": threads}
-    report = {"arguments": arguments, "load": [before, load()], **report}
-    write(args.out, report)
+        report |= measure(args, load_text_encoder("minilm", device=args.device))
     print(training_table(report))
 
 
-def measured(args: Args, encoder: TextEncoder) -> dict[str, Any]:
+def measure(args: Args, encoder: TextEncoder) -> dict[str, Any]:
     """All figures of a run."""
     import torch
 
@@ -92,8 +88,8 @@ def measured(args: Args, encoder: TextEncoder) -> dict[str, Any]:
     peak = matrix_speed(args.device, dtype, 256 if args.quick else 8192 if args.device == "cuda" else 2048)
     with tempfile.TemporaryDirectory() as folder:
         found = {
-            "transformer": transformer(args, size, clips, steps, encoder, Path(folder) / "texts"),
-            "tokenizer": tokenizer(args, clips, steps, Path(folder) / "data"),
+            "transformer": measure_transformer(args, size, clips, steps, encoder, Path(folder) / "texts"),
+            "tokenizer": measure_tokenizer(args, clips, steps, Path(folder) / "data"),
         }
     for part in found.values():
         for row in part["loops"]:
@@ -108,16 +104,18 @@ def matrix_speed(device: str, dtype: Any, size: int) -> float:
     a = torch.randn(size, size, device=device, dtype=dtype)
     wait = synchroniser(device)
     a @ a
-    return 2 * size**3 / min(timed(lambda: a @ a, wait)[0] for _ in range(5))
+    return 2 * size**3 / min(time_call(lambda: a @ a, wait)[0] for _ in range(5))
 
 
-def transformer(args: Args, size: str, clips: int, steps: int, encoder: TextEncoder, folder: Path) -> dict[str, Any]:
+def measure_transformer(
+    args: Args, size: str, clips: int, steps: int, encoder: TextEncoder, folder: Path
+) -> dict[str, Any]:
     """Steps of `training.tasks.transformer`'s objective beside the straightforward ones."""
     import numpy as np
     import torch
 
-    from scamo.tokenizer import LEVELS
-    from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig
+    from scamo.configs import LEVELS, SIZES, TransformerConfig
+    from scamo.transformer import PrefixTransformer
     from training.data.text_embeddings import TextBank
     from training.data.token_cache import TokenClip
     from training.tasks.transformer import NextToken
@@ -130,7 +128,7 @@ def transformer(args: Args, size: str, clips: int, steps: int, encoder: TextEnco
         TokenClip(draw.integers(codes, size=length), (sentence,), 1, "real")
         for length, sentence in zip(lengths, sentences, strict=True)
     ]
-    texts = TextBank(embedded(folder, sentences, encoder))
+    texts = TextBank(write_embeddings(folder, sentences, encoder))
     config = TransformerConfig(codes, *SIZES[size], texts.width, tied=True)
     model = PrefixTransformer(config).to(args.device)
     task = NextToken(model, {"train": rows, "val": [], "test": []}, texts, args.targets, 0)
@@ -139,7 +137,7 @@ def transformer(args: Args, size: str, clips: int, steps: int, encoder: TextEnco
     def batch(step: int, anew: bool) -> dict[str, Any]:
         order = np.random.default_rng([1, step // (clips // per_step or 1)]).permutation(clips)
         first = step % (clips // per_step or 1) * per_step
-        return padded(task, [rows[i] for i in order[first : first + per_step]], encoder if anew else None)
+        return pad_to_longest(task, [rows[i] for i in order[first : first + per_step]], encoder if anew else None)
 
     amp = torch.autocast(args.device, torch.bfloat16, enabled=args.precision == "bf16")
     loops = {
@@ -148,8 +146,8 @@ def transformer(args: Args, size: str, clips: int, steps: int, encoder: TextEnco
         "straightforward, text encoded anew": lambda step: (batch(step, True), contextlib.nullcontext()),
     }
     whole, short = (
-        task.loss(model, on(made, args.device))[0].item()
-        for made in (padded(task, rows[:per_step], None), task.collate(rows[:per_step], sentences[:per_step]))
+        task.loss(model, on_device(made, args.device))[0].item()
+        for made in (pad_to_longest(task, rows[:per_step], None), task.collate(rows[:per_step], sentences[:per_step]))
     )
     flops = sum(useful_flops(config, texts.length(row.captions[0]), len(row.tokens)) for row in rows)
     return {
@@ -157,11 +155,11 @@ def transformer(args: Args, size: str, clips: int, steps: int, encoder: TextEnco
         "unit": "tokens",
         "flops_per_unit": flops / float((lengths + 1).sum()),
         "loss_of_same_rows": {"ours": short, "straightforward": whole},
-        "loops": compared(model, task.loss, loops, steps, args.device),
+        "loops": compare_loops(model, task.loss, loops, steps, args.device),
     }
 
 
-def padded(task: NextToken, rows: Sequence[TokenClip], encoder: TextEncoder | None) -> dict[str, Any]:
+def pad_to_longest(task: NextToken, rows: Sequence[TokenClip], encoder: TextEncoder | None) -> dict[str, Any]:
     """A batch in which every motion takes as many slots as the longest may; sentences encoded if `encoder` is given."""
     import torch
     from torch.nn.functional import pad
@@ -178,7 +176,7 @@ def padded(task: NextToken, rows: Sequence[TokenClip], encoder: TextEncoder | No
     return batch | {"units": sum(len(row.tokens) + 1 for row in rows)}
 
 
-def embedded(folder: Path, sentences: Sequence[str], encoder: TextEncoder) -> Path:
+def write_embeddings(folder: Path, sentences: Sequence[str], encoder: TextEncoder) -> Path:
     """A folder for TextBank."""
     import numpy as np
 
@@ -190,7 +188,7 @@ def embedded(folder: Path, sentences: Sequence[str], encoder: TextEncoder) -> Pa
         start += len(vectors[-1])
     folder.mkdir(parents=True)
     np.save(folder / "embeddings.npy", np.concatenate(vectors))
-    (folder / "index.json").write_text(json.dumps({"encoder": "minilm", "places": places}))
+    (folder / "index.json").write_text(json.dumps({"encoder": "minilm", "places": places}), encoding="utf-8")
     return folder
 
 
@@ -201,7 +199,7 @@ def useful_flops(config: TransformerConfig, words: int, tokens: int) -> float:
     return 3.0 * (2 * words * config.text_width * c + blocks + 2 * (tokens + 1) * c * config.head_rows)
 
 
-def tokenizer(args: Args, clips: int, steps: int, folder: Path) -> dict[str, Any]:
+def measure_tokenizer(args: Args, clips: int, steps: int, folder: Path) -> dict[str, Any]:
     """Steps of `training.tasks.tokenizer`'s objective beside those over a DataLoader."""
     import numpy as np
     import torch
@@ -209,7 +207,8 @@ def tokenizer(args: Args, clips: int, steps: int, folder: Path) -> dict[str, Any
     from torch.utils.data import Dataset as Items
     from torch.utils.flop_counter import FlopCounterMode
 
-    from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
+    from scamo.configs import LEVELS, TokenizerConfig
+    from scamo.tokenizer import MotionTokenizer
     from training.data.dataset import Dataset, DatasetWriter
     from training.tasks.tokenizer import Reconstruction
 
@@ -241,17 +240,17 @@ def tokenizer(args: Args, clips: int, steps: int, folder: Path) -> dict[str, Any
         "straightforward": lambda step: ({"x_btd": next(windows), "units": units}, contextlib.nullcontext()),
     }
     with FlopCounterMode(display=False) as counter:
-        task.loss(model, on(task.batch(0, 0, 1), args.device))[0].backward()
+        task.loss(model, on_device(task.batch(0, 0, 1), args.device))[0].backward()
     model.zero_grad(set_to_none=True)
     return {
         "what": f"{width} channels, codebook {args.codebook}, {args.batch} windows of {window} frames a step",
         "unit": "frames",
         "flops_per_unit": counter.get_total_flops() / units,
-        "loops": compared(model, task.loss, loops, steps, args.device),
+        "loops": compare_loops(model, task.loss, loops, steps, args.device),
     }
 
 
-def compared(
+def compare_loops(
     model: nn.Module,
     loss: Callable[[nn.Module, dict[str, Any]], Any],
     loops: dict[str, Callable[[int], tuple[dict[str, Any], Any]]],
@@ -271,7 +270,7 @@ def compared(
         batch, precision = loops[name](counts[name])
         units[name].append(batch["units"])
         with precision:
-            value = loss(model, on(batch, device))[0]
+            value = loss(model, on_device(batch, device))[0]
         value.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         adam.step()
@@ -279,8 +278,8 @@ def compared(
 
     tasks = {name: lambda name=name: step(name) for name in loops}
     wait = synchroniser(device)
-    turns(tasks, 1, wait)
-    found = turns(tasks, steps, wait)
+    take_turns(tasks, 1, wait)
+    found = take_turns(tasks, steps, wait)
     # Batches of one step hold a few targets more or fewer: what is compared is the time per unit.
     each = {name: [t / n for t, n in zip(found[name]["seconds"], units[name][1:], strict=True)] for name in loops}
     return [
@@ -288,13 +287,13 @@ def compared(
             "name": name,
             "units_per_second": sum(units[name][1:]) / sum(found[name]["seconds"]),
             "step": statistics.median(found[name]["seconds"]),
-            "ours_is_faster": ratio(each[name], each["ours"]),
+            "ours_is_faster": median_ratio(each[name], each["ours"]),
         }
         for name in loops
     ]
 
 
-def on(batch: dict[str, Any], device: str) -> dict[str, Any]:
+def on_device(batch: dict[str, Any], device: str) -> dict[str, Any]:
     """The batch with its tensors on the device."""
     return {key: value.to(device) if hasattr(value, "to") else value for key, value in batch.items()}
 
@@ -310,7 +309,7 @@ def training_table(report: dict[str, Any]) -> str:
             for row in part["loops"]
         ]  # fmt: skip
         head = [f"{name}: {part['what']}", f"{part['unit']}/s", "s a step", "MFU", "ours is faster by"]
-        parts.append(table(head, rows))
+        parts.append(markdown_table(head, rows))
     losses = report["transformer"]["loss_of_same_rows"]
     parts.append(
         f"Loss of the same rows: {losses['ours']:.6f} in ours, {losses['straightforward']:.6f} in the other. "

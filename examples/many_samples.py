@@ -1,4 +1,4 @@
-"""Many motions for one sentence in one batch: how much do samples differ, and which walks furthest?
+"""Generates many motions of one sentence in one batch, and prints how far each of them walks.
 
 python examples/many_samples.py "a person runs forward" --samples 8
 """
@@ -16,11 +16,11 @@ parser.add_argument("--size", default="4M")
 
 
 def main(args: argparse.Namespace) -> None:
-    model = scamo.load(codebook=4096, size=args.size)
+    pipeline = scamo.load(codebook=4096, size=args.size)
     seeds = range(args.samples)
-    batch = model.generate_batch([args.prompt] * args.samples, seed=seeds, seconds=4)
-    for seed, made in zip(seeds, batch, strict=True):
-        path = made.motion.joints[:, 0, [0, 2]]
+    generations = pipeline.generate_batch([args.prompt] * args.samples, seeds=seeds, seconds=4)
+    for seed, generation in zip(seeds, generations, strict=True):
+        path = generation.motion.joints[:, 0, [0, 2]]  # of the pelvis on the floor
         metres = np.linalg.norm(np.diff(path, axis=0), axis=-1).sum()
         print(f"seed {seed}: {metres:4.1f} m of path, ends {np.linalg.norm(path[-1] - path[0]):4.1f} m away")
 

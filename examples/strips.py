@@ -1,4 +1,4 @@
-"""One sentence, every bundled size, as strips of poses in one picture; README's picture is made by this.
+"""Draws one sentence by every bundled size, as strips of poses in one picture. README's picture is drawn by this.
 
 python examples/strips.py "a person walks forward, then waves with the right hand" --out strips.png
 """
@@ -23,9 +23,9 @@ def main(args: argparse.Namespace) -> None:
     rows = []
     for card in scamo.models():
         if card.source == "bundled" and card.codebook == args.codebook:
-            made = scamo.load(card).generate(args.prompt, seconds=args.seconds, seed=args.seed)
+            generation = scamo.load(card).generate(args.prompt, seconds=args.seconds, seed=args.seed)
             caption = f"{card.size} parameters: “{args.prompt}”"
-            rows.append(mesh_strip(made.motion, poses=7, size=(1280, 330), caption=caption))
+            rows.append(mesh_strip(generation.motion, poses=7, size=(1280, 330), caption=caption))
     write_image(np.concatenate(rows), args.out)
     print(f"{len(rows)} sizes -> {args.out}")
 

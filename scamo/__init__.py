@@ -14,8 +14,10 @@ from scamo.version import VERSION as __version__
 if TYPE_CHECKING:
     from scamo.convert import convert_official
     from scamo.engine import Trace
+    from scamo.generation import Generation
+    from scamo.io.read import load_motion
     from scamo.io.recipe import Recipe, read_recipe
-    from scamo.io.write import export, load_motion
+    from scamo.io.write import export
     from scamo.motion import (
         Motion,
         Statistics,
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
         mirror_joints,
     )
     from scamo.options import GenerationOptions, Prompt
-    from scamo.pipeline import Generation, MotionPipeline, load
+    from scamo.pipeline import MotionPipeline, load
     from scamo.registry import ModelCard, load_tokenizer, models
     from scamo.tokenizer import MotionTokenizer
     from scamo.transformer import PrefixTransformer
@@ -34,7 +36,8 @@ _HOMES = {
     "convert": ("convert_official",),
     "engine": ("Trace",),
     "io.recipe": ("Recipe", "read_recipe"),
-    "io.write": ("export", "load_motion"),
+    "io.read": ("load_motion",),
+    "io.write": ("export",),
     "motion": (
         "Motion",
         "Statistics",
@@ -44,7 +47,8 @@ _HOMES = {
         "mirror_joints",
     ),
     "options": ("GenerationOptions", "Prompt"),
-    "pipeline": ("Generation", "MotionPipeline", "load"),
+    "generation": ("Generation",),
+    "pipeline": ("MotionPipeline", "load"),
     "registry": ("ModelCard", "load_tokenizer", "models"),
     "tokenizer": ("MotionTokenizer",),
     "transformer": ("PrefixTransformer",),

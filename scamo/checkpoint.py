@@ -10,8 +10,6 @@ import hashlib
 import json
 import math
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +19,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from scamo.atomic import ForeignFilesError, replacing_folder
 
 CARD = "card.json"
 MAX_SHARD_BYTES = 1 << 29
@@ -144,38 +144,14 @@ def read_checked(folder: str | os.PathLike[str], kind: str) -> dict[str, Any]:
 def replacing(folder: str | os.PathLike[str], expected: Collection[str] = ()) -> Iterator[Path]:
     """A new folder beside `folder` to fill; it takes that place on a clean exit and vanishes on an exception.
 
-    What stood there is removed, so it is refused beforehand if it holds anything but a card, safetensors files and
-    the `expected` names.
+    An older checkpoint there is removed. Raises CheckpointError where the folder holds anything but a card, safetensors
+    files and the `expected` names.
     """
-    target = Path(folder).absolute()
-    _refuse_foreign(target, expected)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        staging = workshop / "new"
-        staging.mkdir()
-        yield staging
-        old = workshop / "old"
-        if target.exists():
-            target.rename(old)
-        try:
-            staging.rename(target)
-        except OSError:
-            if old.exists():
-                old.rename(target)
-            raise
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
-
-
-def _refuse_foreign(target: Path, expected: Collection[str]) -> None:
-    if not target.exists():
-        return
-    if not target.is_dir():
-        raise CheckpointError(f"{target} is a file; give a folder to write the checkpoint to")
-    foreign = [p.name for p in target.iterdir() if p.name not in (CARD, *expected) and p.suffix != ".safetensors"]
-    if foreign:
-        raise CheckpointError(f"{target} holds {min(foreign)!r}, which is no part of a checkpoint; give a new folder")
+        with replacing_folder(folder, (CARD, *expected), (".safetensors",)) as staging:
+            yield staging
+    except ForeignFilesError as error:
+        raise CheckpointError(f"{error} A checkpoint needs a folder of its own.") from error
 
 
 def _shards(tensors: Mapping[str, Tensor], dtype: torch.dtype | None, max_bytes: int) -> list[list[str]]:

@@ -1,122 +1,269 @@
-"""The command `scamo`: generate, compare, tokenize, export, render, convert, models.
+"""The command `scamo`: app, generate, compare, tokenize, export, render, convert, models.
 
-Every command is a thin call into the library, imported when it runs, so that `scamo --help` is instant. What a user got
-wrong ends as one line on stderr and exit code 2.
+Each command is a dataclass, whose fields are its options, and a thin function on it. The library is imported when a
+command runs, so that `scamo --help` is instant.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+
+import tyro
+
+from scamo.command import for_each_file, run_command
+from scamo.options import GenerationOptions
 
 if TYPE_CHECKING:
-    from scamo.pipeline import Generation, Generator
+    from scamo.generation import Generation
+    from scamo.pipeline import MotionPipeline
+    from scamo.registry import ModelCard
+    from scamo.text import TextEncoder
 
-MOTION_SUFFIXES = (".npy", ".npz", ".bvh")
 PICTURE_SUFFIXES = (".mp4", ".webm", ".gif", ".webp", ".png")
+
+Several = tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]]  # --size 1M 4M, or --size 1M --size 4M
+Options = Annotated[GenerationOptions, tyro.conf.arg(name="")]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0, 2 for a mistake of the user, 130 for Ctrl-C."""
-    args = _parser().parse_args(argv)
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_: print(f"scamo {args.command}: {message}", file=sys.stderr)
-            args.run(args)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"scamo {args.command}: {_one_line(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"scamo {args.command}: stopped", file=sys.stderr)
-        return 130
-    return 0
+    return run_command(
+        lambda command: _RUN[type(command)](command), COMMANDS, argv=argv, name="scamo", prog="scamo",
+        description="Text to human motion.", config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+    )  # fmt: skip
 
 
-def _generate(args: argparse.Namespace) -> None:
+@dataclass(frozen=True)
+class Computing:
+    """Where and in which type models compute."""
+
+    device: str = "cpu"
+    """cpu, cuda, cuda:1, mps"""
+    dtype: Literal["float32", "bfloat16", "float16", "int8"] | None = None
+    """The transformer's type."""
+    text_dtype: Literal["float32", "bfloat16"] | None = None
+    """The text encoder's type; bfloat16 halves the memory of a Flan-T5."""
+    text_cache: Path | None = None
+    """Keep embeddings in this folder, so that a prompt is encoded once."""
+
+
+@dataclass(frozen=True)
+class App:
+    """Open the page in a browser."""
+
+    models: Several = ()
+    """Folders with models of your own."""
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Make a motion of a prompt: features.npy, joints.npy, motion.mp4."""
+
+    prompt: tyro.conf.Positional[str]
+    """What happens, e.g. "a person walks forward"."""
+    codebook: int | None = None
+    """256, 1024, 4096 ...: see scamo models."""
+    size: str | None = None
+    """0.3M, 1M, 4M ...: see scamo models."""
+    model: str | None = None
+    """A model of your own: a folder, or owner/name on the hub."""
+    options: Options = field(default_factory=GenerationOptions)
+    computing: Computing = field(default_factory=Computing)
+    out: Path = Path("out")
+    """Folder for the results."""
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Make a motion of one prompt with several models: each model's files, and one video of all."""
+
+    prompt: tyro.conf.Positional[str]
+    """What happens, e.g. "a person walks forward"."""
+    codebook: tyro.conf.UseAppendAction[tuple[tuple[int, ...], ...]] = ()
+    """One or more codebooks."""
+    size: Several = ()
+    """One or more sizes; every codebook is used at every size."""
+    model: Several = ()
+    """Models of your own: folders, or owner/name on the hub."""
+    options: Options = field(default_factory=GenerationOptions)
+    computing: Computing = field(default_factory=Computing)
+    out: Path = Path("out")
+    """Folder for the results."""
+
+
+@dataclass(frozen=True)
+class Tokenize:
+    """Turn motions into tokens, and tokens into features; a file or a folder."""
+
+    input: tyro.conf.Positional[Path]
+    """Features or tokens (.npy), joints, .npz, .bvh, or a folder."""
+    out: Path
+    """A .npy file, or a folder."""
+    codebook: int | None = None
+    """Which bundled tokenizer."""
+    model: str | None = None
+    """A tokenizer of your own: its folder."""
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write motions in other formats; a file or a folder of any size."""
+
+    input: tyro.conf.Positional[Path]
+    """Features or joints (.npy), .npz, .bvh, or a folder."""
+    to: Several
+    """Formats: bvh, glb, npz ..."""
+    out: Path
+    """A folder."""
+    in_place: bool = False
+    """Keep the pelvis above one spot, for game engines."""
+    loop: bool = False
+    """Cut and blend it, so that it repeats without a seam."""
+
+
+@dataclass(frozen=True)
+class Render:
+    """Draw motions as videos; a file or a folder of any size."""
+
+    input: tyro.conf.Positional[Path]
+    """Features or joints (.npy), .npz, .bvh, or a folder."""
+    out: Path
+    """A .mp4, .webm, .gif, .webp or .png, or a folder."""
+    body: Literal["stick", "mannequin", "smpl"] = "stick"
+    body_model: Path | None = None
+    """Your licensed SMPL file or folder, for --body smpl."""
+    caption: str | None = None
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Bring the authors' .pth files into a folder that scamo loads."""
+
+    tokenizer: Path
+    """E.g. 65536_FSQ.pth."""
+    out: Path
+    """The new folder."""
+    transformer: Path | None = None
+    """E.g. ScaMo_net_3B.pth; without it only the tokenizer is written."""
+    mean: Path | None = None
+    """mean.npy of the training data."""
+    std: Path | None = None
+    """std.npy of the training data."""
+    levels: tuple[int, ...] | None = None
+    """The codebook's levels, where they cannot be read off."""
+    heads: int | None = None
+    """Attention heads, where the size has no name."""
+    dilation_growth: int = 3
+    """Factor between the dilations of the tokenizer's residual blocks, which shapes do not show."""
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    """Storage type of the transformer."""
+    text_encoder: str | None = None
+    """What it was trained with, where its width does not tell."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """List what can be loaded, with size, memory and licence; loads nothing."""
+
+    folder: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Folders of your own models."""
+    json: bool = False
+    """Print the cards as JSON."""
+
+
+def _app(args: App) -> None:
+    from scamo.ui import build, launch
+
+    launch(build(_flat(args.models)))
+
+
+def _generate(args: Generate) -> None:
+    from scamo.registry import find_model
     from scamo.render import render_motion
 
-    generator = _load(args, args.model, args.codebook, args.size)
-    generation = _run(generator, args, generator.card.name)
+    (pipeline,) = _pipelines([find_model(args.model, codebook=args.codebook, size=args.size)], args.computing)
+    generation = _run(pipeline, args.prompt, args.options, pipeline.card.name)
     _save(generation, args.out)
-    render_motion(generation.motion, args.out / "motion.mp4", fps=generation.motion.fps, caption=args.prompt)
-    _told(args.out / "motion.mp4")
-    print(f"{_facts(generation)}; seed {generation.sampling.seed}")
+    render_motion(generation.motion, args.out / "motion.mp4", caption=args.prompt)
+    print(args.out / "motion.mp4")
+    print(f"{_facts(generation)}; seed {generation.options.seed}")
 
 
-def _compare(args: argparse.Namespace) -> None:
+def _compare(args: Compare) -> None:
+    from scamo.registry import find_model
     from scamo.render import render_motion
 
-    cells: list[tuple[str | None, int | None, str | None]] = [(model, None, None) for model in args.model]
-    if args.codebook or args.size or not cells:
-        cells += [(None, codebook, size) for codebook in args.codebook or [None] for size in args.size or [None]]
-    generations, seed = [], args.seed
-    for model, codebook, size in cells:
-        generator = _load(args, model, codebook, size)
-        label = f"{generator.card.codebook}-{generator.card.size}"
-        generation = _run(generator, args, label, seed)
-        seed = generation.sampling.seed  # one seed for all, also when it was drawn by the first
+    cards = [find_model(model) for model in _flat(args.model)]
+    if args.codebook or args.size or not cards:
+        for codebook in _flat(args.codebook) or [None]:
+            cards += [find_model(codebook=codebook, size=size) for size in _flat(args.size) or [None]]
+    generations, options = [], args.options
+    folders = _folder_names(cards)
+    for folder, pipeline in zip(folders, _pipelines(cards, args.computing), strict=True):
+        generation = _run(pipeline, args.prompt, options, folder)
+        options = replace(options, seed=generation.options.seed)  # the seed of the first, also where it was drawn
         generations.append(generation)
-        _save(generation, args.out / label)
-        print(f"{label}: {_facts(generation)}")
-    labels = [f"{one.card.codebook} · {one.card.size}" for one in generations]
+        _save(generation, args.out / folder)
+        print(f"{folder}: {_facts(generation)}")
     size_px = (max(480, min(1920, 320 * len(generations))), 480)
     motions = [one.motion for one in generations]
-    render_motion(
-        motions, args.out / "compare.mp4", fps=motions[0].fps, caption=args.prompt, labels=labels, size=size_px
-    )
-    _told(args.out / "compare.mp4")
-    print(f"seed {seed}")
+    labels = [folder.replace("-", " · ", 1) for folder in folders]
+    render_motion(motions, args.out / "compare.mp4", caption=args.prompt, labels=labels, size=size_px)
+    print(args.out / "compare.mp4")
+    print(f"seed {options.seed}")
 
 
-def _tokenize(args: argparse.Namespace) -> None:
+def _tokenize(args: Tokenize) -> None:
     import numpy as np
 
-    from scamo import registry
-    from scamo.io import write as export
+    from scamo.atomic import write_npy
+    from scamo.io.read import load_motion
     from scamo.motion import Motion
+    from scamo.registry import load_tokenizer
 
-    tokenizer = registry.load_tokenizer(args.model, codebook=args.codebook, device=args.device)
+    tokenizer = load_tokenizer(args.model, codebook=args.codebook, device=args.device)
 
-    def convert(source: Path, target: Path) -> None:
-        tokens = _tokens(source)
-        if tokens is None:
-            motion = export.load_motion(source)
-            _write_npy(target, tokenizer.encode(motion.features))
-        else:
-            _write_npy(target, Motion(tokenizer.decode(tokens)).features)
-
-    def name(source: Path) -> str:
-        return f"{source.stem}-{'tokens' if _tokens(source) is None else 'features'}.npy"
-
-    def _tokens(source: Path) -> Any:
+    def tokens_in(source: Path) -> Any:
         if source.suffix != ".npy":
             return None
         array = np.load(source, mmap_mode="r", allow_pickle=False)
         return array if array.ndim == 1 and np.issubdtype(array.dtype, np.integer) else None
 
-    _each(args.input, args.out, name, convert, (".npy",))
+    def convert(source: Path, target: Path) -> None:
+        tokens = tokens_in(source)
+        if tokens is None:
+            write_npy(target, tokenizer.encode(load_motion(source).features))
+        else:
+            write_npy(target, Motion(tokenizer.decode(tokens), tokenizer.config.fps).features)
+
+    def name(source: Path) -> str:
+        return f"{source.stem}-{'tokens' if tokens_in(source) is None else 'features'}.npy"
+
+    for_each_file(args.input, args.out, name, convert, (".npy",))
 
 
-def _export(args: argparse.Namespace) -> None:
-    from scamo.io import write as export
+def _export(args: Export) -> None:
+    from scamo.io.read import load_motion
+    from scamo.io.write import export
 
-    formats = [name for names in args.to for name in names.split(",") if name]
+    formats = [name for names in _flat(args.to) for name in names.split(",") if name]
 
     def convert(source: Path, target: Path) -> None:
-        motion = export.load_motion(source)
-        export.export(motion, formats, target.parent, target.name, in_place=args.in_place, loop=args.loop)
+        motion = load_motion(source)
+        export(motion, formats, target.parent, target.name, in_place=args.in_place, loop=args.loop)
 
-    _each(args.input, args.out, lambda source: source.stem, convert, ())
+    for_each_file(args.input, args.out, lambda source: source.stem, convert)
 
 
-def _render(args: argparse.Namespace) -> None:
+def _render(args: Render) -> None:
     from scamo.body.smpl import WHERE, load_body
-    from scamo.io import write as export
+    from scamo.io.read import load_motion
     from scamo.render import render_motion
 
     if args.body == "smpl" and args.body_model is None:
@@ -124,33 +271,22 @@ def _render(args: argparse.Namespace) -> None:
     body = load_body(args.body_model) if args.body == "smpl" else args.body  # read once for all files
 
     def draw(source: Path, target: Path) -> None:
-        motion = export.load_motion(source)
-        render_motion(motion, target, body=body, fps=motion.fps, caption=args.caption)
+        render_motion(load_motion(source), target, body=body, caption=args.caption)
 
-    _each(args.input, args.out, lambda source: f"{source.stem}.mp4", draw, PICTURE_SUFFIXES)
-
-
-def _convert(args: argparse.Namespace) -> None:
-    from scamo import registry
-
-    registry.convert_official(
-        tokenizer=args.tokenizer,
-        transformer=args.transformer,
-        mean=args.mean,
-        std=args.std,
-        out=args.out,
-        levels=args.levels,
-        heads=args.heads,
-        dtype=args.dtype,
-        text_encoder=args.text_encoder,
-    )
-    _told(args.out)
+    for_each_file(args.input, args.out, lambda source: f"{source.stem}.mp4", draw, PICTURE_SUFFIXES)
 
 
-def _models(args: argparse.Namespace) -> None:
-    from scamo import registry
+def _convert(args: Convert) -> None:
+    from scamo.convert import convert_official
 
-    cards = registry.models(args.folder)
+    convert_official(**vars(args))
+    print(args.out)
+
+
+def _models(args: Models) -> None:
+    from scamo.registry import models
+
+    cards = models(args.folder)
     if args.json:
         import dataclasses
 
@@ -170,194 +306,76 @@ def _models(args: argparse.Namespace) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _load(args: argparse.Namespace, model: str | None, codebook: int | None, size: str | None) -> Generator:
-    from scamo import registry
-
-    generator = registry.load(model, codebook=codebook, size=size, device=args.device, dtype=_dtype(args.dtype))
-    if args.text_dtype or args.text_cache:
-        from scamo.pipeline import Generator
-        from scamo.text import load_text_encoder
-
-        card = generator.card
-        encoder = load_text_encoder(card.text_encoder or "", dtype=_dtype(args.text_dtype), cache_dir=args.text_cache)
-        return Generator(generator.tokenizer, generator.transformer, card, encoder, release_text_encoder=True)
-    return generator
+def _command(kind: type, name: str) -> Any:
+    return Annotated[kind, tyro.conf.subcommand(name)]
 
 
-def _dtype(name: str | None) -> Any:
-    if name is None:
-        return None
+_RUN: dict[type, Any] = {
+    App: _app, Generate: _generate, Compare: _compare, Tokenize: _tokenize, Export: _export, Render: _render,
+    Convert: _convert, Models: _models,
+}  # fmt: skip
+COMMANDS = Union[tuple(_command(kind, kind.__name__.lower()) for kind in _RUN)]  # type: ignore[valid-type]  # noqa: UP007
+
+
+def _pipelines(cards: Sequence[ModelCard], computing: Computing) -> Iterator[MotionPipeline]:
+    """The models one after the other; those that read text alike share one encoder."""
     import torch
 
-    return getattr(torch, name)
+    from scamo.pipeline import MotionPipeline
+    from scamo.text import load_text_encoder
+
+    dtype = None if computing.dtype is None else getattr(torch, computing.dtype)
+    text_dtype = None if computing.text_dtype is None else getattr(torch, computing.text_dtype)
+    encoders: dict[str, TextEncoder] = {}
+    for card in cards:
+        name = card.text_encoder
+        if name is not None and name not in encoders:
+            encoders[name] = load_text_encoder(name, dtype=text_dtype, cache_dir=computing.text_cache)
+        yield MotionPipeline.from_pretrained(
+            card, device=computing.device, dtype=dtype, text_encoder=encoders.get(name or ""),
+            release_text_encoder=bool(computing.text_cache or computing.text_dtype),
+        )  # fmt: skip
 
 
-def _run(generator: Generator, args: argparse.Namespace, label: str, seed: int | None = None) -> Generation:
+def _folder_names(cards: Sequence[ModelCard]) -> list[str]:
+    """A name for each model that tells it from the others: codebook and size, then its own name, then a number."""
+    names: list[str] = []
+    for card in cards:
+        short = f"{card.codebook}-{card.size}"
+        own = "".join(letter if letter.isalnum() or letter in ".-_" else "-" for letter in card.name)
+        place = Path(card.location).parent.name or "model"
+        longer = [short, *([f"{short}-{own}"] if own != short else []), f"{short}-{place}"]
+        longer += [f"{short}-{number}" for number in range(2, len(cards) + 2)]
+        names.append(next(name for name in longer if name not in names))
+    return names
+
+
+def _run(pipeline: MotionPipeline, prompt: str, options: GenerationOptions, label: str) -> Generation:
     from tqdm import tqdm
 
     with tqdm(desc=label, unit=" tokens", leave=False, disable=None) as bar:  # none where stderr is no terminal
-        return generator.generate(
-            args.prompt,
-            seconds=args.seconds,
-            seed=args.seed if seed is None else seed,
-            temperature=args.temperature,
-            top_k=args.top_k,
-            top_p=args.top_p,
-            on_token=lambda count: bar.update(count - bar.n) and None,
-        )
+        return pipeline.generate(prompt, options, on_token=lambda count: bar.update(count - bar.n) and None)
 
 
 def _save(generation: Generation, folder: Path) -> None:
-    _write_npy(folder / "features.npy", generation.motion.features)
-    _write_npy(folder / "joints.npy", generation.motion.joints)
-    for name in ("features.npy", "joints.npy"):
-        _told(folder / name)
+    from scamo.atomic import write_npy
+
+    for name, array in (("features.npy", generation.motion.features), ("joints.npy", generation.motion.joints)):
+        write_npy(folder / name, array)
+        print(folder / name)
 
 
 def _facts(generation: Generation) -> str:
-    return f"{len(generation.tokens)} tokens, {generation.motion.seconds:.1f} s of motion in {generation.seconds:.1f} s"
+    return f"{len(generation.tokens)} tokens, {generation.motion.seconds:.1f} s of motion in {generation.elapsed:.1f} s"
 
 
-def _write_npy(path: Path, array: Any) -> None:
-    import numpy as np
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, array)
-
-
-def _each(
-    source: Path,
-    out: Path,
-    name: Callable[[Path], str],
-    work: Callable[[Path, Path], None],
-    file_suffixes: Sequence[str],
-) -> None:
-    """Call work(file, target) for a file, or for every motion file below a folder.
-
-    `out` is the target itself where one file goes to a name with one of `file_suffixes`; else it is a folder, in which
-    the source's subfolders are repeated. A bad file is told and the others go on; then the command fails.
-    """
-    if source.is_file():
-        target = out if out.suffix.lower() in file_suffixes else out / name(source)
-        work(source, target)
-        _told(out)
-        return
-    if not source.exists():
-        raise ValueError(f"there is no {source}; give a motion file ({', '.join(MOTION_SUFFIXES)}) or a folder of them")
-    from tqdm import tqdm
-
-    files = list(_motion_files(source))
-    if not files:
-        raise ValueError(f"{source} holds no motion; give a folder with {', '.join(MOTION_SUFFIXES)} files")
-    bad = 0
-    taken: set[Path] = set()
-    for file in tqdm(files, unit="file", disable=None):
-        target = out / file.relative_to(source).parent / name(file)
-        if target in taken:  # walk.npy and walk.bvh must not end in the same walk.mp4
-            target = target.with_name(f"{target.stem}-{file.suffix[1:]}{target.suffix}")
-        taken.add(target)
-        try:
-            work(file, target)
-        except (ValueError, OSError) as error:
-            bad += 1
-            tqdm.write(f"{file}: {_one_line(error)}", file=sys.stderr)
-    _told(out)
-    if bad:
-        raise ValueError(f"{bad} of {len(files)} files could not be used (named above); the others are done")
-
-
-def _motion_files(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in MOTION_SUFFIXES and path.is_file())
-
-
-def _told(path: Path) -> None:
-    print(path)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _flat(values: tuple[tuple[Any, ...], ...]) -> list[Any]:
+    return [value for part in values for value in part]
 
 
 def _bytes(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-class _Parser(argparse.ArgumentParser):
-    """Mistakes in one line, as all others."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="scamo", description="Text to human motion.", allow_abbrev=False)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def command(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
-        one = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        one.set_defaults(run=run)
-        return one
-
-    one = command("generate", _generate, "Make a motion of a prompt: features.npy, joints.npy, motion.mp4.")
-    one.add_argument("--codebook", type=int, help="256, 1024, 4096 ...: see scamo models")
-    one.add_argument("--size", help="0.3M, 1M, 4M ...: see scamo models")
-    one.add_argument("--model", help="a model of your own: a folder, or owner/name on the hub")
-    _sampling(one)
-
-    one = command("compare", _compare, "One prompt, several models: every cell's files, and one video of all.")
-    several: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
-    one.add_argument("--codebook", type=int, **several, help="one or more codebooks")
-    one.add_argument("--size", **several, help="one or more sizes; every codebook is made at every size")
-    one.add_argument("--model", **several, help="models of your own: folders, or owner/name on the hub")
-    _sampling(one)
-
-    one = command("tokenize", _tokenize, "Features become tokens, and tokens become features; a file or a folder.")
-    one.add_argument("input", type=Path, help="features or tokens (.npy), joints, .npz, .bvh, or a folder")
-    one.add_argument("--codebook", type=int, help="which bundled tokenizer")
-    one.add_argument("--model", help="a tokenizer of your own: its folder")
-    one.add_argument("--device", default="cpu")
-    one.add_argument("--out", type=Path, required=True, help="a .npy file, or a folder")
-
-    one = command("export", _export, "Write motions in other formats; a file or a folder of any size.")
-    one.add_argument("input", type=Path, help="features or joints (.npy), .npz, .bvh, or a folder")
-    one.add_argument("--to", nargs="+", action="extend", required=True, metavar="FORMAT", help="bvh, glb, npz ...")
-    one.add_argument("--in-place", action="store_true", help="the pelvis stays above one spot, for game engines")
-    one.add_argument("--loop", action="store_true", help="cut and blend it, so that it repeats without a seam")
-    one.add_argument("--out", type=Path, required=True, help="a folder")
-
-    one = command("render", _render, "Draw motions as videos; a file or a folder of any size.")
-    one.add_argument("input", type=Path, help="features or joints (.npy), .npz, .bvh, or a folder")
-    one.add_argument("--body", choices=("stick", "mannequin", "smpl"), default="stick")
-    one.add_argument("--body-model", type=Path, help="your licensed SMPL file or folder, for --body smpl")
-    one.add_argument("--caption")
-    one.add_argument("--out", type=Path, required=True, help="a .mp4, .webm, .gif, .webp or .png, or a folder")
-
-    one = command("convert", _convert, "Bring released .pth files into a folder that scamo loads.")
-    one.add_argument("--tokenizer", type=Path, required=True, help="e.g. 65536_FSQ.pth")
-    one.add_argument("--transformer", type=Path, help="e.g. ScaMo_net_3B.pth; without it only the tokenizer is written")
-    one.add_argument("--mean", type=Path, help="mean.npy of the training data")
-    one.add_argument("--std", type=Path, help="std.npy of the training data")
-    one.add_argument("--levels", type=int, nargs="+", help="the codebook's levels, where they cannot be read off")
-    one.add_argument("--heads", type=int, help="attention heads, where the size has no name")
-    one.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="storage type of the transformer")
-    one.add_argument("--text-encoder", help="what it was trained with, where its width does not tell")
-    one.add_argument("--out", type=Path, required=True)
-
-    one = command("models", _models, "List what can be loaded, with size, memory and licence; loads nothing.")
-    one.add_argument("folder", type=Path, nargs="*", help="folders of your own models")
-    one.add_argument("--json", action="store_true")
-    return parser
-
-
-def _sampling(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("prompt", help='what happens, e.g. "a person walks forward"')
-    parser.add_argument("--seconds", type=float, help="length; without it the model decides")
-    parser.add_argument("--seed", type=int, help="the same seed gives the same motion; without it a fresh one is drawn")
-    parser.add_argument("--temperature", type=float, help="0: always the likeliest token; 1: as the model says")
-    parser.add_argument("--top-k", type=int, help="choose among the k likeliest tokens only")
-    parser.add_argument("--top-p", type=float, help="choose among the likeliest tokens that hold this probability")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16", "int8"), help="the transformer's type")
-    parser.add_argument("--text-dtype", choices=("float32", "bfloat16"), help="bfloat16 halves a Flan-T5's memory")
-    parser.add_argument("--text-cache", type=Path, help="keep embeddings in this folder: a prompt is encoded once")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results (default: out)")
+if __name__ == "__main__":
+    sys.exit(main())

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from scamo import checkpoint
-from scamo.tokenizer import KIT_FPS, LEVELS, MotionTokenizer, TokenizerConfig, codebook_label
-from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig, size_label
+from scamo.configs import KIT_FPS, LEVELS, SIZES, TokenizerConfig, TransformerConfig, codebook_label, size_label
+from scamo.tokenizer import MotionTokenizer
+from scamo.transformer import PrefixTransformer
 
 _TEXT_ENCODERS = {384: "minilm", 2048: "google/flan-t5-xl", 4096: "google/flan-t5-xxl"}  # 512 is CLIP: not here
 _QUANTIZER_CONSTANTS = ("_levels", "_basis", "implicit_codebook")  # follow from the levels

@@ -19,8 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scamo.configs import TransformerConfig
 from scamo.fast_step import stepper
-from scamo.transformer import PrefixTransformer, TransformerConfig
+from scamo.transformer import PrefixTransformer
 
 ALTERNATIVES = 8
 _MOST_PENDING = 1 << 22  # logits kept until their trace is computed: 16 MB
@@ -32,7 +33,7 @@ class TokenRequest:
 
     limit: tokens in all, the start included. can_end: whether the model may end it before. start: tokens it begins
     with; `before` tokens of a longer motion stand in front of them, and their random numbers are skipped.
-    temperature, top_k, top_p: see GenerationOptions.
+    temperature, top_k, top_p, guidance: see GenerationOptions.
     """
 
     limit: int
@@ -41,6 +42,7 @@ class TokenRequest:
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float | None = None
+    guidance: float = 1.0
     start: tuple[int, ...] = ()
     before: int = 0
 
@@ -83,12 +85,17 @@ class Engine(Protocol):
         ...
 
     def stream(
-        self, requests: Sequence[TokenRequest], text_bld: Tensor, text_mask_bl: Tensor
+        self,
+        requests: Sequence[TokenRequest],
+        text_bld: Tensor,
+        text_mask_bl: Tensor,
+        empty_text_ld: Tensor | None = None,
     ) -> Generator[int, None, list[SampledTokens]]:
         """Sample one motion per request, in one pass; the starts of all are equally long.
 
-        text_bld: float32 [b, l, d], one row per request; text_mask_bl: bool [b, l], True on text, padding last. Yields
-        the number of tokens so far after each, and returns what was sampled. Close it to stop.
+        text_bld: float32 [b, l, d], one row per request; text_mask_bl: bool [b, l], True on text, padding last.
+        empty_text_ld: the embedding of the empty text, needed where a request has a guidance other than 1. Yields the
+        number of tokens so far after each, and returns what was sampled. Close it to stop.
         """
         ...
 
@@ -110,28 +117,37 @@ class LocalEngine:
         return self.transformer.llama_proj.weight.device
 
     def stream(
-        self, requests: Sequence[TokenRequest], text_bld: Tensor, text_mask_bl: Tensor
+        self,
+        requests: Sequence[TokenRequest],
+        text_bld: Tensor,
+        text_mask_bl: Tensor,
+        empty_text_ld: Tensor | None = None,
     ) -> Generator[int, None, list[SampledTokens]]:
         """See Engine.stream."""
         rows = [_Row(request) for request in requests]
         limit, end_id = max(request.limit for request in requests), self.config.end_id
         self._warn_of_unseen_positions(text_mask_bl.shape[1] + limit)
         start_bn = torch.tensor([row.tokens for row in rows], dtype=torch.long, device=self.device)
-        logits_bnv, cache = self.transformer.prefill(
-            text_bld.to(self.device), text_mask_bl.to(self.device), limit, start_bn
-        )
-        step = stepper(self.transformer, cache)
-        trace = _TraceRecorder(end_id, _trace(logits_bnv[:, :-1, :end_id], start_bn))
-        logits_bv, count = logits_bnv[:, -1], start_bn.shape[1]
+        prompted = _Branch(self.transformer, text_bld, text_mask_bl, start_bn, limit)
+        unprompted = None
+        if any(request.guidance != 1 for request in requests):
+            assert empty_text_ld is not None, "guidance needs the embedding of the empty text"
+            empty_bld = empty_text_ld.expand(len(rows), -1, -1)
+            mask_bl = torch.ones(empty_bld.shape[:2], dtype=torch.bool)
+            unprompted = _Branch(self.transformer, empty_bld, mask_bl, start_bn, limit)
+        trace = _TraceRecorder(end_id, _trace(prompted.start_logits_bnv[..., :end_id], start_bn))
+        count = start_bn.shape[1]
         while not all(row.done for row in rows):
-            values = logits_bv.cpu().numpy()
+            values = _guided(requests, prompted, unprompted)
             chosen = [row.choose(logits_v, end_id) for row, logits_v in zip(rows, values, strict=True)]
             chosen_b = torch.tensor(chosen, device=self.device)
-            trace.add(logits_bv, chosen_b)
+            trace.add(prompted.logits_bv, chosen_b)
             count += 1
             yield requests[0].before + count
             if not all(row.done for row in rows):
-                logits_bv = step(chosen_b)
+                prompted.append(chosen_b)
+                if unprompted is not None:
+                    unprompted.append(chosen_b)
         tokens = [np.array(row.tokens, dtype=np.int64) for row in rows]
         return [SampledTokens(ids, trace.of_row(b, len(ids))) for b, ids in enumerate(tokens)]
 
@@ -142,6 +158,36 @@ class LocalEngine:
                 f"{self.config.max_positions}: what comes late may look odd",
                 stacklevel=2,
             )
+
+
+class _Branch:
+    """The transformer's view of all rows behind one text per row: its cache, and the logits of the next token."""
+
+    def __init__(
+        self, transformer: PrefixTransformer, text_bld: Tensor, text_mask_bl: Tensor, start_bn: Tensor, limit: int
+    ) -> None:
+        device = start_bn.device
+        logits_bnv, cache = transformer.prefill(text_bld.to(device), text_mask_bl.to(device), limit, start_bn)
+        self.start_logits_bnv, self.logits_bv = logits_bnv[:, :-1], logits_bnv[:, -1]
+        self._step = stepper(transformer, cache)
+
+    def append(self, tokens_b: Tensor) -> None:
+        """Go on by one token per row."""
+        self.logits_bv = self._step(tokens_b)
+
+
+def _guided(requests: Sequence[TokenRequest], prompted: _Branch, unprompted: _Branch | None) -> NDArray[np.floating]:
+    """Logits [b, v] to sample from: l0 + w (l - l0), with l0 those of the empty text and w the guidance.
+
+    Classifier-free guidance (Ho and Salimans 2022) on logits; on log-probabilities it is the same, since they differ by
+    a constant. Rows without guidance are left as they are.
+    """
+    logits_bv = prompted.logits_bv.cpu().numpy()
+    if unprompted is None:
+        return logits_bv
+    empty_bv = unprompted.logits_bv.cpu().numpy().astype(np.float64)
+    weight_b1 = np.array([[request.guidance] for request in requests])
+    return np.where(weight_b1 == 1, logits_bv, empty_bv + weight_b1 * (logits_bv - empty_bv))
 
 
 class _Row:

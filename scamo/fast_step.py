@@ -1,12 +1,11 @@
-"""One token after the other, as fast as memory brings the weights: a single row on a CPU, all rows on a GPU.
+"""The quick step: one token after the other, as fast as memory delivers the weights.
 
-On a CPU a step reads every weight once and computes next to nothing, so what counts is how the matrices are read.
-numpy's BLAS reads one whose inputs lie one after the other, [in, out], at the speed of memory and with all threads;
-torch's does neither for a single row. The matrices are therefore laid out so where they are, as views that the rest of
-torch uses as before, and numpy reads that same memory. Each of the two has threads of its own that keep a core busy for
-milliseconds after their last work, so nothing between the steps should set torch's to work: not even the copy of a
-large head's logits. On a GPU a step is some hundred kernels that take less time than their launch, so it is recorded
-once and replayed whole.
+On a CPU a step reads every weight once and computes very little, so its time is the time to read the matrices. numpy's
+BLAS reads a matrix stored as [in, out] at the speed of memory and with all threads; torch's does neither for a single
+row. So the matrices are stored that way: torch sees them as views, and numpy reads the same memory. numpy and torch
+have threads of their own, which keep a core busy for milliseconds after their last work. Nothing between two steps
+should therefore start torch's threads, not even a copy of a large head's logits. On a GPU a step is a hundred kernels
+that take less time than their launch, so it is recorded once and replayed as a whole.
 
     step = stepper(model, cache)    # in place of model.step(tokens, cache)
     logits = step(tokens)
@@ -36,18 +35,18 @@ _WORTH_RECORDING = 12  # tokens to come; to record a step takes as long as some 
 
 
 def stepper(model: PrefixTransformer, cache: Cache, record: bool = False) -> Callable[[Tensor], Tensor]:
-    """The function that appends one token per row, int [b], and gives the logits float32 [b, v] of the next.
+    """A function that appends one token per row, int [b], and returns the logits float32 [b, v] of the next.
 
-    It is the quick one for a single row on the CPU, in float32 or compact, and `model.step` for all else. `record`: on
-    a GPU, where enough tokens are to come, a step recorded once as a CUDA graph (for the benchmarks, until it has been
-    seen on one); what such a step gives is overwritten by the next. The cache is the stepper's own from here on.
+    It is the quick step for a single row on the CPU, in float32 or compact, and `model.step` for everything else.
+    `record`: on a GPU, where enough tokens are to come, a step recorded once as a CUDA graph (for the benchmarks, until
+    it has been measured on one); each step overwrites the logits of the one before. Nothing else may use the cache.
     """
     weight = model.llama_proj.weight
     if record and weight.device.type == "cuda" and cache.room >= _WORTH_RECORDING and not weight.requires_grad:
-        return _Recorded(model, cache)
+        return GraphStep(model, cache)
     single = len(cache.keys[0]) == 1 and cache.seen_bs is None
     if single and weight.device.type == "cpu" and weight.dtype == torch.float32 and not weight.requires_grad:
-        return _Row(model, cache)
+        return RowStep(model, cache)
     return lambda tokens_b: model.step(tokens_b, cache)
 
 
@@ -77,7 +76,9 @@ def _layer(block: Any, keys: Tensor, values: Tensor) -> _Layer:
     )
 
 
-class _Row:
+class RowStep:
+    """The quick step of a single row on a CPU, by numpy on the weights that torch holds."""
+
     def __init__(self, model: PrefixTransformer, cache: Cache) -> None:
         trunk = model.transformer
         self.cache = cache
@@ -115,7 +116,7 @@ class _Row:
         return np.matmul(weight[:, None], layer.values[:, : slot + 1]).reshape(-1)
 
 
-class _Recorded:
+class GraphStep:
     """The step of all rows with no number of Python's in it: the slot is a tensor, attention goes over all slots.
 
     On a GPU it is recorded as a CUDA graph; elsewhere it runs as it is, which is how it is tested.

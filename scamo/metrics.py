@@ -1,7 +1,6 @@
-"""What is measured, as pure functions on arrays.
+"""The measures of motions, tokens and embeddings, as pure functions on arrays.
 
-Motions are joints [T, J, 3] in metres, Y up, at 20 fps; embeddings are [n, d] of one evaluator. Nothing here imports a
-model.
+Motions are joints [T, J, 3] in metres, Y up; embeddings are [n, d] of one evaluator. No function here loads a model.
 """
 
 from __future__ import annotations
@@ -12,8 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-from scamo.skeleton import foot_slide
 
 __all__ = [
     "CodebookUse",
@@ -30,7 +27,7 @@ __all__ = [
     "normalised_loss",
     "r_precision",
     "repeated",
-    "unrest",
+    "roughness_score",
 ]
 
 Array = NDArray[np.floating]
@@ -54,14 +51,14 @@ def mpjpe(guess: Array, truth: Array, aligned: bool = True, reduce: bool = True)
 
 @dataclass(frozen=True)
 class CodebookUse:
-    """usage: share of codes that occur at least once ("Activate"); entropy: exp(-sum p log p) of their histogram."""
+    """Use of a codebook. usage: share of codes that occur ("Activate"); entropy: exp(-sum p log p) of the histogram."""
 
     usage: float
     entropy: float
 
 
 def codebook_use(tokens: NDArray[np.integer], codes: int) -> CodebookUse:
-    """Appendix Tab. 3's last columns over all tokens of a test set; ValueError for ids outside 0 ... codes - 1."""
+    """Use of a codebook by all tokens of a test set (appendix Tab. 3); ValueError for ids outside 0 ... codes - 1."""
     tokens = np.asarray(tokens).reshape(-1)
     if tokens.size == 0 or tokens.min() < 0 or tokens.max() >= codes:
         raise ValueError(f"Tokens must be ids from 0 to {codes - 1}, at least one of them.")
@@ -96,13 +93,13 @@ class Gaussian(NamedTuple):
 def fid(generated: Array | Gaussian, truth: Array | Gaussian) -> float:
     """Frechet distance between the Gaussians of two sets of motion embeddings [n, d]; 0 where they are equal.
 
-    |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)). With fewer motions than d it is biased upwards and only compares sets
-    of one size.
+    |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)). With fewer motions than d it is biased upwards, so that only sets of
+    one size can be compared.
     """
     a, b = (x if isinstance(x, Gaussian) else Gaussian.of(x) for x in (generated, truth))
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"Embeddings of {len(a.mean)} and {len(b.mean)} numbers come from different evaluators.")
-    # The root of S1 S2 has the trace of the root of S1^(1/2) S2 S1^(1/2), which is symmetric: no complex rounding.
+    # The root of S1 S2 has the same trace as the root of S1^(1/2) S2 S1^(1/2), which is symmetric and so stays real.
     values, vectors = np.linalg.eigh(a.covariance)
     root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
     shared = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ b.covariance @ root), 0)).sum()
@@ -114,8 +111,8 @@ def r_precision(texts: Array, motions: Array, seed: int, pool: int = 32, top: in
     """R-precision@1 ... @top, [top]: how often a text's own motion is among its nearest ones of a pool of ``pool``.
 
     texts, motions: embeddings [n, d], row i of both belongs together. Pools are drawn without replacement, what does
-    not fill one is left out. A motion as near as the own one counts as nearer, so that a model whose motions are all
-    alike gets no credit. ValueError for fewer than ``pool`` pairs.
+    not fill one is left out. A motion at the same distance as the text's own counts as nearer, so a model whose motions
+    are all alike scores zero. ValueError for fewer than ``pool`` pairs.
     """
     texts, motions = _checked_pairs(texts, motions)
     if len(texts) < pool:
@@ -137,9 +134,9 @@ def matching_score(texts: Array, motions: Array) -> float:
 
 
 def diversity(motions: Array, seed: int, pairs: int = 300) -> float:
-    """Mean distance of ``pairs`` random pairs of motion embeddings [n, d], n where there are fewer; truth's is best.
+    """Mean distance of ``pairs`` random pairs of motion embeddings [n, d]; the closer to real motions', the better.
 
-    As the field draws them: two subsets, each without repetition, laid side by side.
+    Pairs are drawn as in the field: two subsets, each without repetition, side by side; n pairs if n is smaller.
     """
     motions = _checked_embeddings(motions)
     pairs = min(pairs, len(motions))
@@ -167,11 +164,27 @@ def jitter(joints: Array, fps: float = 20.0) -> float:
     return float(np.linalg.norm(jerk, axis=-1).mean())
 
 
-def unrest(slides: Array | list[float], jitters: Array | list[float]) -> NDArray[np.float64]:
-    """One number for each of n samples to choose by, lower is better: foot slide and jitter, each against its mean.
+def foot_slide(joints: Array, fps: float = 20.0) -> float:
+    """How fast the toes move over the floor while they are on it, in metres per second; 0 for a single frame.
 
-    slides, jitters: [n], as `foot_slide` and `jitter` give them. The mean sample has 1, whatever the units; half of it
-    comes from either. It knows nothing of the text, and a figure that stands still has 0.
+    joints [T, 22, 3] in metres. The measure of Zhang et al. (2018): speed times 2 - 2^(height / 2.5 cm), averaged over
+    both toes, so that a low toe counts more than a high one.
+    """
+    toes = np.asarray(joints, dtype=np.float64)[:, [10, 11]]
+    if len(toes) < 2:
+        return 0.0
+    speed = np.linalg.norm(np.diff(toes[..., [0, 2]], axis=0), axis=-1) * fps
+    height = toes[..., 1] - np.percentile(toes[..., 1], 1, axis=0)
+    height = np.maximum(height[1:], height[:-1]) / 0.025
+    return float((speed * np.clip(2 - 2**height, 0, 1)).mean())
+
+
+def roughness_score(slides: Array | list[float], jitters: Array | list[float]) -> NDArray[np.float64]:
+    """One number for each of n samples, by which to choose the smoothest; lower is better.
+
+    slides, jitters: [n], from `foot_slide` and `jitter`. Each is divided by its mean over the samples, and the two are
+    averaged, so the units do not matter and a sample of mean quality has 1. The text plays no part; a figure that
+    stands still has 0.
     """
     measured = np.array([slides, jitters], dtype=np.float64)
     mean = measured.mean(axis=1, keepdims=True)
@@ -186,7 +199,7 @@ class Interval(NamedTuple):
 
     @classmethod
     def of(cls, values: Array | list[float]) -> Interval:
-        """1.96 standard deviations over the root of the count, as the field computes it."""
+        """The mean of values [n] with 1.96 standard deviations over the root of n, as in the field."""
         values = np.asarray(values, dtype=np.float64)
         return cls(float(values.mean()), float(1.96 * values.std() / np.sqrt(len(values))))
 

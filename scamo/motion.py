@@ -1,4 +1,4 @@
-"""Motion: 263 HumanML3D features a frame at 20 fps, and the way from joints to features and back.
+"""Motion: HumanML3D's 263 features a frame, and the way from joints to features and back.
 
     channels   what                                                          frame
     0          root yaw velocity, half an angle per frame (radians)          t -> t+1
@@ -9,32 +9,33 @@
     193:259    velocities of joints 0..21 (metres per frame)                 facing of t
     259:263    ground contact of left ankle, left foot, right ankle, right foot (0 or 1)
 
-T frames of joints give T-1 frames of features. KIT-ML's 251 channels are the same for 21 joints. Arithmetic is float64,
-results are float32. The order of signs, frames and smoothing is the reference's, because checkpoints depend on it.
+T frames of joints give T-1 frames of features. KIT-ML's 251 channels are the same for 21 joints, at 12.5 fps.
+Arithmetic is float64, results are float32. Signs, frames and smoothing are as in the reference, for the checkpoints.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
+from scamo.rotation import quat_between, quat_conjugate, quat_multiply, quat_rotate, quat_to_matrix
 from scamo.skeleton import (
     BONE_LENGTHS,
     CHAINS,
     MIRROR,
     RAW_DIRECTIONS,
     bone_lengths,
-    quat_between,
-    quat_conjugate,
-    quat_multiply,
-    quat_rotate,
-    quat_to_matrix,
+    joints_from_kit,
     with_bone_lengths,
 )
 
@@ -102,8 +103,7 @@ def canonical_joints(joints: Array, lengths: Array | None = BONE_LENGTHS) -> Arr
 def _facing_rotation(joints: Array) -> Array:
     """Rotation world -> facing of every frame, wxyz [T, 4]; smoothed over time and forced to identity at frame 0.
 
-    The reference exchanges the hips here (they pull against the shoulders) and smooths before it normalises; its
-    checkpoints have learned that, so it stays.
+    The reference exchanges left and right hip here and smooths before it normalises. Its checkpoints depend on both.
     """
     across = (joints[:, 1] - joints[:, 2]) + (joints[:, 17] - joints[:, 16])
     across /= np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-9)
@@ -131,7 +131,7 @@ def _rotations_6d(joints: Array, facing: Array) -> Array:
 
 
 def features_from_joints(joints: Array) -> NDArray[np.float32]:
-    """HumanML3D features of joints that already stand in their canonical place (see ``canonical_joints``).
+    """HumanML3D features of joints at their canonical place (see ``canonical_joints``).
 
     joints [T, 22, 3] in metres, Y up, 20 fps -> float32 [T-1, 263]. ValueError where the shape is another, frames are
     fewer than 2, or a value is not finite.
@@ -141,7 +141,7 @@ def features_from_joints(joints: Array) -> NDArray[np.float32]:
     root = joints[:, 0]
     facing = _facing_rotation(joints)
     turn = quat_multiply(facing[1:], quat_conjugate(facing[:-1]))
-    turn *= np.where(turn[:, :1] < 0, -1.0, 1.0)  # q and -q turn alike, but arcsin of the one is minus the other's
+    turn *= np.where(turn[:, :1] < 0, -1.0, 1.0)  # q and -q are one rotation, but their arcsines differ in sign
     steps = joints[1:] - joints[:-1]
     root_step = quat_rotate(facing[1:], steps[:, 0])
     local = quat_rotate(facing[:, None], joints - root[:, None] * [1.0, 0.0, 1.0])
@@ -165,7 +165,7 @@ def features_from_joints(joints: Array) -> NDArray[np.float32]:
 def root_from_features(features: Array) -> tuple[Array, Array]:
     """Heading and path of the root: (rotation world -> facing [T, 4] wxyz, position [T, 3] metres), float64."""
     features = np.asarray(features, dtype=np.float64)
-    # Rounded as the reference rounds it: a figure that spins for many turns ends where the authors' code puts it.
+    # Rounded as in the reference, so that a figure that spins many times ends where the authors' code puts it.
     angle = np.concatenate([[0.0], np.cumsum(features[:-1, 0])]).astype(np.float32).astype(np.float64)
     zero = np.zeros_like(angle)
     facing = np.stack([np.cos(angle), zero, np.sin(angle), zero], axis=-1)
@@ -193,15 +193,15 @@ def joints_from_features(features: Array) -> NDArray[np.float32]:
 
 
 def mirror_joints(joints: Array) -> Array:
-    """The motion in a mirror: x negated, left and right joints exchanged. [T, 22, 3] -> [T, 22, 3]."""
+    """Mirror a motion: x negated, left and right joints exchanged. [T, 22, 3] -> [T, 22, 3]."""
     return np.asarray(joints)[:, MIRROR] * np.array([-1.0, 1.0, 1.0], dtype=np.asarray(joints).dtype)
 
 
 def mirror_features(features: Array) -> Array:
-    """Exactly the features of the mirrored joints, without going through joints. [T, 263] -> [T, 263]."""
+    """The features of the mirrored joints, computed on features. [T, 263] -> [T, 263]; ValueError for another width."""
     features = np.asarray(features)
     if features.shape[-1] != FEATURES:
-        raise ValueError(f"Mirroring knows the 263-channel representation; these features have {features.shape[-1]}.")
+        raise ValueError(f"Only features of 263 channels can be mirrored; these have {features.shape[-1]}.")
     limbs = MIRROR[1:] - 1  # joints 1..21 as rows
     flip = np.array([-1, 1, 1], dtype=features.dtype)
     flip_6d = np.array([1, -1, -1, -1, 1, 1], dtype=features.dtype)
@@ -223,14 +223,14 @@ def mirror_features(features: Array) -> Array:
 
 
 def resample_joints(joints: Array, fps: float, to_fps: float = FPS) -> Array:
-    """Another frame rate by a cubic spline through the positions; bones get their lengths back afterwards.
+    """Resample to another frame rate by a cubic spline through the positions; bones keep their first lengths.
 
     joints [T, J, 3] at ``fps`` -> float64 [T', J, 3] at ``to_fps``, from the first to (at most) the last instant.
-    (The reference drops frames with a whole stride instead, which is wrong for rates such as 30.)
+    ValueError for a rate that is not positive. (The reference drops frames with a whole stride, wrong for 30 fps.)
     """
     joints = np.asarray(joints, dtype=np.float64)
     if not (np.isfinite(fps) and 0 < fps <= 10_000):
-        raise ValueError(f"A frame rate of {fps} is not one; give frames per second, such as 20, 30 or 120.")
+        raise ValueError(f"A frame rate of {fps} is not possible; give frames per second, such as 20, 30 or 120.")
     if fps == to_fps or len(joints) < 2:
         return joints
     seconds = np.arange(len(joints)) / fps
@@ -238,28 +238,40 @@ def resample_joints(joints: Array, fps: float, to_fps: float = FPS) -> Array:
     return with_bone_lengths(CubicSpline(seconds, joints)(wanted), bone_lengths(joints[:1])[0])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Motion:
-    """A motion as people pass it around: unnormalised features, from which the joints follow.
+    """A motion: unnormalised features, from which the joints follow, and their frame rate.
 
-    features: float32 [T, 263] (or [T, 251], KIT-ML); fps: frames a second. ValueError for another width, no frames, or
-    values that are not finite.
+    features: float32 [T, 263], or KIT-ML's [T, 251]; the motion keeps a copy that cannot be written to. fps: frames a
+    second. Two motions are equal if all their numbers are. ValueError for another width, no frames, values that are
+    not finite, or a frame rate that is not positive.
     """
 
     features: NDArray[np.float32]
     fps: float = FPS
 
     def __post_init__(self) -> None:
-        features = np.asarray(self.features, dtype=np.float32)
+        features = np.array(self.features, dtype=np.float32)
         if features.ndim != 2 or len(features) == 0:
             raise ValueError(f"A motion is [frames, 263] with at least one frame; this has shape {features.shape}.")
         joint_count(features.shape[1])
         if not np.isfinite(features).all():
             raise ValueError("The motion's features hold NaN or infinity; repair or cut those frames first.")
+        if not (np.isfinite(self.fps) and self.fps > 0):
+            raise ValueError(f"A motion cannot run at {self.fps} frames a second; give a number such as 20.")
+        features.flags.writeable = False
         object.__setattr__(self, "features", features)
 
     def __len__(self) -> int:
         return len(self.features)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Motion):
+            return NotImplemented
+        return self.fps == other.fps and np.array_equal(self.features, other.features)
+
+    def __hash__(self) -> int:
+        return hash((self.fps, *_hashable(self.features)))
 
     @property
     def seconds(self) -> float:
@@ -268,29 +280,74 @@ class Motion:
 
     @cached_property
     def joints(self) -> NDArray[np.float32]:
-        """Positions in the world, float32 [T, 22, 3], metres, Y up."""
-        return joints_from_features(self.features)
+        """Positions in the world, float32 [T, 22, 3], metres, Y up; read-only. KIT-ML: [T, 21, 3], in its own unit."""
+        joints = joints_from_features(self.features)
+        joints.flags.writeable = False
+        return joints
+
+    @cached_property
+    def skeleton_joints(self) -> Array:
+        """The 22 joints that pictures and files show, float [T, 22, 3], metres, Y up; read-only.
+
+        These are `joints`. A KIT-ML motion has 21 others, which `joints_from_kit` brings to the 22.
+        """
+        if self.joints.shape[1] == len(MIRROR):
+            return self.joints
+        joints = joints_from_kit(self.joints)
+        joints.flags.writeable = False
+        return joints
 
     @classmethod
     def from_joints(cls, joints: Array, fps: float = FPS) -> Motion:
-        """Make a motion of any 22-joint recording: resampled to 20 fps, brought to the canonical skeleton and place.
+        """A motion from any 22-joint recording: resampled to 20 fps, brought to the canonical skeleton and place.
 
-        joints [T, 22, 3] in metres, Y up. One frame is lost to the velocities.
+        joints [T, 22, 3] in metres, Y up, at `fps`. One frame is lost to the velocities. ValueError for another shape,
+        fewer than two frames, or values that are not finite.
         """
         joints = _checked_joints(joints)
         return cls(features_from_joints(canonical_joints(resample_joints(joints, fps))))
 
     def mirrored(self) -> Motion:
-        """The same motion with left and right exchanged."""
+        """The same motion with left and right exchanged; ValueError for KIT-ML's features."""
         return Motion(mirror_features(self.features), self.fps)
 
+    # Imports go down only. Saving and loading are the one call upward, so io is imported when they are called.
 
-@dataclass(frozen=True)
+    def save(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write one file in the format that its suffix names, and return its path; see `scamo.io.write.save`.
+
+        .npy holds the features. ValueError for an unknown suffix or option, before anything is written.
+        """
+        return import_module("scamo.io.write").save(self, path, **options)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], **options: Any) -> Motion:
+        """Read a motion from a file; see `scamo.io.read.load_motion`. ValueError says what is wrong with it."""
+        return import_module("scamo.io.read").load_motion(path, **options)
+
+
+def _hashable(array: Array) -> tuple[tuple[int, ...], bytes]:
+    """Equal for arrays of equal numbers: adding zero turns -0.0 into 0.0, which equals it."""
+    return array.shape, (np.asarray(array) + 0.0).tobytes()
+
+
+@dataclass(frozen=True, eq=False)
 class Statistics:
-    """Mean and standard deviation of the channels, float32 [263] each; networks see (x - mean) / std."""
+    """Mean and standard deviation of the channels, float32 [263] each; networks see (x - mean) / std.
+
+    Two statistics are equal if all their numbers are.
+    """
 
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Statistics):
+            return NotImplemented
+        return np.array_equal(self.mean, other.mean) and np.array_equal(self.std, other.std)
+
+    def __hash__(self) -> int:
+        return hash((*_hashable(self.mean), *_hashable(self.std)))
 
     def normalise(self, features: Array) -> Array:
         """Unnormalised -> normalised features [..., 263]."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
+import numbers
 import operator
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypedDict
-
-import numpy as np
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -18,7 +17,8 @@ MAX_CHARACTERS = 1_000
 MAX_SECONDS = 60.0
 DEFAULT_MAX_TOKENS = 50  # the authors' code stops there
 DEFAULT_CONTEXT = 2.0  # seconds
-MODEL_DEFAULTS = ("temperature", "top_k", "top_p")  # what a model's card may set
+MAX_GUIDANCE = 20.0
+MODEL_DEFAULTS = ("temperature", "top_k", "top_p", "guidance")  # what a model's card may set
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class OptionFields(TypedDict, total=False):
     temperature: float | None
     top_k: int | None
     top_p: float | None
+    guidance: float | None
     max_tokens: int
     context: float
 
@@ -68,6 +69,9 @@ class GenerationOptions:
     """Sample among the k likeliest tokens only; None: the model's own choice, or all."""
     top_p: float | None = None
     """Sample among the fewest tokens that hold this share of the probability; None: the model's own choice, or all."""
+    guidance: float | None = None
+    """How much the prompt counts (classifier-free guidance): 1 is off, 2 doubles what the prompt adds to the logits,
+    for twice the computing; None: the model's own choice, or 1. Only models trained with empty prompts gain by it."""
     max_tokens: int = DEFAULT_MAX_TOKENS
     """Most tokens of a motion whose length the model decides."""
     context: float = DEFAULT_CONTEXT
@@ -84,6 +88,8 @@ class GenerationOptions:
             raise ValueError(f"temperature {self.temperature} makes no sense; give 0 (always the likeliest) or more")
         if self.top_p is not None and not (_is_number(self.top_p) and 0 < self.top_p <= 1):
             raise ValueError(f"top_p {self.top_p} is no share of probability; give a number above 0 and up to 1")
+        if self.guidance is not None and not (_is_number(self.guidance) and 0 <= self.guidance <= MAX_GUIDANCE):
+            raise ValueError(f"guidance {self.guidance} makes no sense; give 1 (off) to {MAX_GUIDANCE:g}")
         if not (_is_number(self.context) and self.context >= 0):
             raise ValueError(f"context {self.context} makes no sense; give 0 seconds or more")
 
@@ -93,10 +99,11 @@ class GenerationOptions:
         return replace(options or cls(), **fields)
 
     def resolved(self, defaults: Mapping[str, Any]) -> GenerationOptions:
-        """The same with a definite seed and temperature: what is None comes from a model's defaults."""
+        """The same with a definite seed, temperature and guidance: what is None comes from a model's defaults."""
         own = {name: defaults[name] for name in MODEL_DEFAULTS if getattr(self, name) is None and name in defaults}
-        if self.temperature is None:
-            own.setdefault("temperature", 1.0)
+        for name in ("temperature", "guidance"):
+            if getattr(self, name) is None:
+                own.setdefault(name, 1.0)
         if self.seed is None:
             own["seed"] = secrets.randbelow(2**31)
         return replace(self, **own) if own else self
@@ -132,4 +139,4 @@ def _checked_seconds(seconds: float) -> float:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float, np.number)) and math.isfinite(value)
+    return isinstance(value, numbers.Real) and math.isfinite(value)  # numpy's numbers are Real too

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from scamo import registry
 from scamo.engine import Engine, LocalEngine, SampledTokens, TokenRequest, Trace
-from scamo.io.recipe import Recipe
+from scamo.generation import Generation
 from scamo.motion import Motion
 from scamo.options import GenerationOptions, OptionFields, Prompt, checked_integer
 from scamo.registry import ModelCard
@@ -30,33 +30,6 @@ from scamo.transformer import PrefixTransformer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-
-@dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare
-class Generation:
-    """A motion and everything needed to make it again.
-
-    prompts: one, or those of a timeline in turn. lengths: tokens of each prompt. options: with the definite seed and
-    temperature. tokens: int64 [n]. elapsed: seconds of computing, without what the caller did between two tokens.
-    """
-
-    prompts: tuple[Prompt, ...]
-    lengths: tuple[int, ...]
-    options: GenerationOptions
-    tokens: NDArray[np.int64]
-    motion: Motion
-    card: ModelCard
-    trace: Trace
-    elapsed: float
-
-    @property
-    def recipe(self) -> Recipe:
-        """What was asked of which model, and the tokens; it goes into the files of the motion."""
-        card = self.card
-        return Recipe(
-            model=card.name, codebook=card.codebook, size=card.size, prompts=self.prompts, options=self.options,
-            tokens=tuple(int(token) for token in self.tokens), model_sha256=card.sha256,
-        )  # fmt: skip
 
 
 class MotionPipeline:
@@ -266,7 +239,9 @@ class MotionPipeline:
     def _sample(self, rows: list[_Row], embedding: Tensor | None) -> Counts[list[Generation]]:
         clock = Clock()
         text_bld, mask_bl = self._prefix([row.prompt for row in rows], embedding)
-        sampled = yield from clock.around(self.engine.stream([row.request for row in rows], text_bld, mask_bl))
+        empty_ld = self._empty_text(row.options for row in rows)
+        requests = [row.request for row in rows]
+        sampled = yield from clock.around(self.engine.stream(requests, text_bld, mask_bl, empty_ld))
         motions = [Motion(self.tokenizer.decode(one.tokens), self.fps) for one in sampled]
         elapsed = clock.elapsed()
         return [
@@ -279,6 +254,7 @@ class MotionPipeline:
     ) -> Counts[Generation]:
         clock = Clock()
         context = round(options.context * self.tokenizer.config.tokens_per_second)
+        empty_ld = self._empty_text([options])
         tokens: list[int] = []
         traces: list[Trace] = []
         for length, text_ld, mask_l in zip(lengths, *self._prefix(prompts, None), strict=True):
@@ -286,7 +262,7 @@ class MotionPipeline:
             known = min(context, free, len(tokens))  # tokens to start from
             before = len(tokens) - known
             request = _request(options, known + length, False, tokens[before:], before)
-            steps = self.engine.stream([request], text_ld[mask_l][None], mask_l[mask_l][None])
+            steps = self.engine.stream([request], text_ld[mask_l][None], mask_l[mask_l][None], empty_ld)
             sampled: list[SampledTokens] = yield from clock.around(steps)
             tokens += sampled[0].tokens[known:].tolist()
             traces.append(sampled[0].trace.after(known))
@@ -300,13 +276,24 @@ class MotionPipeline:
         if embedding is not None:
             mask_bl = torch.ones(len(prompts), len(embedding), dtype=torch.bool)
             return embedding.expand(len(prompts), -1, -1), mask_bl
+        text_bld, mask_bl = self._encode([prompt.text or "" for prompt in prompts])
+        if mask_bl.shape[1] >= MAX_WORD_PIECES and any(len(p.text or "") > MAX_WORD_PIECES for p in prompts):
+            warnings.warn(f"a prompt reaches {MAX_WORD_PIECES} word pieces; what comes after is not read", stacklevel=2)
+        return text_bld, mask_bl
+
+    def _empty_text(self, options: Iterable[GenerationOptions]) -> Tensor | None:
+        """The embedding [l, d] of the empty text, where guidance needs it."""
+        if all(one.guidance == 1 for one in options):
+            return None
+        text_bld, _ = self._encode([""])
+        return text_bld[0]
+
+    def _encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         encoder = self.text_encoder
-        text_bld, mask_bl = encoder.encode([prompt.text or "" for prompt in prompts])
+        text_bld, mask_bl = encoder.encode(texts)
         if self._release:
             encoder.release()
         self._check_width(text_bld.shape[-1])
-        if mask_bl.shape[1] >= MAX_WORD_PIECES and any(len(p.text or "") > MAX_WORD_PIECES for p in prompts):
-            warnings.warn(f"a prompt reaches {MAX_WORD_PIECES} word pieces; what comes after is not read", stacklevel=2)
         return text_bld, mask_bl
 
     def _checked_embedding(self, embedding: ArrayLike | Tensor) -> Tensor:
@@ -352,10 +339,9 @@ class _Row(NamedTuple):
 def _request(
     options: GenerationOptions, limit: int, can_end: bool, start: Sequence[int], before: int = 0
 ) -> TokenRequest:
-    assert options.seed is not None and options.temperature is not None, "options are resolved before they are used"
-    return TokenRequest(
-        limit, options.seed, can_end, options.temperature, options.top_k, options.top_p, tuple(start), before
-    )
+    seed, temperature, guidance = options.seed, options.temperature, options.guidance
+    assert seed is not None and temperature is not None and guidance is not None, "options are resolved by now"
+    return TokenRequest(limit, seed, can_end, temperature, options.top_k, options.top_p, guidance, tuple(start), before)
 
 
 def _limit(rows: Sequence[_Row]) -> int:

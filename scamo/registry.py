@@ -20,9 +20,10 @@ import torch
 
 from scamo import checkpoint
 from scamo.checkpoint import CheckpointError
+from scamo.configs import TokenizerConfig, TransformerConfig, codebook_label, size_label
 from scamo.fast_step import compact
-from scamo.tokenizer import MotionTokenizer, TokenizerConfig, VQTokenizer, codebook_label
-from scamo.transformer import PrefixTransformer, TransformerConfig, size_label
+from scamo.tokenizer import MotionTokenizer, VQTokenizer
+from scamo.transformer import PrefixTransformer
 
 BUNDLED = Path(__file__).parent / "checkpoints"
 MODELS_VARIABLE = "SCAMO_MODELS"
@@ -111,7 +112,7 @@ class TokenizerCard:
 def tokenizers(folders: Sequence[str | os.PathLike[str]] = ()) -> list[TokenizerCard]:
     """Cards of the tokenizers that no listed model uses, in the folders where `models` looks. VQ ones are among them.
 
-    Loads no weights. Of what cannot be read `models` tells.
+    Loads no weights. `models` warns of cards that cannot be read.
     """
     used, found = set(), {}
     for place in (BUNDLED, *_named(), *folders):
@@ -316,7 +317,7 @@ def _tokenizer_folder(folder: Path) -> Path:
 
 
 def _download(repository: str, revision: str | None, patterns: list[str]) -> Path:
-    """A hub repository's snapshot folder. The hub's library resumes, caches, and minds HF_HOME and HF_HUB_OFFLINE."""
+    """A hub repository's snapshot folder. The hub's library resumes, caches, and obeys HF_HOME and HF_HUB_OFFLINE."""
     from huggingface_hub import snapshot_download
 
     try:

@@ -1,7 +1,7 @@
-"""The 22-joint skeleton of HumanML3D: names, tree, lengths, and the quaternion arithmetic its representation needs.
+"""The 22-joint skeleton of HumanML3D: names, tree, lengths, kinematics, and feet that do not slide.
 
 Joints are SMPL's first 22, in SMPL's order. Positions are in metres, Y up, +Z forward, the body's left is +X.
-Quaternions are stored (w, x, y, z) in the last axis; all functions broadcast over leading axes and work in float64.
+Rotations are unit quaternions, see `scamo.rotation`. All functions work in float64.
 """
 
 from __future__ import annotations
@@ -9,8 +9,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solveh_banded
-from scipy.ndimage import gaussian_filter1d
-from scipy.spatial.transform import Rotation
+
+from scamo.rotation import (
+    fit_rotation,
+    quat_conjugate,
+    quat_continuous,
+    quat_multiply,
+    quat_rotate,
+    swing_towards,
+    twist_towards,
+    unit,
+)
 
 Array = NDArray[np.floating]
 
@@ -27,10 +36,10 @@ BONE_LENGTHS = np.array([
     .137487, .143383, .103039, .131614, .122984, .25684, .263092, .266012, .269876,
 ])  # fmt: skip
 
-# The five kinematic chains of the representation's inverse kinematics, each from its root outwards.
+# The five chains of the representation's inverse kinematics, each from its root outwards.
 CHAINS = ((0, 2, 5, 8, 11), (0, 1, 4, 7, 10), (0, 3, 6, 9, 12, 15), (9, 14, 17, 19, 21), (9, 13, 16, 18, 20))
 
-# Direction of every bone, parent to joint, in the representation's rest pose (a T with hanging arms' axes along -Y).
+# Direction of every bone, parent to joint, in the representation's rest pose: legs and arms along -Y.
 RAW_DIRECTIONS = np.array([
     [0, 0, 0], [1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, -1, 0], [0, 1, 0], [0, -1, 0], [0, -1, 0],
     [0, 1, 0], [0, 0, 1], [0, 0, 1], [0, 1, 0], [1, 0, 0], [-1, 0, 0], [0, 0, 1], [0, -1, 0], [0, -1, 0],
@@ -67,9 +76,9 @@ def bone_lengths(joints: Array) -> Array:
 
 
 def with_bone_lengths(joints: Array, lengths: Array) -> Array:
-    """Keep every bone's direction and the root's path, and give the bones other lengths.
+    """Give the bones other lengths; keep every bone's direction and the root's path.
 
-    joints [..., J, 3] and lengths [J] in metres -> [..., J, 3]. A bone of length zero points nowhere and stays zero.
+    joints [..., J, 3] and lengths [J] in metres -> [..., J, 3]. A bone of length zero has no direction and stays zero.
     """
     out = np.array(joints, dtype=np.float64)
     for joint in range(1, joints.shape[-2]):
@@ -79,61 +88,8 @@ def with_bone_lengths(joints: Array, lengths: Array) -> Array:
     return out
 
 
-def quat_multiply(a: Array, b: Array) -> Array:
-    """Hamilton product: the rotation b followed by the rotation a. [..., 4] x [..., 4] -> [..., 4]."""
-    w, x, y, z = np.moveaxis(np.asarray(a), -1, 0)
-    p, q, r, s = np.moveaxis(np.asarray(b), -1, 0)
-    return np.stack(
-        [
-            w * p - x * q - y * r - z * s,
-            w * q + x * p + y * s - z * r,
-            w * r - x * s + y * p + z * q,
-            w * s + x * r - y * q + z * p,
-        ],
-        axis=-1,
-    )
-
-
-def quat_conjugate(q: Array) -> Array:
-    """The inverse of a unit quaternion. [..., 4] -> [..., 4]."""
-    return np.asarray(q) * np.array([1.0, -1.0, -1.0, -1.0])
-
-
-def quat_rotate(q: Array, v: Array) -> Array:
-    """Turn vectors v [..., 3] by unit quaternions q [..., 4] -> [..., 3]."""
-    q = np.asarray(q)
-    axis, v = np.broadcast_arrays(q[..., 1:], np.asarray(v))
-    t = 2.0 * np.cross(axis, v)
-    return v + q[..., :1] * t + np.cross(axis, t)
-
-
-def quat_between(a: Array, b: Array) -> Array:
-    """The shortest rotation that turns direction a [..., 3] into direction b [..., 3] -> [..., 4].
-
-    Opposite directions leave the axis open: then the half turn about Y is taken, or about X where a is along Y.
-    """
-    a, b = np.broadcast_arrays(np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64))
-    w = np.sqrt((a**2).sum(-1) * (b**2).sum(-1)) + (a * b).sum(-1)
-    q = np.concatenate([w[..., None], np.cross(a, b)], axis=-1)
-    size = np.linalg.norm(q, axis=-1, keepdims=True)
-    along_y = np.abs(a[..., 1:2]) > 0.99 * np.linalg.norm(a, axis=-1, keepdims=True)
-    half_turn = np.where(along_y, [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0])
-    return np.where(size < 1e-12, half_turn, q / np.maximum(size, 1e-12))
-
-
-def quat_to_matrix(q: Array) -> Array:
-    """Rotation matrices [..., 3, 3] of unit quaternions [..., 4]."""
-    w, x, y, z = np.moveaxis(np.asarray(q), -1, 0)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
-
-
 # Directions of the bones, parent to joint, in SMPL's rest pose (arms out, palms down, toes to +Z), both sides alike.
-# The pelvis' and the chest's own three bones stand to each other as in the data that the bundled models learned from.
+# The angles between the bones of pelvis and chest are those of the data that the bundled models learned from.
 REST_DIRECTIONS = np.array([
     [0, 0, 0], [.57, -.82, -.075], [-.57, -.82, -.075], [0, .964, -.266], [.09, -.996, -.012], [-.09, -.996, -.012],
     [0, 1, .01], [-.034, -.993, -.109], [.034, -.993, -.109], [0, .9, .44], [.196, -.415, .888], [-.196, -.415, .888],
@@ -148,9 +104,40 @@ _RIGID = {0: (1, 2, 3), 9: (12, 13, 14)}
 # Limbs that bend like hinges: joint, its child, grandchild, the axis about which it bends in the rest pose.
 _HINGES = ((1, 4, 7, (1, 0, 0)), (2, 5, 8, (1, 0, 0)), (16, 18, 20, (0, -1, 0)), (17, 19, 21, (0, 1, 0)))
 _TOE = {1: 10, 2: 11}
-_TRUST_PARENT = 0.25  # against the sine squared of a bent hinge, which is at most 1
-_TRUST_TOE = 0.3
-_SPIN = 1.0  # how much a turn of a bone about itself from frame to frame is held back, in the same measure
+_TRUST_TOE = 0.3  # weight of the toe in the cue for a thigh
+
+
+# KIT-ML's 21 joints: root, three of the back, head (0..4); arms (5..7 right, 8..10 left); legs (11..15 right, 16..20
+# left: hip, knee, ankle, two of the foot). Sides are those of the authors' code, whose forward axis follows from them.
+_FROM_KIT = {0: 0, 1: 16, 2: 11, 4: 17, 5: 12, 7: 18, 8: 13, 10: 20, 11: 15, 12: 3, 15: 4, 16: 8, 17: 5, 18: 9, 19: 6,
+             20: 10, 21: 7}  # fmt: skip
+_KIT_MILLIMETRES = 20.0  # a root higher than this is measured in millimetres, as KIT-ML's are
+
+
+def joints_from_kit(joints: Array) -> Array:
+    """KIT-ML's 21 joints on the 22-joint skeleton, for pictures and files. [T, 21, 3] -> float64 [T, 22, 3] in metres.
+
+    Hips, legs, arms, neck and head stand where KIT-ML has them. The spine's joints divide KIT-ML's back as ours do, and
+    the collars stand between spine, neck and shoulder. Millimetres, the data's own unit, become metres.
+    """
+    joints = np.asarray(joints, dtype=np.float64)
+    if joints.ndim != 3 or joints.shape[1:] != (21, 3):
+        raise ValueError(f"KIT-ML's joints are [frames, 21, 3]; these have shape {list(joints.shape)}.")
+    if np.median(joints[:, 0, 1]) > _KIT_MILLIMETRES:
+        joints = joints / 1000
+    out = np.zeros((len(joints), 22, 3))
+    out[:, list(_FROM_KIT)] = joints[:, list(_FROM_KIT.values())]
+    back = joints[:, :4]
+    pieces = np.linalg.norm(np.diff(back, axis=1), axis=-1)
+    ends = np.concatenate([np.zeros((len(joints), 1)), np.cumsum(pieces, axis=1)], axis=1)  # [T, 4] from the root
+    shares = np.cumsum(BONE_LENGTHS[[3, 6, 9, 12]]) / BONE_LENGTHS[[3, 6, 9, 12]].sum()
+    for joint, share in zip((3, 6, 9), shares, strict=False):
+        place = share * ends[:, -1:]
+        along = np.clip((place - ends[:, :-1]) / np.maximum(pieces, 1e-9), 0, 1)  # how much of each piece lies below
+        out[:, joint] = back[:, 0] + (along[..., None] * np.diff(back, axis=1)).sum(axis=1)
+    for collar, shoulder in ((13, 16), (14, 17)):
+        out[:, collar] = (out[:, 9] + out[:, 12] + 2 * out[:, shoulder]) / 4
+    return out
 
 
 def forward_kinematics(rotations: Array, root: Array, offsets: Array = REST_OFFSETS) -> Array:
@@ -172,8 +159,8 @@ def joint_rotations(joints: Array, offsets: Array = REST_OFFSETS) -> Array:
     """SMPL-style local rotations of a recording, by closed formulas. joints [T, 22, 3] -> [T, 22, 4] wxyz.
 
     `forward_kinematics` of the result gives every bone its direction back, so on a recording of the same skeleton
-    (`offsets` [22, 3], metres) all joints meet. What positions leave open, a bone's turn about itself, follows the
-    hinge beyond it where that is bent, the parent where it is straight, and both softly and smoothly in between, so
+    (`offsets` [22, 3], metres) all joints meet. Positions leave open how a bone turns about itself. It follows the
+    hinge beyond it where that is bent and the parent where it is straight, with a smooth change in between, so that
     nothing flips from one frame to the next. Ends (head, wrists, toes) do not turn. Signs are continuous in time.
     """
     joints = np.asarray(joints, dtype=np.float64)
@@ -181,30 +168,30 @@ def joint_rotations(joints: Array, offsets: Array = REST_OFFSETS) -> Array:
     bones = np.concatenate([np.zeros_like(bones[:, :1]), bones], axis=1)
     world = np.zeros((len(joints), 22, 4))
     for joint, children in _RIGID.items():
-        world[:, joint] = _fit_rotation(offsets[list(children)], bones[:, children])
+        world[:, joint] = fit_rotation(offsets[list(children)], bones[:, children])
     x_axis = np.array([1.0, 0.0, 0.0])
     pelvis_x, chest_x = quat_rotate(world[:, 0], x_axis), quat_rotate(world[:, 9], x_axis)
     for joint, child, share in ((3, 6, 1 / 3), (6, 9, 2 / 3)):  # the spine shares the twist between hips and chest
-        swing = _swing(world[:, PARENTS[joint]], offsets[child], bones[:, child])
+        swung = swing_towards(world[:, PARENTS[joint]], offsets[child], bones[:, child])
         cue = (1 - share) * pelvis_x + share * chest_x
-        world[:, joint] = _twist(swing, bones[:, child], x_axis, cue)
+        world[:, joint] = twist_towards(swung, bones[:, child], x_axis, cue)
     for joint, child in ((12, 15), (13, 16), (14, 17)):
-        world[:, joint] = _swing(world[:, 9], offsets[child], bones[:, child])
+        world[:, joint] = swing_towards(world[:, 9], offsets[child], bones[:, child])
     for joint, child, end, axis in _HINGES:
-        upper, lower = _unit(bones[:, child]), _unit(bones[:, end])
+        upper, lower = unit(bones[:, child]), unit(bones[:, end])
         bend = np.cross(upper, lower)
         cue = bend * np.linalg.norm(bend, axis=-1, keepdims=True)
         if joint in _TOE:  # straight legs turn with the foot
-            cue = cue + _TRUST_TOE * np.cross(_unit(bones[:, _TOE[joint]]), lower)
-        swing = _swing(world[:, PARENTS[joint]], offsets[child], bones[:, child])
+            cue = cue + _TRUST_TOE * np.cross(unit(bones[:, _TOE[joint]]), lower)
+        swung = swing_towards(world[:, PARENTS[joint]], offsets[child], bones[:, child])
         rest_axis = np.array(axis, dtype=np.float64)
-        world[:, joint] = _twist(swing, bones[:, child], rest_axis, cue)
-        # Beyond the hinge its axis goes on the more, the more the limb is folded: there the swing becomes undecided.
-        swing = _swing(world[:, joint], offsets[end], bones[:, end])
+        world[:, joint] = twist_towards(swung, bones[:, child], rest_axis, cue)
+        # The more the limb is folded, the more the next bone keeps the hinge's axis: there the swing is undecided.
+        swung = swing_towards(world[:, joint], offsets[end], bones[:, end])
         hinge, straight = quat_rotate(world[:, joint], rest_axis), 1 + (upper * lower).sum(-1)
-        world[:, child] = _twist(swing, bones[:, end], rest_axis, hinge, trust=straight, steady=False)
+        world[:, child] = twist_towards(swung, bones[:, end], rest_axis, hinge, trust=straight, steady=False)
     for ankle, toe in ((7, 10), (8, 11)):
-        world[:, ankle] = _swing(world[:, PARENTS[ankle]], offsets[toe], bones[:, toe])
+        world[:, ankle] = swing_towards(world[:, PARENTS[ankle]], offsets[toe], bones[:, toe])
     for joint in (10, 11, 15, 20, 21):
         world[:, joint] = world[:, PARENTS[joint]]
     local = world.copy()
@@ -213,40 +200,26 @@ def joint_rotations(joints: Array, offsets: Array = REST_OFFSETS) -> Array:
 
 
 def rest_offsets(joints: Array) -> Array:
-    """The rigid skeleton that fits a recording best: [T, 22, 3] -> offsets [22, 3] for the functions above.
+    """The rigid skeleton that fits a recording best: [T, 22, 3] -> offsets [22, 3] in metres.
 
-    Lengths are the medians over time; the bones of pelvis and chest stand to each other as they do on average.
+    Lengths are the medians over time; the angles between the bones of pelvis and chest are their averages.
     """
     joints = np.asarray(joints, dtype=np.float64)
     offsets = REST_DIRECTIONS * np.median(bone_lengths(joints), axis=0)[:, None]
     for joint, children in _RIGID.items():
         bones = joints[:, children] - joints[:, joint, None]
         for _ in range(3):
-            turn = _fit_rotation(offsets[list(children)], bones)
+            turn = fit_rotation(offsets[list(children)], bones)
             offsets[list(children)] = quat_rotate(quat_conjugate(turn)[:, None], bones).mean(axis=0)
     return offsets
-
-
-def foot_slide(joints: Array, fps: float = 20.0) -> float:
-    """How fast toes move over the floor while they are on it, metres per second; the lower they are the more it counts.
-
-    joints [T, 22, 3] in metres. Zhang et al.'s measure (2018): speed times 2 - 2^(height / 2.5 cm), over both toes.
-    """
-    toes = np.asarray(joints, dtype=np.float64)[:, [10, 11]]
-    if len(toes) < 2:
-        return 0.0
-    speed = np.linalg.norm(np.diff(toes[..., [0, 2]], axis=0), axis=-1) * fps
-    height = toes[..., 1] - np.percentile(toes[..., 1], 1, axis=0)
-    height = np.maximum(height[1:], height[:-1]) / 0.025
-    return float((speed * np.clip(2 - 2**height, 0, 1)).mean())
 
 
 def lock_feet(joints: Array, fps: float = 20.0) -> Array:
     """Stop planted feet from sliding; hips and everything above stay. joints [T, 22, 3] metres -> float64 [T, 22, 3].
 
-    A foot counts as planted the more, the slower and the closer to its lowest it is. Each foot is shifted by the path
-    that cancels its steps where it is planted, bends as little as possible elsewhere, and fades within a few
-    frames (least squares); thigh and shin then reach for the shifted ankle at their own lengths.
+    A foot counts as planted where it is slow and near its lowest height. Each foot is shifted by the path that cancels
+    its steps where it is planted, bends as little as possible elsewhere, and fades within a few frames (least
+    squares). Thigh and shin then reach for the shifted ankle at their own lengths.
     """
     joints = np.array(joints, dtype=np.float64)
     if len(joints) < 3:
@@ -265,7 +238,7 @@ def lock_feet(joints: Array, fps: float = 20.0) -> Array:
 def _cancelling_path(steps: Array, weights: Array) -> Array:
     """The path x [T, 3] of least w |x' + step|^2 + |x''|^2 + |x|^2 / 64, by one banded solve.
 
-    steps [T-1, N, 3] and their weights [T-1, N]. The last term lets go of a foot within about three frames.
+    steps [T-1, N, 3] and their weights [T-1, N]. Because of the last term a foot is released within about three frames.
     """
     frames = len(steps) + 1
     pull = weights.sum(axis=1)
@@ -287,87 +260,22 @@ def _cancelling_path(steps: Array, weights: Array) -> Array:
 
 
 def _bend_leg(joints: Array, leg: tuple[int, int, int, int], reach: Array) -> Array:
-    """Move an ankle to `reach` [T, 3], as far as the leg goes, the knee in its plane; in place. Returns its move."""
+    """Move an ankle to `reach` [T, 3], as far as the leg reaches, in place; returns the ankle's displacement [T, 3]."""
     hip, knee, ankle, toe = leg
     thigh = np.linalg.norm(joints[:, knee] - joints[:, hip], axis=-1, keepdims=True)
     shin = np.linalg.norm(joints[:, ankle] - joints[:, knee], axis=-1, keepdims=True)
     along = reach - joints[:, hip]
     distance = np.linalg.norm(along, axis=-1, keepdims=True)
     along = along / np.maximum(distance, 1e-9)
-    # A leg is never pulled straighter than it was, nor than 0.1 % short of straight: there the knee's plane is lost.
+    # A leg gets straighter only up to 0.1 % short of straight: beyond that the plane of the knee is undefined.
     was = np.linalg.norm(joints[:, ankle] - joints[:, hip], axis=-1, keepdims=True)
     distance = np.clip(distance, np.abs(thigh - shin) + 1e-6, np.maximum(0.999 * (thigh + shin), was))
-    # The knee bends where it did; where it was straight, towards the toe, the more the further the ankle has to go.
+    # The knee bends in its old direction, and towards the toe if it was straight: the more, the further the ankle goes.
     far = np.linalg.norm(reach - joints[:, ankle], axis=-1, keepdims=True)
-    bend = joints[:, knee] - joints[:, hip] + 0.3 * far * _unit(joints[:, toe] - joints[:, ankle])
-    bend = _unit(bend - (bend * along).sum(-1, keepdims=True) * along)
-    forth = (thigh**2 + distance**2 - shin**2) / (2 * distance)
-    joints[:, knee] = joints[:, hip] + forth * along + np.sqrt(np.maximum(thigh**2 - forth**2, 0)) * bend
+    bend = joints[:, knee] - joints[:, hip] + 0.3 * far * unit(joints[:, toe] - joints[:, ankle])
+    bend = unit(bend - (bend * along).sum(-1, keepdims=True) * along)
+    along_leg = (thigh**2 + distance**2 - shin**2) / (2 * distance)
+    joints[:, knee] = joints[:, hip] + along_leg * along + np.sqrt(np.maximum(thigh**2 - along_leg**2, 0)) * bend
     moved = joints[:, hip] + distance * along - joints[:, ankle]
     joints[:, ankle] += moved
     return moved
-
-
-def quat_continuous(q: Array) -> Array:
-    """The same rotations with signs that do not jump along the first axis, as interpolation needs it. [T, ..., 4]."""
-    flips = np.where((q[1:] * q[:-1]).sum(-1) < 0, -1.0, 1.0)
-    signs = np.concatenate([np.where(q[:1, ..., 0] < 0, -1.0, 1.0), flips]).cumprod(axis=0)
-    return q * signs[..., None]
-
-
-def quat_from_matrix(matrices: Array) -> Array:
-    """Unit quaternions [..., 4] wxyz of rotation matrices [..., 3, 3]."""
-    q = Rotation.from_matrix(matrices.reshape(-1, 3, 3)).as_quat()
-    return q[:, [3, 0, 1, 2]].reshape(*matrices.shape[:-2], 4)
-
-
-def _unit(v: Array) -> Array:
-    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9)
-
-
-def _fit_rotation(rest: Array, now: Array) -> Array:
-    """The rotation that turns rest vectors [N, 3] best into now [T, N, 3] (least squares, by SVD) -> [T, 4]."""
-    u, _, vt = np.linalg.svd(np.einsum("tni,nj->tij", now, rest))
-    u[..., 2] *= np.sign(np.linalg.det(u) * np.linalg.det(vt))[:, None]  # never a mirror image
-    return quat_from_matrix(u @ vt)
-
-
-def _swing(parent: Array, rest: Array, bone: Array) -> Array:
-    """The parent's rotation [T, 4], turned on by the least that points `rest` [3] along `bone` [T, 3]."""
-    return quat_multiply(quat_between(quat_rotate(parent, rest), bone), parent)
-
-
-def _twist(
-    swing: Array, bone: Array, axis: Array, cue: Array, trust: Array | float = _TRUST_PARENT, steady: bool = True
-) -> Array:
-    """Turn `swing` [T, 4] about its bone [T, 3] so that the body's `axis` [3] points along `cue` [T, 3].
-
-    The cue counts by its length, against the `trust` in the swing as it is, and in the frames before and after if the
-    turn is to be `steady`.
-    """
-    along = _unit(bone)
-    side = quat_rotate(swing, axis)
-    side = _unit(side - (side * along).sum(-1, keepdims=True) * along)
-    across = np.cross(along, side)
-    wanted = (cue * side).sum(-1) + 1j * (cue * across).sum(-1) + trust
-    half = (_steady_angle(wanted, along, side, across) if steady else np.angle(wanted))[:, None] / 2
-    return quat_multiply(np.concatenate([np.cos(half), np.sin(half) * along], axis=-1), swing)
-
-
-def _steady_angle(wanted: Array, along: Array, side: Array, across: Array) -> Array:
-    """The angles of complex `wanted` [T], followed the closer the longer it is, at little spin of the bone.
-
-    They are counted from an axis that is carried along the moving bone without spinning, so that real spin alone is
-    held back and not the changing view of it.
-    """
-    if len(wanted) == 1:
-        return np.angle(wanted)
-    carried = quat_rotate(quat_between(along[:-1], along[1:]), side[:-1])
-    step = np.arctan2(-(carried * across[1:]).sum(-1), (carried * side[1:]).sum(-1))
-    spin = np.concatenate([[0.0], np.cumsum(step)])  # of the swing itself, against the carried axis
-    wanted = gaussian_filter1d(wanted * np.exp(1j * spin), sigma=2.0, mode="nearest")
-    trust = np.abs(wanted) + 1e-6
-    held = np.full((2, len(wanted)), -_SPIN)  # least squares: trust * (x - angle)^2 + _SPIN * (change of x)^2
-    held[1] = trust + 2 * _SPIN
-    held[1, [0, -1]] -= _SPIN
-    return solveh_banded(held, trust * np.unwrap(np.angle(wanted))) - spin

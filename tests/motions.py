@@ -1,8 +1,10 @@
-"""Motions made up for the tests of pictures, bodies and files: the ones that break kinematics, and a plain walk."""
+"""Motions for the tests of pictures, bodies and files: the ones that break kinematics, a plain walk, a generation."""
 
 import numpy as np
+import pytest
 from scipy.spatial.transform import Rotation
 
+import scamo
 from scamo.skeleton import forward_kinematics
 
 
@@ -76,3 +78,21 @@ def cartwheel(frames: int = 40) -> np.ndarray:
 
 
 ALL = {f.__name__: f for f in (walk, turning, backwards, lying, cartwheel)}
+
+
+def stretchy(frames: int = 40) -> np.ndarray:
+    """A walk as networks give it: bones change their length from frame to frame."""
+    return walk(frames) + np.random.default_rng(0).normal(scale=0.004, size=(frames, 22, 3))
+
+
+def bundled() -> np.ndarray:
+    """A generation of the smallest bundled model."""
+    cards = [card for card in scamo.models() if card.source == "bundled"]
+    if not cards:
+        pytest.skip("no bundled models yet")
+    card = min(cards, key=lambda one: one.disk_bytes)
+    made = scamo.load(codebook=card.codebook, size=card.size).generate("a person walks forward", seed=0, seconds=3)
+    return np.asarray(made.motion.joints, dtype=np.float64)
+
+
+MOTIONS = {**ALL, "stretchy": stretchy}

@@ -1,4 +1,4 @@
-"""BVH files of made-up motions on the rigs that the reader knows."""
+"""BVH files of invented motions on the rigs that the reader knows."""
 
 from __future__ import annotations
 
@@ -7,33 +7,28 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from scamo.io.retarget import NEEDED, RIGS
 from scamo.motion import first_facing
-from scamo.skeleton import PARENTS
-from training.data.readers.bandai import LIMBS
-from training.data.readers.bvh import RIGS
-
-# Our joint of the 22 at which a rig has the one that it calls by a name of ours.
-PLACES = {"spine": 6, "chest": 9, "neck": 12, "head": 15}
-SIDES = {"collar": 13, "shoulder": 16, "elbow": 18, "wrist": 20, "hip": 1, "knee": 4, "ankle": 7, "toe": 10}
-
+from scamo.skeleton import JOINTS
+from training.data.readers.bandai import BANDAI
 
 CHANNELS = "CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation"
 
 
 def write_bvh(path: Path, joints: np.ndarray, rig: str = "lafan1", fps: float = 30.0, prefix: str = "") -> Path:
-    """joints [T, 22, 3] as a BVH file whose joints all have position channels and hang on the root."""
-    places = PLACES | {f"left_{name}": j for name, j in SIDES.items()}
-    places |= {f"right_{name}": j + 1 for name, j in SIDES.items()}
-    at = {f"{prefix}{theirs.title()}": joints[:, places[ours]] - joints[:, 0] for ours, theirs in RIGS[rig].items()}
+    """joints [T, 22, 3] as a BVH file whose joints all have position channels and are children of the root.
+
+    The file has the joints that retargeting needs, so not all of the trunk.
+    """
+    names = next(known.joints for known in RIGS if known.name == rig)
+    at = {f"{prefix}{names[ours].title()}": joints[:, JOINTS.index(ours)] - joints[:, 0] for ours in NEEDED}
     return _write(path, f"{prefix}Hips", joints[:, 0], at, {}, fps)
 
 
 def write_bandai(path: Path, joints: np.ndarray, fps: float = 30.0) -> Path:
     """joints [T, 22, 3] in metres as the Bandai-Namco datasets have them: their names, their bones' axes, in cm."""
     at = {"Hips": joints[:, 0], "Spine": joints[:, 3], "Chest": joints[:, 9], "Neck": joints[:, 12]}
-    for joint, (start, end) in LIMBS.items():
-        at[end] = joints[:, joint]
-        at.setdefault(start, joints[:, PARENTS[joint]])
+    at |= {theirs: joints[:, JOINTS.index(ours)] for ours, theirs in BANDAI.items()}
     forward = first_facing(joints)
     up = np.broadcast_to([0.0, 1.0, 0.0], forward.shape)
     left = np.cross(up, forward)
@@ -45,7 +40,7 @@ def write_bandai(path: Path, joints: np.ndarray, fps: float = 30.0) -> Path:
 
 def _write(path: Path, root: str, start: np.ndarray, at: dict[str, np.ndarray], turns: dict[str, np.ndarray],
            fps: float) -> Path:  # fmt: skip
-    """The root's place and, of joints that all hang on it, places seen from it and rotations (none: identity)."""
+    """The root's place and its children's places relative to it, with their rotations (default: none)."""
     lines = ["HIERARCHY", f"ROOT {root}", "{", "OFFSET 0 0 0", CHANNELS]
     for name in at:
         lines += [f"JOINT {name}", "{", "OFFSET 0 1 0", CHANNELS, "End Site", "{", "OFFSET 0 0 0", "}", "}"]
@@ -57,5 +52,5 @@ def _write(path: Path, root: str, start: np.ndarray, at: dict[str, np.ndarray], 
     lines += ["}", "MOTION", f"Frames: {len(start)}", f"Frame Time: {1 / fps:.9f}"]
     lines += [" ".join(f"{value:.6f}" for value in row) for row in np.concatenate(columns, axis=1)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

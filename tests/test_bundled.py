@@ -8,7 +8,8 @@ import pytest
 
 import scamo
 from scamo import checkpoint, registry
-from scamo.skeleton import quat_rotate
+from scamo.rotation import quat_rotate
+from tests.golden import bundled_tokens
 from training.measure import readme_tables as readme
 from training.measure.prompt_checks import above_head, forward_metres, speed, sways, turned_degrees
 
@@ -54,7 +55,7 @@ def test_pages_say_what_was_measured(page: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def largest() -> scamo.Generator:
+def largest() -> scamo.MotionPipeline:
     return scamo.load(codebook=4096, size="4M")
 
 
@@ -66,12 +67,12 @@ def largest() -> scamo.Generator:
         ("a person turns left", lambda j: turned_degrees(j) > 30),
     ],
 )
-def test_words_mean_what_they_say(largest: scamo.Generator, prompt: str, check) -> None:
-    made = largest.generate_batch([prompt] * 5, seconds=4, seed=range(5))
+def test_words_mean_what_they_say(largest: scamo.MotionPipeline, prompt: str, check) -> None:
+    made = largest.generate_batch([prompt] * 5, seconds=4, seeds=range(5))
     assert sum(bool(check(one.motion.joints.astype(float))) for one in made) >= 4
 
 
-def test_a_seed_is_a_motion_alone_and_in_company(largest: scamo.Generator) -> None:
+def test_a_seed_is_a_motion_alone_and_in_company(largest: scamo.MotionPipeline) -> None:
     prompts = ["a person walks forward", "a tired man bows and then waves goodbye with both hands"]
     alone = [largest.generate(prompt, seconds=2, seed=7).tokens for prompt in prompts]
     together = largest.generate_batch(prompts, seconds=2, seed=7)
@@ -95,3 +96,9 @@ def test_the_geometry_behind_the_ability_table() -> None:
     assert not above_head(waving, 21)
     assert sways(waving, 20) >= 6
     assert sways(waving, 21) == 0
+
+
+@pytest.mark.parametrize("card", bundled(), ids=lambda card: card.name)
+def test_tokens_are_those_of_the_day_the_model_was_bundled(card: scamo.ModelCard) -> None:
+    expected = json.loads(bundled_tokens.FILE.read_text(encoding="utf-8"))
+    assert bundled_tokens.sampled(card) == expected[card.name]

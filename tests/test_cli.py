@@ -25,7 +25,7 @@ def bundled(models, monkeypatch):
     """The tiny models in the place of the bundled ones, and no text encoder to load."""
     monkeypatch.setattr(registry, "BUNDLED", models)
     monkeypatch.delenv(registry.MODELS_VARIABLE, raising=False)
-    monkeypatch.setattr("scamo.pipeline.load_text_encoder", lambda name: FakeEncoder())
+    monkeypatch.setattr("scamo.text.load_text_encoder", lambda name, **options: FakeEncoder())
     return models
 
 
@@ -39,14 +39,18 @@ def walking(tmp_path):
 
 def fails(capsys, *argv) -> str:
     """The one line a user sees."""
-    try:
-        code = cli.main([str(arg) for arg in argv])
-    except SystemExit as stop:
-        code = stop.code
+    assert cli.main([str(arg) for arg in argv]) == 2
     err = capsys.readouterr().err
-    assert code == 2
     assert len(err.strip().splitlines()) == 1
     return err
+
+
+def is_misspelt(capsys, *argv) -> str:
+    """What a user sees whose options cannot be read."""
+    with pytest.raises(SystemExit) as stop:
+        cli.main([str(arg) for arg in argv])
+    assert stop.value.code == 2
+    return " ".join(capsys.readouterr().err.split())
 
 
 def works(*argv) -> None:
@@ -91,9 +95,25 @@ def test_compare_makes_every_cell_and_one_video(bundled, tmp_path, capsys):
     assert capsys.readouterr().out.count("seed") == 1
 
 
-def test_compare_shares_the_seed_it_drew(bundled, tmp_path, models):
-    works("compare", "bow", "--model", models / "256-1M", models / "256-1M", "--seconds", 0.4, "--out", tmp_path)
-    assert (tmp_path / "256-1M" / "features.npy").is_file()
+def test_compare_keeps_two_models_of_one_shape_apart(bundled, tmp_path, models, capsys):
+    other = write_models(tmp_path / "B", (256,), ("1M",)) / "256-1M"
+    out = tmp_path / "out"
+    args = ("compare", "bow", "--model", models / "256-1M", other, "--model", other, "--seconds", 0.4, "--out", out)
+    works(*args)
+    made = {path.parent.name: np.load(path) for path in out.glob("*/features.npy")}
+    assert sorted(made) == ["256-1M", "256-1M-2", "256-1M-B"]
+    told = capsys.readouterr().out
+    assert all(f"{name}: " in told for name in made)
+
+
+def test_compare_draws_one_seed_for_all_and_loads_one_encoder(bundled, tmp_path, models, monkeypatch):
+    loaded = []
+    monkeypatch.setattr("scamo.text.load_text_encoder", lambda name, **options: loaded.append(name) or FakeEncoder())
+    out = tmp_path / "out"
+    works("compare", "bow", "--model", models / "256-1M", models / "256-1M", "--seconds", 0.4, "--out", out)
+    first, second = (np.load(path) for path in out.glob("*/features.npy"))
+    np.testing.assert_array_equal(first, second)
+    assert loaded == ["minilm"]
 
 
 def test_tokenize_and_back(bundled, walking, tmp_path):
@@ -122,8 +142,8 @@ def test_mistakes_are_one_line(bundled, models, tmp_path, capsys):
     assert "seconds" in fails(capsys, "generate", "bow", "--seconds", 1_000_000)
     assert "10,000" in fails(capsys, "generate", "x" * 10_000)
     assert "nowhere" in fails(capsys, "generate", "bow", "--model", tmp_path / "nowhere")
-    assert "--help" in fails(capsys, "generate")
-    assert "--codebok" in fails(capsys, "generate", "bow", "--codebok", 3)
+    assert "scamo generate --help" in is_misspelt(capsys, "generate")
+    assert "Perhaps you meant: --codebook" in is_misspelt(capsys, "generate", "bow", "--codebok", 3)
     assert "missing.npy" in fails(capsys, "tokenize", tmp_path / "missing.npy", "--out", tmp_path)
 
 
@@ -175,3 +195,18 @@ def test_python_m_scamo_is_the_same_command():
     result = subprocess.run([sys.executable, "-m", "scamo", "fly"], capture_output=True, text=True, timeout=60)
     assert result.returncode == 2
     assert "generate" in result.stderr
+
+
+def test_app_opens_the_page_with_models_of_ones_own(monkeypatch):
+    opened = []
+    monkeypatch.setattr("scamo.ui.build", lambda folders: opened.append(folders) or "page")
+    monkeypatch.setattr("scamo.ui.launch", opened.append)
+    works("app", "--models", "a", "b", "--models", "c")
+    assert opened == [["a", "b", "c"], "page"]
+
+
+def test_conversion_passes_every_option_on(monkeypatch, tmp_path):
+    given = {}
+    monkeypatch.setattr("scamo.convert.convert_official", lambda **options: given.update(options))
+    works("convert", "--tokenizer", "x.pth", "--levels", 8, 5, 5, 5, "--dilation-growth", 2, "--out", tmp_path)
+    assert (given["levels"], given["dilation_growth"], given["heads"]) == ((8, 5, 5, 5), 2, None)

@@ -11,11 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from scamo import fast_step as decode
-from scamo import registry
-from scamo.transformer import PrefixTransformer, TransformerConfig
-from tests.test_generate import WALK, Words
-from tests.tiny import FakeEncoder, write_models
+from scamo import fast_step, pipeline
+from scamo.configs import TransformerConfig
+from scamo.transformer import PrefixTransformer
+from tests.tiny import WALK, FakeEncoder, write_models
 
 
 def random_model(
@@ -29,13 +28,13 @@ def random_model(
 
 
 def text_of(count: int) -> tuple[Tensor, Tensor]:
-    return Words().encode([" ".join(WALK.split() * 2)])[0][:, :count], torch.ones(1, count, dtype=torch.bool)
+    return FakeEncoder(6).encode([" ".join(WALK.split() * 2)])[0][:, :count], torch.ones(1, count, dtype=torch.bool)
 
 
 def logits_of(model: PrefixTransformer, tokens: Tensor, quick: bool = True) -> Tensor:
     """Logits [n + 1, v] along the tokens [n], the first by prefill and the others step by step."""
     logits, cache = model.prefill(*text_of(5), len(tokens))
-    step: Callable[[Tensor], Tensor] = decode.stepper(model, cache)
+    step: Callable[[Tensor], Tensor] = fast_step.stepper(model, cache)
     if not quick:
         step = lambda token: model.step(token, cache)  # noqa: E731
     rows = [logits[0], *(step(token[None]) for token in tokens)]
@@ -60,7 +59,7 @@ def test_greedy_tokens_are_those_of_recomputing_everything(model: PrefixTransfor
             return
         tokens = torch.cat([tokens, last.argmax(-1, keepdim=True)], dim=1)
     logits, cache = model.prefill(*text_of(text), 11)
-    step = decode.stepper(model, cache)
+    step = fast_step.stepper(model, cache)
     drawn = [logits[0, -1, :codes].argmax()]
     while cache.room:
         drawn.append(step(drawn[-1][None])[0, :codes].argmax())
@@ -74,7 +73,7 @@ def test_the_same_logits_whatever_came_before(tied: bool) -> None:
     plain = logits_of(model, tokens, quick=False)
     torch.testing.assert_close(logits_of(model, tokens), plain, atol=2e-5, rtol=1e-5)
     logits, cache = model.prefill(*text_of(5), 20, tokens[None, :15])
-    step = decode.stepper(model, cache)
+    step = fast_step.stepper(model, cache)
     later = torch.cat([logits[0], *(step(token[None]) for token in tokens[15:])])
     torch.testing.assert_close(later, plain, atol=2e-5, rtol=1e-5)
 
@@ -107,7 +106,7 @@ def test_the_step_that_gpus_record_gives_the_plain_one_s_logits(padded: bool) ->
     with torch.inference_mode():
         for part in (*cache.keys, *cache.values):
             part[:, :, cache.length :] = torch.nan  # as fresh memory may be
-    recorded = decode._Recorded(model, cache)
+    recorded = fast_step.GraphStep(model, cache)
     for tokens_b in tokens_bn.T:
         torch.testing.assert_close(recorded(tokens_b), model.step(tokens_b, other), atol=2e-5, rtol=1e-5)
     assert cache.room == 0
@@ -116,9 +115,9 @@ def test_the_step_that_gpus_record_gives_the_plain_one_s_logits(padded: bool) ->
 def test_two_generations_side_by_side_do_not_mix() -> None:
     model = random_model()
     one, other = (model.prefill(*text_of(count), 4)[1] for count in (2, 5))
-    steps = decode.stepper(model, one), decode.stepper(model, other)
+    steps = fast_step.stepper(model, one), fast_step.stepper(model, other)
     first, _ = steps[0](torch.tensor([3])), steps[1](torch.tensor([4]))
-    alone = decode.stepper(model, model.prefill(*text_of(2), 4)[1])(torch.tensor([3]))
+    alone = fast_step.stepper(model, model.prefill(*text_of(2), 4)[1])(torch.tensor([3]))
     torch.testing.assert_close(first, alone, atol=2e-5, rtol=1e-5)
 
 
@@ -127,15 +126,15 @@ def test_all_else_takes_the_plain_step() -> None:
     text, mask = text_of(4)
     tokens = torch.tensor([1, 2])
     both, cache = model.prefill(text.expand(2, -1, -1), mask.expand(2, -1), 1)
-    assert decode.stepper(model, cache)(tokens).shape == (2, both.shape[-1])
+    assert fast_step.stepper(model, cache)(tokens).shape == (2, both.shape[-1])
     mask = torch.tensor([[True, True, True, False]])
     _, cache = model.prefill(text, mask, 1)
     _, other = model.prefill(text[:, :3], mask[:, :3], 1)
-    padded, bare = decode.stepper(model, cache)(tokens[:1]), decode.stepper(model, other)(tokens[:1])
+    padded, bare = fast_step.stepper(model, cache)(tokens[:1]), fast_step.stepper(model, other)(tokens[:1])
     torch.testing.assert_close(padded, bare, atol=2e-5, rtol=1e-5)
     model.requires_grad_(True)
     layout = model.lm_head.weight.stride()
-    decode.stepper(model, model.prefill(text, mask, 1)[1])(tokens[:1])
+    fast_step.stepper(model, model.prefill(text, mask, 1)[1])(tokens[:1])
     assert model.lm_head.weight.stride() == layout  # a model in training stays as its optimizer knows it
 
 
@@ -145,7 +144,7 @@ def test_lower_precision_is_this_close(dtype: torch.dtype, error: float, tied: b
     model = random_model(layers=3, heads=4, half=8, tied=tied)
     tokens = torch.arange(40)
     exact = logits_of(model, tokens)
-    rough = decode.compact(model, dtype)
+    rough = fast_step.compact(model, dtype)
     for quick in (True, False):
         logits = logits_of(rough, tokens, quick)
         assert logits.dtype == torch.float32
@@ -155,7 +154,7 @@ def test_lower_precision_is_this_close(dtype: torch.dtype, error: float, tied: b
 @pytest.mark.parametrize("dtype", [None, torch.float32, torch.float16, torch.bfloat16, torch.int8])
 def test_every_type_loads_and_generates(tmp_path: Path, dtype: torch.dtype | None) -> None:
     write_models(tmp_path, (256,), ("0.3M",))
-    generator = registry.load(tmp_path, dtype=dtype, text_encoder=FakeEncoder())
+    generator = pipeline.load(tmp_path, dtype=dtype, text_encoder=FakeEncoder())
     one = generator.generate(WALK, seconds=2, seed=1)
     assert len(one.tokens) == 10
     both = generator.generate_batch([WALK, "run"], seconds=2, seed=1)
@@ -166,4 +165,4 @@ def test_every_type_loads_and_generates(tmp_path: Path, dtype: torch.dtype | Non
 def test_int8_is_for_the_cpu(tmp_path: Path) -> None:
     write_models(tmp_path, (256,), ("0.3M",))
     with pytest.raises(ValueError, match="int8 is for the CPU"):
-        registry.load(tmp_path, device="meta", dtype=torch.int8)
+        pipeline.load(tmp_path, device="meta", dtype=torch.int8)

@@ -21,7 +21,7 @@ from scamo.metrics import (
     normalised_loss,
     r_precision,
     repeated,
-    unrest,
+    roughness_score,
 )
 
 
@@ -142,12 +142,12 @@ def test_foot_slide_by_hand() -> None:
     assert foot_slide(joints) == pytest.approx(0.0)
 
 
-def test_unrest_weighs_slide_and_jitter_alike() -> None:
-    assert unrest([0.1, 0.3], [30.0, 10.0]) == pytest.approx([1.0, 1.0])
-    assert unrest([0.1, 0.3], [10.0, 10.0]) == pytest.approx([0.75, 1.25])
-    assert unrest([100.0, 300.0], [10.0, 10.0]) == pytest.approx([0.75, 1.25])  # units do not count
-    assert unrest([0.0, 0.0], [1.0, 3.0]) == pytest.approx([0.25, 0.75])
-    assert unrest([0.0], [0.0]) == pytest.approx([0.0])  # nobody moves
+def test_roughness_score_weighs_slide_and_jitter_alike() -> None:
+    assert roughness_score([0.1, 0.3], [30.0, 10.0]) == pytest.approx([1.0, 1.0])
+    assert roughness_score([0.1, 0.3], [10.0, 10.0]) == pytest.approx([0.75, 1.25])
+    assert roughness_score([100.0, 300.0], [10.0, 10.0]) == pytest.approx([0.75, 1.25])  # units do not count
+    assert roughness_score([0.0, 0.0], [1.0, 3.0]) == pytest.approx([0.25, 0.75])
+    assert roughness_score([0.0], [0.0]) == pytest.approx([0.0])  # no figure moves
 
 
 def test_intervals() -> None:

@@ -21,7 +21,8 @@ from scamo.motion import (
     resample_joints,
     root_from_features,
 )
-from scamo.skeleton import BONE_LENGTHS, PARENTS, bone_lengths, quat_between, quat_conjugate, quat_rotate
+from scamo.rotation import quat_conjugate, quat_rotate
+from scamo.skeleton import BONE_LENGTHS, LEFT, PARENTS, RIGHT, bone_lengths, joints_from_kit
 
 GROUPS = {"yaw": (0, 1), "path": (1, 3), "height": (3, 4), "positions": (4, 67), "rotations": (67, 193),
           "velocities": (193, 259), "contacts": (259, 263)}  # fmt: skip
@@ -199,8 +200,52 @@ def test_joints_from_features_equal_the_authors(shared) -> None:
             np.testing.assert_allclose(root_from_features(features)[1], root, atol=1e-4, err_msg=name)
 
 
-def test_opposite_directions_have_a_rotation_too() -> None:
-    q = quat_between(np.array([0.0, 0, -1]), np.array([0.0, 0, 1]))
-    np.testing.assert_allclose(quat_rotate(q, np.array([0.0, 0, -1])), [0, 0, 1], atol=1e-12)
-    q = quat_between(np.array([0.0, 1, 0]), np.array([0.0, -1, 0]))
-    np.testing.assert_allclose(quat_rotate(q, np.array([0.0, 1, 0])), [0, -1, 0], atol=1e-12)
+def test_motions_and_statistics_are_equal_by_value_and_hash() -> None:
+    features = np.zeros((3, 263), dtype=np.float32)
+    features[0, 0] = -0.0  # equals 0.0, so it must hash alike
+    one, same = Motion(features), Motion(np.abs(features))
+    assert one == same and hash(one) == hash(same) and len({one, same}) == 1
+    assert one != Motion(features, fps=12.5) and one != Motion(features[:2]) and one != Motion(features + 1)
+    assert one != "a motion"
+    mean, std = np.zeros(263, np.float32), np.ones(263, np.float32)
+    assert Statistics(mean, std) == Statistics(mean.copy(), std.copy()) != Statistics(std, std)
+    assert hash(Statistics(mean, std)) == hash(Statistics(mean.copy(), std.copy()))
+
+
+def test_a_motion_does_not_change_with_the_callers_array() -> None:
+    features = features_from_joints(walker(9))
+    motion = Motion(features)
+    joints = motion.joints.copy()
+    features[:] = 0
+    np.testing.assert_array_equal(motion.joints, joints)
+    np.testing.assert_array_equal(Motion(motion.features).joints, joints)
+    for array in (motion.features, motion.joints):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+    with pytest.raises(ValueError, match="frames a second"):
+        Motion(motion.features, fps=0)
+
+
+def kit_joints(frames: int = 10, unit: float = 1000.0) -> np.ndarray:
+    """A figure that stands in KIT-ML's 21 joints, facing +Z."""
+    arm, leg = [[0.2, 0.52, 0], [0.22, 0.25, 0], [0.23, 0, 0]], [[0.1, -0.05, 0], [0.1, -0.5, 0], [0.1, -0.9, 0]]
+    foot = [[0.1, -0.95, 0.1], [0.1, -0.97, 0.15]]
+    left, right = np.array(arm + leg + foot), np.array(arm + leg + foot) * [-1, 1, 1]
+    trunk = np.array([[0, 0, 0], [0, 0.05, 0], [0, 0.35, 0], [0, 0.55, 0], [0, 0.65, 0.05]])
+    still = np.concatenate([trunk, right[:3], left[:3], right[3:], left[3:]]) + [0, 0.97, 0]
+    return np.tile(still * unit, (frames, 1, 1))
+
+
+@pytest.mark.parametrize("unit", [1.0, 1000.0])
+def test_kit_joints_stand_on_our_skeleton(unit: float) -> None:
+    joints = joints_from_kit(kit_joints(unit=unit))
+    assert joints.shape == (10, 22, 3)
+    np.testing.assert_allclose(first_facing(joints), np.tile([0, 0, 1], (10, 1)), atol=1e-9)
+    left, right = joints[0, list(LEFT)], joints[0, list(RIGHT)]
+    assert (left[:, 0] > 0).all() and (right[:, 0] < 0).all()
+    np.testing.assert_allclose(left * [-1, 1, 1], right, atol=1e-9)
+    assert (np.diff(joints[0, [0, 3, 6, 9, 12, 15], 1]) > 0).all()  # the back goes up, joint by joint
+    lengths = bone_lengths(joints)[0, 1:]
+    assert ((lengths > 0.03) & (lengths < 0.6)).all()
+    with pytest.raises(ValueError, match="21, 3"):
+        joints_from_kit(np.zeros((3, 22, 3)))

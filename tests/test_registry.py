@@ -1,4 +1,4 @@
-"""Where models are found, what is said when they are not, and the way in for the authors' files."""
+"""Where models are found, and what is said when they are not."""
 
 from __future__ import annotations
 
@@ -18,21 +18,7 @@ import torch
 import scamo
 from scamo import checkpoint, registry
 from scamo.checkpoint import CheckpointError
-from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
-from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig
-
-TEXT = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
-
-
-def codec(codebook: int = 16, features: int = 263) -> MotionTokenizer:
-    torch.manual_seed(codebook)
-    config = TokenizerConfig(LEVELS[codebook], width=8, code_width=8, depth=1, features=features)
-    return MotionTokenizer(config, np.zeros(features), np.ones(features))
-
-
-def network(codebook: int = 16, size: str = "0.3M", tied: bool = False) -> PrefixTransformer:
-    torch.manual_seed(codebook)
-    return PrefixTransformer(TransformerConfig(int(np.prod(LEVELS[codebook])), *SIZES[size], 6, tied))
+from tests.tiny import TEXT, codec, network
 
 
 def write(folder: Path, codebook: int, *sizes: str, **card: Any) -> None:
@@ -92,9 +78,9 @@ def test_the_list_says_what_a_model_takes_before_loading(bundled: Path) -> None:
     ],
 )
 def test_models_answer_to_codebook_and_size(codebook: Any, size: str | None, name: str) -> None:
-    generator = scamo.load(codebook=codebook, size=size)
-    assert generator.card.name == name
-    assert len(generator.generate(embedding=TEXT, seconds=1, seed=0).motion) == 20
+    pipeline = scamo.load(codebook=codebook, size=size)
+    assert pipeline.card.name == name
+    assert len(pipeline.generate(embedding=TEXT, seconds=1, seed=0).motion) == 20
 
 
 def test_a_card_out_of_the_list_can_be_loaded() -> None:
@@ -126,8 +112,8 @@ def test_a_device_that_is_not_there() -> None:
 
 
 def test_using_a_model_leaves_its_files_alone(bundled: Path) -> None:
-    generator = scamo.load(codebook=16)  # float32 weights may be the mapped file itself
-    for model in (generator.tokenizer, generator.transformer):
+    pipeline = scamo.load(codebook=16)  # float32 weights may be the mapped file itself
+    for model in (pipeline.tokenizer, pipeline.transformer):
         for parameter in model.parameters():
             parameter.zero_()
     scamo.load(codebook=16)
@@ -139,6 +125,10 @@ def test_tokenizers_alone(bundled: Path) -> None:
     assert scamo.load_tokenizer().codebook_size == 64
     assert scamo.load_tokenizer(bundled / "tokenizer-16").codebook_size == 15
     assert scamo.load_tokenizer(bundled / "16-0.3M").codebook_size == 15
+    for place in ("tokenizer-16", "16-0.3M"):
+        assert scamo.load_tokenizer(bundled / place, codebook=16).codebook_size == 15
+        with pytest.raises(ValueError, match="has a codebook of 16, not 4096"):
+            scamo.load_tokenizer(bundled / place, codebook=4096)
     with pytest.raises(ValueError, match="no bundled tokenizer for codebook 1024; there are: 16, 64"):
         scamo.load_tokenizer(codebook=1024)
 
@@ -212,9 +202,9 @@ def test_a_hub_model_is_pinned_and_checked(hub: list, tmp_path: Path, place: str
     card = scamo.models([place])[-1]
     assert (card.source, card.location, card.licence) == ("hub", "owner/name@c0ffee", "MIT")
     assert not list((tmp_path / "snapshots").rglob("*.safetensors"))  # listing fetches cards only
-    generator = scamo.load(place)
+    pipeline = scamo.load(place)
     assert hub[-1][:2] == ("owner/name", "c0ffee")
-    assert generator.card.codebook == 256
+    assert pipeline.card.codebook == 256
     assert scamo.load_tokenizer(place).codebook_size == 240
     truncate(tmp_path / "snapshots" / "c0ffee" / "weights.safetensors")
     with pytest.raises(CheckpointError, match=r"c0ffee.weights\.safetensors has"):
@@ -224,157 +214,6 @@ def test_a_hub_model_is_pinned_and_checked(hub: list, tmp_path: Path, place: str
 def test_a_hub_that_has_it_not(hub: list) -> None:
     with pytest.raises(ValueError, match=r"owner/other \(revision main\) .* could not be fetched.*404"):
         scamo.load("owner/other")
-
-
-# The authors' files
-
-
-def pth(path: Path, outer: str, model: torch.nn.Module, prefix: str = "", **dtype: torch.dtype) -> Path:
-    tensors = {prefix + name: value.to(**dtype) for name, value in model.state_dict().items()}
-    torch.save({outer: {name: value for name, value in tensors.items() if name not in ("mean", "std")}}, path)
-    return path
-
-
-def statistics(folder: Path, width: int = 263) -> dict[str, Path]:
-    np.save(folder / "mean.npy", np.linspace(-1, 1, width))
-    np.save(folder / "std.npy", np.linspace(1, 2, width))
-    return {"mean": folder / "mean.npy", "std": folder / "std.npy"}
-
-
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize(("codebook", "features"), [(16, 263), (64, 251), (65536, 263)])
-def test_a_converted_model_gives_the_same_tokens(tmp_path: Path, tied: bool, codebook: int, features: int) -> None:
-    source, codes = network(codebook, tied=tied), codec(codebook, features)
-    folder = registry.convert_official(
-        tokenizer=pth(tmp_path / "x.pth", "net", codes),
-        transformer=pth(tmp_path / "y.pth", "trans", source, "module."),
-        **statistics(tmp_path, features),
-        out=tmp_path / "out",
-    )
-    generator = scamo.load(folder)
-    assert generator.tokenizer.config == codes.config
-    assert generator.transformer.config == source.config
-    assert generator.card.name == f"{codebook}-0.3M"
-    assert generator.card.sampling == {"temperature": 0.0}
-    reference = scamo.Generator(codes, source)
-    expected = reference.generate(embedding=TEXT, temperature=0)
-    np.testing.assert_array_equal(generator.generate(embedding=TEXT).tokens, expected.tokens)
-    np.testing.assert_array_equal(generator.tokenizer.mean, np.linspace(-1, 1, features, dtype=np.float32))
-    assert not [path for path in folder.rglob("*") if path.suffix == ".pth"]
-
-
-@pytest.mark.parametrize(("dtype", "each"), [(None, 4), ("float32", 4), ("bfloat16", 2), (torch.bfloat16, 2)])
-def test_storage_types(tmp_path: Path, dtype: Any, each: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint.write, "__defaults__", (None, 200_000))
-    folder = registry.convert_official(
-        tokenizer=pth(tmp_path / "x.pth", "net", codec()),
-        transformer=pth(tmp_path / "y.pth", "trans", network()),
-        **statistics(tmp_path),
-        out=tmp_path / "out",
-        dtype=dtype,
-        text_encoder="somebody/clip",
-    )
-    card = scamo.models([folder])[-1]
-    assert card.text_encoder == "somebody/clip"
-    count = sum(parameter.numel() for parameter in network().parameters())
-    shards = list(folder.glob("*.safetensors"))
-    assert len(shards) > 1
-    assert sum(path.stat().st_size for path in shards) == pytest.approx(each * count, rel=0.03)
-    assert card.memory_bytes == pytest.approx(each * count, rel=0.2)
-    assert len(scamo.load(folder).generate(embedding=TEXT, seconds=1).tokens) == 5
-
-
-def test_a_tokenizer_alone_is_converted(tmp_path: Path) -> None:
-    source = pth(tmp_path / "512_FSQ.pth", "net", codec(512), "module.")
-    with pytest.warns(UserWarning, match="without mean and std"):
-        folder = registry.convert_official(tokenizer=source, out=tmp_path / "out")
-    assert scamo.load_tokenizer(folder).levels == (8, 8, 8)  # of the three lists of three, the file's name says which
-    registry.convert_official(tokenizer=source, out=folder, levels=[8, 6, 5], **statistics(tmp_path))
-    assert MotionTokenizer.from_pretrained(folder).levels == (8, 6, 5)
-
-
-def test_what_shapes_cannot_say_is_asked_for(tmp_path: Path) -> None:
-    facts: dict[str, Any] = {**statistics(tmp_path), "out": tmp_path / "out"}
-    three = pth(tmp_path / "x.pth", "net", codec(256))
-    with pytest.raises(ValueError, match=r"3 channels: 8 6 5 or 8 8 8\); give levels"):
-        registry.convert_official(tokenizer=three, **facts)
-    with pytest.raises(ValueError, match=r"do not fit: .* has 3 channels"):
-        registry.convert_official(tokenizer=three, levels=[5, 3], **facts)
-    torch.manual_seed(0)
-    odd = pth(tmp_path / "odd.pth", "trans", PrefixTransformer(TransformerConfig(240, 3, 2, 16, 6)))
-    with pytest.raises(ValueError, match="3 layers of width 16, which is no named size; give heads"):
-        registry.convert_official(tokenizer=three, transformer=odd, **facts)
-    with pytest.raises(ValueError, match="the transformer has 240 codes"):
-        registry.convert_official(tokenizer=three, transformer=odd, heads=2, levels=[8, 8, 8], **facts)
-    with pytest.raises(ValueError, match=r"give mean\.npy and std\.npy"):
-        registry.convert_official(tokenizer=three, transformer=odd, heads=2, out=tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-    registry.convert_official(tokenizer=three, transformer=odd, heads=2, **facts)
-    assert scamo.load(tmp_path / "out").card.size == "3x16"
-
-
-class Bomb:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, ("touch exploded",)
-
-
-def test_files_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    facts: dict[str, Any] = {**statistics(tmp_path), "out": tmp_path / "out"}
-    good = pth(tmp_path / "good.pth", "net", codec())
-    language = pth(tmp_path / "language.pth", "trans", network())
-    torch.save({"net": {"w": Bomb()}}, tmp_path / "bomb.pth")
-    torch.save({"net": {"w": Bomb()}}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-    for name in ("bomb.pth", "old.pth"):
-        with pytest.raises(ValueError, match=rf"{name} is refused: it holds \w+\.system besides tensors"):
-            registry.convert_official(tokenizer=tmp_path / name, **facts)
-    assert not (tmp_path / "exploded").exists()
-    (tmp_path / "noise.pth").write_bytes(bytes(range(256)))
-    (tmp_path / "short.pth").write_bytes(good.read_bytes()[:-100])
-    for name in ("noise.pth", "short.pth"):
-        with pytest.raises(ValueError, match=rf"{name} is truncated, damaged or no torch file"):
-            registry.convert_official(tokenizer=tmp_path / name, **facts)
-    with pytest.raises(ValueError, match="there is no file"):
-        registry.convert_official(tokenizer=tmp_path / "none.pth", **facts)
-    with pytest.raises(ValueError, match=r'language\.pth has no state dict under "net"'):
-        registry.convert_official(tokenizer=language, **facts)
-    torch.save({"net": {"codebook": torch.zeros(512, 8)}}, tmp_path / "vq.pth")
-    with pytest.raises(ValueError, match=r"vq\.pth is not of the released layout: it has no vqvae\.encoder"):
-        registry.convert_official(tokenizer=tmp_path / "vq.pth", **facts)
-    (tmp_path / "text.npy").write_text("no array")
-    with pytest.raises(ValueError, match=r"text\.npy cannot be read as a \.npy array"):
-        registry.convert_official(tokenizer=good, **{**facts, "mean": tmp_path / "text.npy"})
-    with pytest.raises(ValueError, match=r"mean has shape \[251\]"):
-        registry.convert_official(tokenizer=good, levels=[5, 3], **{**facts, **statistics(tmp_path, 251)})
-    assert not (tmp_path / "out").exists()
-
-
-def test_an_old_style_file_is_read(tmp_path: Path) -> None:
-    tensors = {name: value for name, value in codec().state_dict().items() if name not in ("mean", "std")}
-    torch.save({"net": tensors}, tmp_path / "16.pth", _use_new_zipfile_serialization=False)
-    registry.convert_official(tokenizer=tmp_path / "16.pth", **statistics(tmp_path), out=tmp_path / "out")
-    assert scamo.load_tokenizer(tmp_path / "out").levels == (5, 3)
-
-
-@pytest.mark.parametrize("name", ["lm", "lm_tied"])
-def test_official_files(shared: Path, tmp_path: Path, name: str) -> None:
-    golden = shared / "golden"
-    with np.load(golden / "e2e.npz") as e2e:
-        np.save(tmp_path / "mean.npy", e2e["mean"])
-        np.save(tmp_path / "std.npy", e2e["std"])
-    folder = registry.convert_official(
-        tokenizer=golden / "tok_256" / "official_style_ckpt.pth",
-        transformer=golden / name / "official_style_ckpt.pth",
-        mean=tmp_path / "mean.npy",
-        std=tmp_path / "std.npy",
-        heads=4,
-        out=tmp_path / "out",
-    )
-    generator = scamo.load(folder)
-    with np.load(golden / name / "io.npz") as io:
-        for n in range(1, 8):
-            tokens = generator.generate(embedding=io[f"feat_{n}"][0]).tokens
-            np.testing.assert_array_equal(tokens, io[f"greedy_{n}"][0])
 
 
 # The package

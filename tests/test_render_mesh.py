@@ -9,9 +9,12 @@ import pytest
 
 from scamo.body.smpl import Body, load_body
 from scamo.render import mesh, render_motion
+from scamo.render import rasteriser as rasterisers
 from scamo.render import scene as scenes
-from scamo.render.mesh import NumpyRasteriser, mesh_frames, mesh_strip, pyrender_problem
-from scamo.render.stage import set_stage
+from scamo.render.backdrop import build_backdrop
+from scamo.render.mesh import mesh_frames, mesh_strip
+from scamo.render.rasteriser import NumpyRasteriser, pyrender_problem
+from scamo.render.scene import to_figures
 
 from .motions import cartwheel, walk
 
@@ -54,16 +57,16 @@ def test_pyrender_and_numpy_agree(body: Body) -> None:
 
 def test_nobody_is_cut_off(body: Body) -> None:
     for azimuth in (0.0, 90.0):
-        stage = set_stage(cartwheel(20), size=120, azimuth=azimuth, floor=-body.sole)
+        backdrop = build_backdrop(to_figures(cartwheel(20)), size=120, azimuth=azimuth, floor=-body.sole)
         vertices = next(iter(body.vertices(body.fit(cartwheel(20)))))
         for frame in range(20):
-            pixels, _ = stage.scene.project(vertices[frame], frame)
+            pixels, _ = backdrop.scene.project(vertices[frame], frame)
             assert pixels.min() > 0
             assert pixels.max() < 120
 
 
 def test_a_nearer_triangle_hides_a_farther_one() -> None:
-    scene = scenes.build_scene(walk(1), size=64)
+    scene = scenes.build_scene(to_figures(walk(1)), size=64)
     right, up, back = scene.rotation
     vertices = np.concatenate(
         [scene.target[0] + shift * back + np.array([-0.5 * right - 0.5 * up, 0.5 * right - 0.5 * up, 0.5 * up]) * size
@@ -83,19 +86,19 @@ def test_a_nearer_triangle_hides_a_farther_one() -> None:
 
 def test_colours_are_linear_inside_a_triangle() -> None:
     points = np.array([[0, 0], [0, 40], [40, 0]], dtype=np.float32)
-    filled = mesh._fill(points, np.ones(3), np.array([[0, 1, 2]]), np.eye(3), 40, 40)
+    filled = rasterisers._fill(points, np.ones(3), np.array([[0, 1, 2]]), np.eye(3), 40, 40)
     np.testing.assert_allclose(filled[10, 10, :3], [1 - 21 / 40, 10.5 / 40, 10.5 / 40], atol=1e-4)
     assert filled[30, 30, 3] == 0
 
 
 def test_shadow_and_floor_are_below_the_soles(body: Body) -> None:
-    stage = set_stage(walk(1), size=100, floor=-body.sole)
+    backdrop = build_backdrop(to_figures(walk(1)), size=100, floor=-body.sole)
     vertices = next(iter(body.vertices(body.fit(walk(1)))))
-    assert stage.scene.floor <= vertices[..., 1].min() + 0.02
-    stage.floor(0)
-    before = stage.canvas.pixels.copy()
-    mesh._cast_shadow(stage, 0, vertices, stage.scene.floor_points())
-    darker = before.astype(int) - stage.canvas.pixels
+    assert backdrop.scene.floor <= vertices[..., 1].min() + 0.02
+    backdrop.start_frame(0)
+    before = backdrop.canvas.pixels.copy()
+    mesh._cast_shadow(backdrop, 0, vertices, backdrop.scene.floor_points())
+    darker = before.astype(int) - backdrop.canvas.pixels
     assert darker.max() > 20
     assert darker.min() >= 0
 
@@ -124,11 +127,11 @@ def test_a_broken_egl_is_found_by_the_probe(monkeypatch: pytest.MonkeyPatch) -> 
     def broken(*_: object) -> None:
         raise AttributeError("'NoneType' object has no attribute 'glGetError'")
 
-    monkeypatch.setattr(mesh, "_OffScreen", broken)
+    monkeypatch.setattr(rasterisers, "_OffScreen", broken)
     assert "glGetError" in pyrender_problem()
     pyrender_problem.cache_clear()
     black = type("Black", (), {"render": lambda *_: np.zeros((16, 16, 4)), "close": lambda _: None})
-    monkeypatch.setattr(mesh, "_OffScreen", lambda *_: black())
+    monkeypatch.setattr(rasterisers, "_OffScreen", lambda *_: black())
     assert "black" in pyrender_problem()
     pyrender_problem.cache_clear()
 
@@ -143,8 +146,8 @@ def test_two_clips_at_once_do_not_share_opengl(body: Body) -> None:
     assert len(second) == 3
     assert len(rest) == 2
     assert np.abs(one.astype(int) - second[0]).mean() < 1
-    assert mesh._display.acquire(blocking=False)
-    mesh._display.release()
+    assert rasterisers._display.acquire(blocking=False)
+    rasterisers._display.release()
 
 
 def test_bad_input_is_named(body: Body, tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from scamo.motion import Motion
 from scamo.render import scene as scenes
-from scamo.render.stage import caption_lines
+from scamo.render.backdrop import build_backdrop, caption_lines
+from scamo.render.scene import Figure, to_figures
 from scamo.render.stick import stick_frames, strip
 
 from .motions import ALL, cartwheel, walk
@@ -32,7 +34,9 @@ def test_frames_have_size_and_both_sides() -> None:
 @pytest.mark.parametrize("camera", ["follow", "fixed"])
 @pytest.mark.parametrize("azimuth", [-120, 0])
 def test_nobody_is_cut_off(name: str, camera: scenes.CameraMode, azimuth: float) -> None:
-    scene = scenes.build_scene([ALL[name]()] * 2, size=(300, 200), camera=camera, azimuth=azimuth, caption_lines=2)
+    scene = scenes.build_scene(
+        to_figures([ALL[name]()] * 2), size=(300, 200), camera=camera, azimuth=azimuth, caption_lines=2
+    )
     for frame in range(len(scene)):
         pixels, depth = scene.project(scene.figures[:, frame], frame)
         assert (depth > 0.3).all()
@@ -43,15 +47,15 @@ def test_nobody_is_cut_off(name: str, camera: scenes.CameraMode, azimuth: float)
 
 
 def test_camera_sees_left_on_the_right_when_facing_us() -> None:
-    scene = scenes.build_scene(walk(2), azimuth=0)
+    scene = scenes.build_scene(to_figures(walk(2)), azimuth=0)
     (left, right, head, foot), _ = scene.project(scene.figures[0, 0, [16, 17, 15, 10]], 0)
     assert left[0] > right[0]
     assert head[1] < foot[1]
 
 
 def test_following_camera_goes_along_and_fixed_one_stays() -> None:
-    assert np.ptp(scenes.build_scene(walk(), camera="follow").target[:, 2]) > 1.0
-    assert not np.ptp(scenes.build_scene(walk(), camera="fixed").target, axis=0).any()
+    assert np.ptp(scenes.build_scene(to_figures(walk()), camera="follow").target[:, 2]) > 1.0
+    assert not np.ptp(scenes.build_scene(to_figures(walk()), camera="fixed").target, axis=0).any()
     fixed = list(stick_frames(walk(3), camera="fixed", size=64))
     assert len(fixed) == 3
 
@@ -100,11 +104,11 @@ def test_caption_wraps_and_any_script_is_drawn(recwarn: pytest.WarningsRecorder)
 
 def test_strip_stands_on_the_way_or_in_a_row() -> None:
     assert strip(walk(60), 4, size=(320, 120)).shape == (120, 320, 3)
-    scene, way = scenes.strip_scene(walk(60), 4, size=(320, 120), elevation=12, caption_lines=0)
-    assert way is not None
+    scene, path = scenes.build_strip_scene(Figure(walk(60)), 4, size=(320, 120), elevation=12, caption_lines=0)
+    assert path is not None
     x = scene.project(scene.figures[:, 0, 0], 0)[0][:, 0]
     assert (np.diff(x) > 0).all()  # walks to the right
-    assert scenes.strip_scene(walk(4), 4, size=(320, 120), elevation=12, caption_lines=0)[1] is None
+    assert scenes.build_strip_scene(Figure(walk(4)), 4, size=(320, 120), elevation=12, caption_lines=0)[1] is None
     assert strip(walk(1), 3, size=(320, 120)).shape == (120, 320, 3)
 
 
@@ -124,3 +128,21 @@ def test_strip_stands_on_the_way_or_in_a_row() -> None:
 def test_bad_input_is_named_before_the_first_frame(motion: object, options: dict, word: str) -> None:
     with pytest.raises(ValueError, match=word):
         stick_frames(motion, **options)
+
+
+def test_figures_know_their_rate_and_are_brought_to_the_first_ones() -> None:
+    motion, slow = Motion.from_joints(walk(41)), Motion(Motion.from_joints(walk(21)).features, 10)
+    assert [figure.fps for figure in to_figures([motion, slow])] == [20, 20]
+    first, second = to_figures([motion, slow])
+    assert len(first.joints) == 40
+    assert len(second.joints) == 39  # 19 steps of a tenth of a second
+    np.testing.assert_allclose(second.joints[::2], slow.joints, atol=0.02)
+    assert [len(figure.joints) for figure in to_figures([slow, motion])] == [20, 20]
+    assert to_figures(walk(3), fps=30)[0].fps == to_figures([walk(3), motion], fps=30)[1].fps == 30
+    assert to_figures(np.stack([walk(3), walk(3)]))[1].fps == 20
+
+
+def test_figures_bring_their_labels() -> None:
+    named = build_backdrop([Figure(walk(2), label="one"), Figure(walk(2))], size=96)
+    assert named.names == ["one", ""]
+    assert build_backdrop([Figure(walk(2))], size=96).names == []

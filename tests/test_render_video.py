@@ -5,15 +5,18 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import imageio.v3 as imageio
 import imageio_ffmpeg
 import numpy as np
 import pytest
 
+from scamo.motion import Motion
 from scamo.render import render_motion
 from scamo.render import video as videos
 from scamo.render.video import read_metadata, write_image, write_video
 
 from .motions import walk
+from .test_motion import kit_joints
 
 RECIPE = {"prompt": 'a "person" = walks; # ünï 漢字 \\ $x$\nand on', "seed": 3, "sizes": ["1M"]}
 ORANGE = (226, 120, 60)
@@ -26,10 +29,7 @@ def plain(count: int = 6, height: int = 48, width: int = 64) -> Iterator[np.ndar
 
 def decode(path: Path) -> np.ndarray:
     if path.suffix in (".gif", ".webp"):
-        from PIL import Image, ImageSequence
-
-        with Image.open(path) as image:
-            return np.stack([np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)])
+        return imageio.imread(path, plugin="pillow", mode="RGB", index=...)
     reader = imageio_ffmpeg.read_frames(str(path))
     meta = next(reader)
     width, height = meta["size"]
@@ -86,9 +86,7 @@ def test_metadata_is_optional(tmp_path: Path) -> None:
 def test_png_keeps_pixels_and_recipe(tmp_path: Path) -> None:
     frame = next(plain())
     path = write_image(frame, tmp_path / "still.png", metadata=RECIPE)
-    from PIL import Image
-
-    assert (np.asarray(Image.open(path)) == frame).all()
+    assert (imageio.imread(path) == frame).all()
     assert read_metadata(path) == RECIPE
     with pytest.raises(ValueError, match=r"\.png"):
         write_image(frame, tmp_path / "still.bmp")
@@ -132,14 +130,16 @@ def test_wrong_input(tmp_path: Path, frames: list, name: str, word: str) -> None
 
 
 def test_unwritable_folder_is_named_with_a_remedy(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
     with pytest.raises(OSError, match="choose another folder"):
         write_video(plain(), tmp_path / "file" / "clip.mp4")
 
 
 def test_full_disk_when_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = tmp_path / "ffmpeg"
-    fake.write_text("#!/bin/sh\nhead -c 100 >/dev/null\necho 'write: No space left on device' >&2\nexit 1\n")
+    fake.write_text(
+        "#!/bin/sh\nhead -c 100 >/dev/null\necho 'write: No space left on device' >&2\nexit 1\n", encoding="utf-8"
+    )
     fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setattr(videos, "_ffmpeg", lambda: str(fake))
     with pytest.raises(OSError, match=r"disk is full.*Free disk space"):
@@ -155,3 +155,23 @@ def test_full_disk_in_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(OSError, match=r"No space left.*Free disk space"):
         write_video(plain(), tmp_path / "clip.gif")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_runs_at_the_motions_own_rate(tmp_path: Path) -> None:
+    motion = Motion(Motion.from_joints(walk(6)).features, 12.5)
+    for name, wanted in (("a.mp4", motion), ("b.mp4", [motion, walk(6)])):
+        meta = next(imageio_ffmpeg.read_frames(str(render_motion(wanted, tmp_path / name, size=64))))
+        assert meta["fps"] == 12.5
+    with pytest.raises(ValueError, match="A strip shows one motion"):
+        render_motion([motion, motion], tmp_path / "c.png")
+    assert render_motion([motion], tmp_path / "c.png", size=(96, 64), poses=2).exists()
+
+
+def test_kit_motions_are_drawn(tmp_path: Path) -> None:
+    features = np.zeros((4, 251), np.float32)
+    joints = kit_joints(4)
+    features[:, 3], features[:, 4:64] = joints[:, 0, 1], (joints[:, 1:] * 1.0).reshape(4, 60)
+    frames = decode(render_motion(Motion(features, 12.5), tmp_path / "a.mp4", size=96, grid=False))
+    assert frames.shape == (4, 96, 96, 3)
+    plain_floor = frames[0].reshape(-1, 3).astype(int)
+    assert (np.abs(plain_floor - np.median(plain_floor, axis=0)).sum(-1) > 60).sum() > 100  # there is a figure

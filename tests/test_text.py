@@ -165,3 +165,36 @@ def test_flan_t5_is_pinned():
     encoder = load_text_encoder("google/flan-t5-xl", dtype=torch.bfloat16)
     assert isinstance(encoder, PretrainedTextEncoder)
     assert len(encoder.revision) == 40
+
+
+def test_recent_texts_stay_in_memory(t5_folder, monkeypatch):
+    encoder = load_text_encoder(str(t5_folder))
+    first, _ = encoder.encode(PROMPTS)
+    monkeypatch.setattr(encoder, "_compute", lambda texts: pytest.fail(f"{texts} were encoded again"))
+    again, _ = encoder.encode(PROMPTS)
+    assert torch.equal(again, first)
+
+
+def test_few_texts_stay_in_memory(t5_folder, monkeypatch):
+    monkeypatch.setattr(text_module, "RECENT", 2)
+    encoder = load_text_encoder(str(t5_folder))
+    computed = []
+    compute = encoder._compute
+    monkeypatch.setattr(encoder, "_compute", lambda texts: computed.extend(texts) or compute(texts))
+    for text in ("a", "b", "c", "c", "b", "a"):
+        encoder.encode([text])
+    assert computed == ["a", "b", "c", "a"]
+
+
+def test_files_of_a_cache_can_be_read_by_others(t5_folder, tmp_path):
+    load_text_encoder(str(t5_folder), cache_dir=tmp_path / "cache").encode(["a person"])
+    (file,) = (tmp_path / "cache").iterdir()
+    (tmp_path / "plain").touch()
+    assert file.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_no_name_is_no_encoder(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match='unknown text encoder ""'):
+        load_text_encoder("")

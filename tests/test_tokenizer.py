@@ -15,8 +15,9 @@ from safetensors.torch import load_file
 
 from scamo import checkpoint
 from scamo.checkpoint import CheckpointError
+from scamo.configs import LEVELS, TokenizerConfig, codebook_label
 from scamo.registry import load_tokenizer
-from scamo.tokenizer import FSQ, LEVELS, MotionTokenizer, TokenizerConfig, VQTokenizer, codebook_label
+from scamo.tokenizer import FSQ, MotionTokenizer, VQTokenizer
 from tests import golden
 
 LEVEL_LISTS = st.lists(st.integers(2, 16), min_size=1, max_size=6)
@@ -265,3 +266,31 @@ def test_official_tokenizer(shared: Path, name: str) -> None:
         for key in (key for key in io.files if key.startswith("rand_idx_")):
             back = model.decode(io[key], normalised=True)
             np.testing.assert_allclose(back, io[key.replace("idx", "dec")], rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize("levels", [(26,), (31, 27), (64, 33), (255,), (1000, 7)])
+def test_no_code_is_lost_where_levels_are_many(levels: tuple[int, ...]) -> None:
+    fsq = FSQ(levels)
+    ids = torch.arange(math.prod(levels))
+    assert torch.equal(fsq.indices(fsq.codes_from_indices(ids)).long(), ids)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "count"), [(0.01, 1), (0.1, 1), (0.3, 2), (0.5, 3), (0.7, 4), (0.9, 5), (4, 20), (9.8, 49)]
+)
+def test_seconds_become_the_nearest_number_of_tokens(seconds: float, count: int) -> None:
+    assert TokenizerConfig((5, 3)).tokens_in(seconds) == count
+
+
+def test_the_configuration_knows_its_rate() -> None:
+    kit = TokenizerConfig((5, 3), halvings=3, features=251, fps=12.5)
+    assert (kit.frames_per_token, kit.tokens_per_second) == (8, 12.5 / 8)
+    assert kit.tokens_in(3.2) == 5
+    with pytest.raises(ValueError, match="is no frame rate"):
+        TokenizerConfig((5, 3), fps=0)
+
+
+def test_old_cards_of_kit_have_its_rate() -> None:
+    assert TokenizerConfig.from_card({"levels": [5, 3], "features": 251}).fps == 12.5
+    assert TokenizerConfig.from_card({"levels": [5, 3], "features": 263}).fps == 20
+    assert TokenizerConfig.from_card({"levels": [5, 3], "features": 251, "fps": 25}).fps == 25

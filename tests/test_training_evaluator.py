@@ -1,4 +1,4 @@
-"""The judge of text and motion: Guo et al.'s layout, and one of our own that learns."""
+"""The evaluator of text and motion: Guo et al.'s layout, and one of our own that learns."""
 
 from __future__ import annotations
 
@@ -14,21 +14,12 @@ pytest.importorskip("accelerate")
 
 from scamo.metrics import r_precision
 from tests.corpus import WIDTH, write_corpus, write_texts
+from training.configuration import Run, with_settings
 from training.data.dataset import Dataset
 from training.data.text_embeddings import TextBank
-from training.tasks.evaluator import (
-    Args,
-    BankFront,
-    Evaluator,
-    EvaluatorConfig,
-    GloveFront,
-    Matching,
-    MotionTextMatcher,
-    Words,
-    guo_evaluator,
-    load_evaluator,
-    main,
-)
+from training.tasks.evaluator import EmbeddingReader, EvaluatorTraining, Matching, load_evaluator, main
+from training.tasks.evaluator_networks import Evaluator, EvaluatorConfig, MotionTextMatcher, Sentence
+from training.tasks.guo_evaluator import GloveReader, guo_evaluator
 
 MOVEMENT, MOTION, TEXT, OUT, GLOVE = 6, 10, 7, 5, 4
 
@@ -93,10 +84,10 @@ def test_guos_layout_loads_and_computes_what_it_says(tmp_path: Path) -> None:
     np.save(tmp_path / "mean.npy", mean)
     np.save(tmp_path / "std.npy", std)
     vectors = write_glove(tmp_path / "glove")
-    judge = guo_evaluator(tmp_path / "finest.tar", tmp_path / "mean.npy", tmp_path / "std.npy", tmp_path / "glove")
+    evaluator = guo_evaluator(tmp_path / "finest.tar", tmp_path / "mean.npy", tmp_path / "std.npy", tmp_path / "glove")
 
     motions = [draw.normal(size=(frames, 263)).astype(np.float32) for frames in (40, 22)]
-    found = judge.motions(motions)
+    found = evaluator.embed_motions(motions)
     for motion, row in zip(motions, found, strict=True):
         x = torch.from_numpy(((motion - mean) / std).astype(np.float32))[: len(motion) // 4 * 4, :-4].T[None]
         # The shorter one stands in a batch as long as the longer: zeros follow it.
@@ -108,23 +99,26 @@ def test_guos_layout_loads_and_computes_what_it_says(tmp_path: Path) -> None:
         assert row == pytest.approx(sequence_by_hand(weights["motion_encoder"], x).numpy(), abs=1e-4)
 
     # Two kinds of marked words, an unknown one, and a tag that is none.
-    texts = [Words("a person walks quickly", "a/DET person/NOUN walk/VERB quickly/ADV"), Words("zzz a", "zzz/NOUN a/X")]
+    texts = [
+        Sentence("a person walks quickly", "a/DET person/NOUN walk/VERB quickly/ADV"),
+        Sentence("zzz a", "zzz/NOUN a/X"),
+    ]
     tags = [[14, 2, 1, 12, 13, 14], [14, 14, 14, 14]]
     names = [["sos", "a", "person", "walk", "quickly", "eos"], ["sos", "unk", "a", "eos"]]
-    for row, kinds, words in zip(judge.texts(texts), tags, names, strict=True):
+    for row, kinds, words in zip(evaluator.embed_sentences(texts), tags, names, strict=True):
         t = weights["text_encoder"]
         x = torch.from_numpy(np.stack([vectors[word] for word in words]))
         x = x + F.linear(F.one_hot(torch.tensor(kinds), 15).float(), t["pos_emb.weight"], t["pos_emb.bias"])
         assert row == pytest.approx(sequence_by_hand(t, x).numpy(), abs=1e-4)
 
 
-def test_guos_front_says_what_is_missing(tmp_path: Path) -> None:
+def test_what_guos_evaluator_lacks_is_named(tmp_path: Path) -> None:
     write_glove(tmp_path / "glove")
-    with pytest.raises(ValueError, match="no tagged tokens"):
-        GloveFront(tmp_path / "glove").batch([Words("a person walks")])
+    with pytest.raises(ValueError, match="no tagged words"):
+        GloveReader(tmp_path / "glove").batch([Sentence("a person walks")])
     (tmp_path / "glove" / "our_vab_words.pkl").write_bytes(pickle.dumps(Path("x")))
     with pytest.raises(ValueError, match="does not need"):  # a pickle that would run code
-        GloveFront(tmp_path / "glove")
+        GloveReader(tmp_path / "glove")
     torch.save({"net": {}}, tmp_path / "finest.tar")
     with pytest.raises(ValueError, match="is not Guo"):
         guo_evaluator(tmp_path / "finest.tar", tmp_path, tmp_path, tmp_path)
@@ -139,32 +133,35 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_an_embedding_does_not_depend_on_its_batch(places: Path) -> None:
+def test_a_sentences_embedding_does_not_depend_on_its_batch(places: Path) -> None:
     data = Dataset(places / "data")
     torch.manual_seed(0)
     config = EvaluatorConfig(263, WIDTH, 0, 8, 8, 8, 4)
     matcher = MotionTextMatcher(config, data.statistics.mean, data.statistics.std).eval()
-    judge = Evaluator(matcher, BankFront(TextBank(places / "texts")), "test")
-    captions = [Words("a man walks forward"), Words("someone turns left")]
-    assert judge.texts(captions)[1:] == pytest.approx(judge.texts(captions[1:]), abs=1e-5)
+    evaluator = Evaluator(matcher, EmbeddingReader(TextBank(places / "texts")), "test")
+    captions = [Sentence("a man walks forward"), Sentence("someone turns left")]
+    assert evaluator.embed_sentences(captions)[1:] == pytest.approx(evaluator.embed_sentences(captions[1:]), abs=1e-5)
     with pytest.raises(ValueError, match="too short"):
-        judge.motions([np.zeros((3, 263))])
+        evaluator.embed_motions([np.zeros((3, 263))])
 
 
 def test_an_evaluator_learns_and_comes_back_from_its_folder(places: Path, tmp_path: Path) -> None:
-    main(Args(places / "data", places / "texts", tmp_path / "run", hidden=16, width=8, steps=40, batch=9, lr=5e-3))
+    run = Run(tmp_path / "run")
+    training = EvaluatorTraining(places / "data", places / "texts", run, hidden=16, width=8, batch=9)
+    main(with_settings(training, steps=40, lr=5e-3))
     texts, data = TextBank(places / "texts"), Dataset(places / "data")
-    judge = load_evaluator(tmp_path / "run" / "model", texts)
-    # Three kinds of motion with three sentences each: the kind is what can be told.
+    evaluator = load_evaluator(tmp_path / "run" / "model", texts)
+    # Three kinds of motion with three sentences each: only the kind can be recognised.
     clips = [clip for clip in data.split("train") if "a person walks forward" not in clip.captions[1:]]
     kinds = {"walks forward": 0, "turns left": 1, "steps back": 2}
-    chosen = [next(c for c in clips if deed in c.captions[0]) for deed in kinds]
-    found = r_precision(judge.texts([Words(c.captions[0]) for c in chosen]), judge.motions([data[c] for c in chosen]),
-                        seed=0, pool=3)  # fmt: skip
+    chosen = [next(c for c in clips if action in c.captions[0]) for action in kinds]
+    sentences = evaluator.embed_sentences([Sentence(clip.captions[0]) for clip in chosen])
+    motions = evaluator.embed_motions([data[clip] for clip in chosen])
+    found = r_precision(sentences, motions, seed=0, pool=3)
     assert found[0] == 1.0
     other = tmp_path / "other"
     write_texts(other)
-    (other / "index.json").write_text((other / "index.json").read_text().replace("made up", "other"))
+    (other / "index.json").write_text((other / "index.json").read_text(encoding="utf-8").replace("made up", "other"))
     with pytest.raises(ValueError, match="embeddings are of other"):
         load_evaluator(tmp_path / "run" / "model", TextBank(other))
 

@@ -17,7 +17,10 @@ from torch import nn
 pytest.importorskip("accelerate")
 
 from tests import toy_training
-from training.loop import Journal, Optimisation, _without_values, latest_state
+from training.configuration import Optimisation
+from training.journal import Journal
+from training.loop import _without_values
+from training.run_folder import latest_state
 
 
 def losses(folder: Path) -> dict[int, float]:
@@ -136,12 +139,12 @@ def test_two_processes_are_one(tmp_path: Path, processes) -> None:
 def test_schedules() -> None:
     paper = Optimisation(steps=1000, lr=1.0, schedule="multistep", warmup=0.003)
     assert [paper.rate(step) for step in (0, 2, 599, 600, 999)] == pytest.approx([1 / 3, 1, 1, 0.1, 0.1])
-    cosine = Optimisation(steps=110, lr=1.0, warmup=0.1, fall=0.0)
+    cosine = Optimisation(steps=110, lr=1.0, warmup=0.1, final_share=0.0)
     assert cosine.rate(10) == pytest.approx(1.0)
     assert cosine.rate(11) == pytest.approx(1.0)
     assert cosine.rate(11 + 99 // 3) == pytest.approx(0.75)  # (1 + cos 60 degrees) / 2
     with pytest.raises(ValueError, match="multistep or cosine"):
-        Optimisation(steps=100, lr=1.0, schedule="step").rate(50)
+        Optimisation(steps=100, lr=1.0, schedule="step").rate(50)  # type: ignore[arg-type]
 
 
 def test_a_copy_without_values_is_the_same_network() -> None:

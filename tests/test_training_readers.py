@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from scamo.body.smpl import SmplSkeleton
 from scamo.io.bvh import read_bvh
+from scamo.io.retarget import RIGS
 from scamo.motion import canonical_joints, features_from_joints, first_facing, joints_from_features
 from scamo.skeleton import BONE_LENGTHS, MIRROR, PARENTS, bone_lengths, forward_kinematics
 from tests.corpus import write_corpus
@@ -23,7 +26,7 @@ from training.data.archive import read_about, read_pack
 from training.data.captions import mirrored_words
 from training.data.dataset import Dataset
 from training.data.growing_dataset import GrowingDataset, Piece, pieces_of, prepare, split_of
-from training.data.readers import amass, bandai, bvh, humanml3d
+from training.data.readers import amass, bandai, bvh, clips, humanml3d
 
 
 def limbs_error(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -89,7 +92,8 @@ def test_broken_files_are_named_and_whole_ones_kept(tmp_path: Path, capsys) -> N
     assert set(about["skipped"]) == {"cut.bvh", "empty.bvh", "short.bvh", "odd.bvh"}
     assert "Tail" in about["skipped"]["odd.bvh"]
     # A map of the user's own names what the odd one calls its joints.
-    names = {ours: theirs.replace("leftleg", "tail") for ours, theirs in bvh.RIGS["lafan1"].items()}
+    lafan1 = next(rig.joints for rig in RIGS if rig.name == "lafan1")
+    names = {ours: theirs.replace("leftleg", "tail") for ours, theirs in lafan1.items()}
     (tmp_path / "map.json").write_text(json.dumps(names))
     (tmp_path / "odd").mkdir()
     odd.rename(tmp_path / "odd" / "odd.bvh")
@@ -234,7 +238,14 @@ def test_caption_lines(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("plain words\nwith # signs#x#y#z\n")
     with pytest.raises(ValueError, match=r"line 2 of a\.txt"):
-        humanml3d.read_captions(path)
+        clips.read_captions(path)
+
+
+def test_a_byte_order_mark_and_odd_separators_are_no_line_ends(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("\ufeffa person walks\u2028and waves#a/DET#0.0#0.0\r\nhe\x85sits##1.0#2.0\n".encode())
+    assert [(line.caption, line.start, line.end) for line in clips.read_captions(path)] == [
+        ("a person walks\u2028and waves", 0, 0), ("he\x85sits", 1, 2)]  # fmt: skip
 
 
 def write_body(path: Path) -> np.ndarray:
@@ -254,24 +265,10 @@ def test_amass_joints_are_forward_kinematics(tmp_path: Path) -> None:
     local[:, 0] = [0.2, 0.4, 0.1]
     path = np.linspace([0, 0, 0], [1, 0.2, 2], 50)
     expected = forward_kinematics(quaternions(local), path)
-    joints = amass.BodyModel(tmp_path / "model.npz").joints(local.reshape(50, 66), path, np.zeros(10))
+    joints = SmplSkeleton(tmp_path / "model.npz").joints(local.reshape(50, 66), path, np.zeros(10))
     assert joints == pytest.approx(expected, abs=1e-5)
-    taller = amass.BodyModel(tmp_path / "model.npz").joints(local.reshape(50, 66), path, np.ones(10))
+    taller = SmplSkeleton(tmp_path / "model.npz").joints(local.reshape(50, 66), path, np.ones(10))
     assert taller - path[:, None] == pytest.approx((expected - path[:, None]) * 1.1, abs=1e-5)
-
-
-def test_a_damaged_pose_file_is_named(tmp_path: Path) -> None:
-    draw = np.random.default_rng(0)
-    np.savez_compressed(tmp_path / "whole.npz", poses=draw.normal(size=(9, 66)), trans=np.zeros((9, 3)))
-    whole = (tmp_path / "whole.npz").read_bytes()
-    damaged, named = tmp_path / "damaged.npz", 0
-    for place in range(0, len(whole), 37):
-        damaged.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
-        try:
-            amass._npz(damaged, "a pose file", "poses", "trans")
-        except ValueError as error:
-            named += "damaged.npz" in str(error)
-    assert named > len(whole) / 37 / 2
 
 
 def test_amass_folder(tmp_path: Path, capsys) -> None:
@@ -377,7 +374,7 @@ def test_sentences_of_mirror_images(sentence: str, mirrored: str) -> None:
 def test_bandai_rig(tmp_path: Path) -> None:
     truth = canonical_joints(turning(60))
     elsewhere = truth @ Rotation.from_rotvec([0, 0.3, 0]).as_matrix() + [3.0, 0.0, -2.0]
-    joints = bandai.retarget(read_bvh(write_bandai(tmp_path / "dataset-1_walk_normal_001.bvh", elsewhere, 20.0)))
+    joints = bandai.canonical(read_bvh(write_bandai(tmp_path / "dataset-1_walk_normal_001.bvh", elsewhere, 20.0)))
     assert joints.shape == (60, 22, 3)
     assert bone_lengths(joints).mean(0) == pytest.approx(BONE_LENGTHS, abs=1e-4)
     limbs = limbs_error(joints, truth)
@@ -424,6 +421,17 @@ def test_bandai_pack_and_corpus(tmp_path: Path, capsys) -> None:
     assert (out / "features.npy").stat().st_mtime_ns == stamp
     corpus.main(replace(args, seed=1))
     assert (out / "features.npy").stat().st_mtime_ns != stamp
+
+
+def test_bandai_zips_are_unpacked_elsewhere(tmp_path: Path) -> None:
+    source = tmp_path / "repository" / "dataset" / "Bandai-Namco-Research-Motiondataset-1"
+    source.mkdir(parents=True)
+    clip = write_bandai(tmp_path / "dataset-1_walk_normal_000.bvh", walk(70))
+    with zipfile.ZipFile(source / "data.zip", "w") as archive:
+        archive.write(clip, f"data/{clip.name}")
+    bandai.main(bandai.Args(tmp_path / "repository", tmp_path / "out.pack"))
+    assert [clip.name for clip in read_pack(tmp_path / "out.pack")] == ["dataset-1_walk_normal_000"]
+    assert [path.name for path in (tmp_path / "repository").rglob("*") if path.is_file()] == ["data.zip"]
 
 
 def test_joined_motions_go_on_where_the_first_ends() -> None:
@@ -485,6 +493,6 @@ def test_features_of_the_reader_are_the_librarys(tmp_path: Path) -> None:
     # Wherever a part of a take was recorded, its features are those of the same motion at its canonical place.
     joints = canonical_joints(walk(41))
     elsewhere = joints @ Rotation.from_rotvec([0, 1.1, 0]).as_matrix() + [4.0, 0.0, -1.0]
-    clip = next(iter(bvh.clips_of("walk", elsewhere, tmp_path / "none.txt", 0, 10)))
+    clip = next(iter(clips.clips_of("walk", elsewhere, tmp_path / "none.txt", 0, 10)))
     np.testing.assert_allclose(clip.features, features_from_joints(joints), atol=1e-5)
     np.testing.assert_allclose(joints_from_features(clip.features), joints[:-1], atol=1e-4)

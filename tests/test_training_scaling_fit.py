@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,20 +9,28 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from scamo import flops
-from training.measure.scaling_fit import Run, fit_line, fits, isoflop, markdown, plot, synthetic_runs
+from training.measure.scaling_fit import (
+    TrainedModel,
+    fit_laws,
+    fit_line,
+    markdown,
+    plot,
+    select_isoflop,
+    synthetic_runs,
+)
 
 BUDGETS = [10.0**exponent for exponent in np.linspace(13, 18, 8)]
 VOCABULARY, PARAMETERS = flops.PowerLaw(-3.1, 0.6), flops.PowerLaw(-0.5, 0.5)
 
 
-def world(noise: float = 0.0, grid: int = 21, seed: int = 0) -> list[Run]:
+def world(noise: float = 0.0, grid: int = 21, seed: int = 0) -> list[TrainedModel]:
     return synthetic_runs(lambda c: 9.0 - 0.8 * np.log10(c), VOCABULARY, PARAMETERS, BUDGETS, grid, noise, seed)
 
 
 def test_known_coefficients_are_found_again() -> None:
-    best = isoflop(world())
+    best = select_isoflop(world())
     assert [run.flops for run in best] == pytest.approx(BUDGETS)
-    loss, vocabulary, parameters, tokens, ratio = fits(best)
+    loss, vocabulary, parameters, tokens, ratio = fit_laws(best)
     assert (loss.slope, loss.intercept, loss.r2) == pytest.approx((-0.8, 9.0, 1.0))
     assert (vocabulary.slope, vocabulary.intercept) == pytest.approx((0.6, -3.1))
     assert (parameters.slope, parameters.intercept) == pytest.approx((0.5, -0.5))
@@ -38,7 +45,7 @@ def test_known_coefficients_are_found_again() -> None:
 def test_noise_moves_the_fit_within_its_interval() -> None:
     inside = 0
     for seed in range(10):
-        found = fits(isoflop(world(noise=0.01, seed=seed)))
+        found = fit_laws(select_isoflop(world(noise=0.01, seed=seed)))
         for fit, truth, reach in zip(found[:3], (-0.8, 0.6, 0.5), (0.02, 0.1, 0.1), strict=True):
             assert fit.slope == pytest.approx(truth, abs=reach)
             assert fit.slope_interval is not None and fit.r2 is not None and 0.9 < fit.r2 < 1
@@ -62,35 +69,22 @@ def test_the_line_is_scikit_learns() -> None:
 
 
 def test_too_few_budgets_are_said_and_constants_have_no_r2() -> None:
-    run = Run(1e6, 1e5, 1e6, -1.0)
+    run = TrainedModel(1e6, 1e5, 1e6, -1.0)
     with pytest.raises(ValueError, match="more budgets"):
-        fits([run])
-    two = [run, Run(1e6, 1e5, 1e7, -2.0)]
-    found = fits(two)
+        fit_laws([run])
+    two = [run, TrainedModel(1e6, 1e5, 1e7, -2.0)]
+    found = fit_laws(two)
     assert len(found) == 4  # one size was best everywhere: no law of N_v on N_nv
     assert found[1].r2 is None and found[1].slope_interval is None
-    assert isoflop([*two, Run(2e6, 1e5, 0.55e6, -1.5)])[0].loss == -1.5  # about the first budget, and better
+    assert (
+        select_isoflop([*two, TrainedModel(2e6, 1e5, 0.55e6, -1.5)])[0].loss == -1.5
+    )  # about the first budget, and better
 
 
 def test_table_and_plot(tmp_path: Path) -> None:
     runs = world(grid=5)
-    best = isoflop(runs)
-    words = markdown(runs, best, fits(best))
+    best = select_isoflop(runs)
+    words = markdown(runs, best, fit_laws(best))
     assert "| L_u on log10 C | -0.8" in words and "-1.062, 13.839" in words
-    plot(runs, best, fits(best), tmp_path / "law.png")
+    plot(runs, best, fit_laws(best), tmp_path / "law.png")
     assert (tmp_path / "law.png").stat().st_size > 10_000
-
-
-def test_published_rows() -> None:
-    from training.measure.evaluate import published
-
-    assert len(published("tokenizers")) == 28 and len(published("generation")) == 47
-    (row,) = published("tokenizers", quantiser="vq", codebook=4096, data="MotionUnion")
-    assert (row["l1"], row["mpjpe_mm"], row["usage"], row["entropy"]) == (0.044, 42.4, 0.994, 3373.35)
-    (row,) = published("tokenizers", quantiser="fsq", codebook=65536, data="HumanML3D")
-    assert (row["l1"], row["fid"], row["mpjpe_mm"]) == (0.051, 0.049, 42.0)
-    assert (row["usage"], row["entropy"]) == (0.764, 33818.21)
-    (row,) = published("generation", codebook=65536, size="3B")
-    assert (row["fid"], row["r_precision_1"], row["matching_score"], row["diversity"]) == (0.101, 0.512, 2.99, 9.59)
-    assert len(published("generation", model="ScaMo")) == 42
-    json.dumps(row)

@@ -18,7 +18,7 @@ from tests.corpus import WIDTH, write_corpus, write_texts
 from tests.toy_sweep import Job, finished, work
 from training import sweep
 from training.data.dataset import Dataset
-from training.measure import scaling_fit as scaling
+from training.measure import scaling_fit
 from training.sweep import Args, run_jobs, trials
 
 
@@ -48,15 +48,15 @@ def test_trials_spend_their_budget(tmp_path: Path, capsys) -> None:
     folders = (tmp_path / "tokenizer-64", tmp_path / "tokenizer-256")
     args = Args(tmp_path, tmp_path, folders, tmp_path / "out", ("0.3M", "1M"), (1e11, 1e12, 1e16), targets=500)
     found = trials(args, text_width=384)
-    # 1e11 is over before it says anything at 1M, 1e16 takes for ever.
+    # At 1M a budget of 1e11 has too few steps, and 1e16 has too many.
     assert {name.rsplit("-", 1)[1] for name in found} == {"1e+11", "1e+12"}
     for name, job in found.items():
         budget = float(name.split("-")[-1])
         shape, codes = (4, 64 if job.size == "0.3M" else 128), math.prod(LEVELS[int(name.split("-")[0])])
         parameters = flops.non_vocabulary_parameters(*shape, 384) + codes * shape[1]
-        assert 6 * parameters * job.steps * job.targets == pytest.approx(budget, rel=0.05)
+        assert 6 * parameters * job.optimisation.steps * job.targets == pytest.approx(budget, rel=0.05)
         assert job.tokens == tmp_path / "out" / f"tokens-{name.split('-')[0]}.npz"
-    assert found["64-0.3M-1e+12"].lr == pytest.approx(2e-3)
+    assert found["64-0.3M-1e+12"].optimisation.lr == pytest.approx(2e-3)
     with pytest.raises(ValueError, match="No size '2M'"):
         trials(Args(tmp_path, tmp_path, folders, tmp_path, ("2M",)), 384)
     with pytest.raises(ValueError, match="change --budgets"):
@@ -87,7 +87,7 @@ def test_a_sweep_feeds_the_law(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ValueError, match="begun with another lr"):
         sweep.main(replace(args, lr=2e-3))
     assert trained == ["16-0.3M-6e+08", "16-0.3M-1.2e+09"]  # each once
-    runs = scaling.main(scaling.Args((tmp_path / "out",), tmp_path / "results"))["runs"]
+    runs = scaling_fit.main(scaling_fit.Args((tmp_path / "out",), tmp_path / "results"))["runs"]
     assert [run["flops"] for run in runs] == pytest.approx([1.2e9, 6e8], rel=0.1)
     assert runs[0]["non_vocabulary"] == flops.non_vocabulary_parameters(4, 64, WIDTH)
     assert runs[0]["vocabulary"] == 15 * 64

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from scamo.checkpoint import CheckpointError
-from scamo.tokenizer import LEVELS, TokenizerConfig
-from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig, rotate, size_label
+from scamo.configs import LEVELS, SIZES, TokenizerConfig, TransformerConfig, size_label
+from scamo.transformer import PrefixTransformer, rotate
 from tests import golden
 
 CONFIG = TransformerConfig(codebook_size=15, layers=2, heads=2, width=16, text_width=6)
@@ -220,7 +220,8 @@ def test_parameter_counts_of_the_authors(size: str, label: int) -> None:
     with torch.device("meta"):
         model = PrefixTransformer(TransformerConfig(codes, *SIZES[size], text_width=2048))
     expected = VOCABULARY[label][list(NON_VOCABULARY).index(size)]
-    assert model.parameter_counts() == (expected, NON_VOCABULARY[size])
+    assert model.config.parameter_counts == (expected, NON_VOCABULARY[size])
+    assert sum(parameter.numel() for parameter in model.parameters()) == expected + NON_VOCABULARY[size]
     assert size_label(model.config) == size
 
 
@@ -229,7 +230,8 @@ def test_tied_parameter_counts(label: int) -> None:
     codes = int(np.prod(LEVELS[label]))
     with torch.device("meta"):
         model = PrefixTransformer(TransformerConfig(codes, *SIZES["3B"], text_width=2048, tied=True))
-    assert sum(model.parameter_counts()) == TIED_TOTAL[label]
+    assert sum(model.config.parameter_counts) == TIED_TOTAL[label]
+    assert sum(parameter.numel() for parameter in model.parameters()) == TIED_TOTAL[label]
 
 
 # The project's own golden set

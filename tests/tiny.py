@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from scamo.configs import LEVELS, SIZES, TokenizerConfig, TransformerConfig
 from scamo.motion import Motion
-from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig, VQTokenizer
-from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig
+from scamo.pipeline import MotionPipeline
+from scamo.registry import ModelCard
+from scamo.tokenizer import MotionTokenizer, VQTokenizer
+from scamo.transformer import PrefixTransformer
 from tests.motions import walk
 
+WALK = "a person walks forward"
 WORDS = "a an person old man walks forward turns left then waves with both hands bow exhausted"
 
 ABOUT = {"licence": "CC0-1.0", "data": "random numbers", "knows": "These models know nothing."}
@@ -65,6 +71,23 @@ def write_tokenizer(folder: Path, levels: tuple[int, ...], family: type[MotionTo
     return model.save_pretrained(folder, ABOUT)
 
 
+def codec(codebook: int = 16, features: int = 263, fps: float = 20.0) -> MotionTokenizer:
+    """A random tokenizer of a named codebook that normalises nothing."""
+    torch.manual_seed(codebook)
+    config = TokenizerConfig(LEVELS[codebook], width=8, code_width=8, depth=1, features=features, fps=fps)
+    return MotionTokenizer(config, np.zeros(features), np.ones(features))
+
+
+def network(codebook: int = 16, size: str = "0.3M", tied: bool = False) -> PrefixTransformer:
+    """A random transformer of a named size that reads text 6 wide."""
+    torch.manual_seed(codebook)
+    return PrefixTransformer(TransformerConfig(int(np.prod(LEVELS[codebook])), *SIZES[size], 6, tied))
+
+
+TEXT = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
+"""An embedding for `network`."""
+
+
 class FakeEncoder:
     """Stands for a text encoder: one vector a word, the same for the same word, without any weights."""
 
@@ -73,15 +96,40 @@ class FakeEncoder:
     def __init__(self, width: int = 384) -> None:
         self.width = width
         self.asked: list[str] = []
+        self.released = 0
 
     def encode(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         self.asked += texts
-        rows = [torch.stack([self._vector(word) for word in text.split()]) for text in texts]
+        rows = [torch.stack([self._vector(word) for word in (text.split() or ["</s>"])[:150]]) for text in texts]
         mask = torch.nn.utils.rnn.pad_sequence([torch.ones(len(row), dtype=torch.bool) for row in rows], True)
         return torch.nn.utils.rnn.pad_sequence(rows, True), mask
 
     def release(self) -> None:
-        pass
+        self.released += 1
 
     def _vector(self, word: str) -> torch.Tensor:
         return torch.randn(self.width, generator=torch.Generator().manual_seed(zlib.crc32(word.encode())))
+
+
+class EndShifted(torch.nn.Linear):
+    """A head that wants the end more, or less."""
+
+    def __init__(self, weight: torch.nn.Parameter, by: float) -> None:
+        super().__init__(weight.shape[1], weight.shape[0], bias=False)
+        self.weight, self.by = weight, by
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = super().forward(x)
+        logits[..., 15] += self.by
+        return logits
+
+
+def small_pipeline(tied: bool = False, end: float = 0.0, **facts: Any) -> MotionPipeline:
+    """A pipeline of random weights with 15 codes; `end` shifts the logit of the end token."""
+    torch.manual_seed(0)
+    tokenizer = MotionTokenizer(TokenizerConfig((5, 3), width=8, code_width=8, depth=1))
+    model = PrefixTransformer(TransformerConfig(15, 2, 2, 16, 6, tied)).requires_grad_(False)
+    if end:
+        model.lm_head = EndShifted(model.lm_head.weight, end)
+    card = replace(ModelCard("test", "local", "", tokenizer.config, model.config, "words"), **facts)
+    return MotionPipeline(tokenizer, model, card, FakeEncoder(6))

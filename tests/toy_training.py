@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.loop import Optimisation, Saving, train
+from training.configuration import Optimisation, Run
+from training.loop import train
 
 
 class Toy:
-    """Learn a fixed random map; the loss draws dropout, so the state of the generator matters."""
+    """Learn a fixed map. Dropout draws random numbers in the loss, so the state of the generator matters."""
 
     unit = "rows"
 
@@ -46,15 +47,15 @@ class Toy:
 
 
 def optimisation(accumulate: int = 1) -> Optimisation:
-    return Optimisation(steps=30, lr=1e-2, warmup=0.1, accumulate=accumulate)
+    return Optimisation(steps=30, lr=1e-2, warmup=0.1, final_share=0.1, accumulate=accumulate)
 
 
 def run(folder: Path, dropout: float = 0.0, pause: float = 0.0, accumulate: int = 1, rows: int = 16) -> dict:
     """Train the toy into a folder; the trained weights are among what it returns."""
     torch.set_num_threads(1)
-    saving = Saving(log_every=1, save_every=4, validate_every=10)
     toy = Toy(dropout, pause, rows)
-    result = train(toy, optimisation(accumulate), folder, seed=3, saving=saving)
+    settings = Run(folder, seed=3, log_every=1, save_every=4, validate_every=10)
+    result = train(toy, optimisation(accumulate), settings)
     return result | {"weights": toy.model.state_dict()}
 
 
@@ -75,7 +76,7 @@ def run_in_group(
 
 
 def spread_on_cpus() -> None:
-    """Take this group for one of GPUs: Accelerate offers FSDP to those alone, though torch has it on CPUs too."""
+    """Use FSDP on CPUs: torch has it there, but Accelerate offers it on GPUs only, so this group claims to be one."""
     from accelerate import PartialState
     from accelerate.utils import DistributedType
 

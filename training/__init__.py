@@ -1,0 +1,1 @@
+"""How the models are made: data, trainings, measurements. See docs/training.md."""

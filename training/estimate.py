@@ -1,4 +1,4 @@
-"""What a training will cost, before any of it is spent: parameters, operations, memory, time (``--dry-run``)."""
+"""What a training will cost, before it starts: parameters, operations, memory, time (``--dry-run``)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from training.loop import Optimisation
+from training.configuration import Optimisation
 
 SUSTAINED = 0.4
 """Share of a large matrix product's speed that whole networks usually reach."""
 TIMED_SECONDS = 20.0
-"""Real steps are timed where two of them are expected to stay below this."""
+"""Real steps are timed where two of them should take less than this."""
 
 Loss = Callable[[nn.Module, torch.device], Tensor]
 """The loss of one made-up part of a batch (what one process computes at a time) on a device."""
@@ -23,9 +23,9 @@ Loss = Callable[[nn.Module, torch.device], Tensor]
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of a whole training. Memory in bytes on every device without FSDP; operations count forward and backward.
+    """The cost of a training. Memory is in bytes on every device without FSDP; operations count forward and backward.
 
-    Activations are what autograd keeps, in bf16 with the copies of the weights that it casts.
+    Activations are what autograd keeps, in bf16 with its copies of the weights.
     """
 
     parameters: int
@@ -40,7 +40,7 @@ class Estimate:
 
     @property
     def memory_bytes(self) -> int:
-        """All four together."""
+        """Weights, gradients, optimiser and activations together."""
         return self.weights_bytes + self.gradients_bytes + self.optimiser_bytes + self.activations_bytes
 
     def __str__(self) -> str:
@@ -58,7 +58,7 @@ class Estimate:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """Seconds in words, in the largest unit that fits."""
     for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
@@ -66,10 +66,10 @@ def duration(seconds: float) -> str:
 
 
 def estimate(build: Callable[[], nn.Module], loss: Loss, optimisation: Optimisation, processes: int = 1) -> Estimate:
-    """Count with tensors that have shapes but no memory, then time steps or, if it is too large, a matrix product here.
+    """Count operations on tensors without memory, then time steps or, for large networks, a matrix product.
 
-    ``build`` makes the network, ``loss`` its loss on one part of a batch, of which a step has
-    ``optimisation.accumulate`` on each of ``processes`` devices like this one.
+    build: makes the network; loss: its loss on one part of a batch. A step has ``optimisation.accumulate`` parts on
+    each of ``processes`` devices like this one.
     """
     from torch._subclasses.fake_tensor import FakeTensorMode  # the meta device knows no autocast
     from torch.utils.flop_counter import FlopCounterMode
@@ -88,7 +88,7 @@ def estimate(build: Callable[[], nn.Module], loss: Loss, optimisation: Optimisat
     rate = _matrix_rate(device, torch.bfloat16 if optimisation.precision == "bf16" else torch.float32)
     part_seconds, basis = flops_part / (SUSTAINED * rate), f"{SUSTAINED:.0%} of {rate:.2g} FLOP/s measured on {device}"
     if 4 * bytes_ + saved.bytes < _free_bytes(device) / 2 and 3 * part_seconds < TIMED_SECONDS:
-        part_seconds, basis = _timed(build().to(device), loss, device, optimisation), f"2 steps timed on {device}"
+        part_seconds, basis = timed_step(build().to(device), loss, device, optimisation), f"2 steps timed on {device}"
     return Estimate(
         parameters=count,
         flops_per_step=flops_step,
@@ -98,16 +98,16 @@ def estimate(build: Callable[[], nn.Module], loss: Loss, optimisation: Optimisat
         optimiser_bytes=2 * bytes_,
         activations_bytes=saved.bytes,
         seconds=part_seconds * optimisation.accumulate * optimisation.steps,
-        basis=basis + ("" if processes == 1 else f", {processes} such devices, their talk not counted"),
+        basis=basis + ("" if processes == 1 else f", {processes} such devices, their exchange not counted"),
     )
 
 
 class _SavedBytes:
-    """Sums what autograd keeps for the backward pass, every storage once and the parameters not at all."""
+    """Sums the bytes that autograd keeps for the backward pass: every storage once, and no parameters."""
 
     def __init__(self, parameters: list[nn.Parameter]) -> None:
-        self._seen = {self._key(p) for p in parameters}
-        self._alive: list[Tensor] = []  # so that no storage's key is given out again
+        self._known = {self._key(p) for p in parameters}
+        self._alive: list[Tensor] = []  # keeps storages alive, so that no key is used twice
         self.bytes = 0
 
     @staticmethod
@@ -115,8 +115,8 @@ class _SavedBytes:
         return tensor.untyped_storage()._cdata
 
     def _pack(self, tensor: Tensor) -> Tensor:
-        if self._key(tensor) not in self._seen:
-            self._seen.add(self._key(tensor))
+        if self._key(tensor) not in self._known:
+            self._known.add(self._key(tensor))
             self._alive.append(tensor)
             self.bytes += tensor.untyped_storage().nbytes()
         return tensor
@@ -142,7 +142,8 @@ def _matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
     return 2 * size**3 * done / (_clock(device) - start)
 
 
-def _timed(model: nn.Module, loss: Loss, device: torch.device, optimisation: Optimisation) -> float:
+def timed_step(model: nn.Module, loss: Loss, device: torch.device, optimisation: Optimisation) -> float:
+    """Seconds of one part of a step of this network on this device: the mean of two, after one to warm up."""
     bf16 = optimisation.precision == "bf16"
     adam = torch.optim.AdamW(model.parameters(), lr=1e-5)
     start = 0.0

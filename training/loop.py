@@ -1,8 +1,8 @@
-"""One training loop for every network: Accelerate, resumable to the step, metrics as JSON lines.
+"""One training loop for every network, on Accelerate: resumable to the step, with metrics as JSON lines.
 
-What is learned comes as an Objective; the loop knows nothing of motion. A batch is a pure function of the step, so the
-data's position needs no saving: a run that was killed at any moment continues with the identical loss curve, and
-several processes see the slices of the batch that one would see.
+What is learned comes as an ``Objective``; the loop knows nothing of motion. A batch is a pure function of the step, so
+the data's position is not saved: a run that was killed at any moment continues with the identical loss curve, and
+several processes together see the batch that one process would see.
 
 More than one process: ``torchrun --nproc-per-node 8 -m training.tasks.transformer ...`` (DDP), or ``accelerate launch``
 with a configuration of your own (FSDP for networks whose optimiser state does not fit one device).
@@ -12,62 +12,18 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
 import math
-import os
-import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from scamo.checkpoint import CARD
-
-SETTINGS = "settings.json"  # in a run's folder: what it was begun with
-
-
-@dataclass(frozen=True)
-class Optimisation:
-    """How long and how fast to learn; the defaults that the paper states (appendix Tab. 2) are marked (2)."""
-
-    steps: int
-    """Optimiser steps."""
-    lr: float
-    """Peak learning rate."""
-    schedule: str = "cosine"
-    """"multistep" (tokenizer (2)) or "cosine" (transformer (2))."""
-    warmup: float = 0.1
-    """Share of the steps in which the rate rises to its peak: 0.003 tokenizer (2), 0.1 transformer (2)."""
-    milestone: float = 0.6
-    """multistep: share of the steps after which the rate falls (2)."""
-    fall: float = 0.1
-    """multistep: what the rate is multiplied by there; cosine: the share of the peak at the end."""
-    betas: tuple[float, float] = (0.9, 0.99)
-    """AdamW's momenta; the first is (2)."""
-    weight_decay: float = 0.0
-    """0 tokenizer (2), 1e-6 transformer (2)."""
-    clip: float = 1.0
-    """Gradients of a larger norm are scaled down to it."""
-    accumulate: int = 1
-    """Forward and backward passes a step; the batch is cut in as many parts."""
-    precision: str = "no"
-    """"no" (float32) or "bf16" (2)."""
-
-    def rate(self, step: int) -> float:
-        """Learning rate of a step (0-based)."""
-        warm = max(1, round(self.warmup * self.steps))
-        if step < warm:
-            return self.lr * (step + 1) / warm
-        if self.schedule == "multistep":
-            return self.lr * (self.fall if step >= self.milestone * self.steps else 1.0)
-        if self.schedule == "cosine":
-            done = (step - warm) / max(1, self.steps - warm)
-            return self.lr * (self.fall + (1 - self.fall) * (1 + math.cos(math.pi * done)) / 2)
-        raise ValueError(f"Unknown schedule {self.schedule!r}; choose multistep or cosine.")
+from training import run_folder
+from training.configuration import Optimisation, Run, plain_settings
+from training.journal import Journal
+from training.processes import process_group
 
 
 class Objective(Protocol):
@@ -81,253 +37,150 @@ class Objective(Protocol):
         """What throughput is counted in: "frames" or "tokens"."""
 
     def batch(self, step: int, part: int, parts: int) -> dict[str, Any]:
-        """Part ``part`` of ``parts`` of a step's batch: tensors; "share", its targets / those of all parts; "units"."""
+        """Part ``part`` of ``parts`` of a step's batch: tensors, and two numbers.
+
+        "share": the targets of this part / those of the whole batch; "units": what it counts in throughput.
+        """
 
     def loss(self, model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, float]]:
         """Mean loss over the part's targets, and what else to log."""
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Held-out metrics; called on the main process only, or on all of them where the weights are spread (FSDP)."""
-
-
-@dataclass(frozen=True)
-class Saving:
-    """When to write what."""
-
-    log_every: int = 20
-    save_every: int = 500
-    validate_every: int = 1000
-    tensorboard: bool = False
-    """Whether curves are also written to RUN/tensorboard."""
-
-
-def process_group() -> Any:
-    """Accelerate's PartialState: this process among those that torchrun or accelerate started, on GPUs or without.
-
-    ValueError where they cannot find each other.
-    """
-    from accelerate import PartialState
-
-    count = int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
-    without_gpu = not (torch.cuda.is_available() or torch.xpu.is_available())
-    # Left alone, Accelerate takes processes without a GPU for as many trainings, all of which write to one folder.
-    state = PartialState(cpu=count > 1 and without_gpu)
-    if state.num_processes != count:
-        raise ValueError(f"{count} processes were started and {state.num_processes} found; see `accelerate config`.")
-    return state
-
-
-def is_main_process() -> bool:
-    """Whether this process is the one that writes what a run leaves behind."""
-    return bool(process_group().is_main_process)
-
-
-def latest_state(run: Path) -> tuple[Path, int] | None:
-    """The newest complete state of a run and its step; a half-written one has another name and is never seen."""
-    states = sorted(run.glob("state-*"), key=lambda path: path.name)
-    return (states[-1], int(states[-1].name.split("-")[1])) if states else None
-
-
-NO_MATTER = ("threads", "tokens", "save_every", "validate_every", "tensorboard", "dry_run")
-"""Arguments of a step that its curve does not depend on."""
-
-
-def settings_of(args: Any, optimisation: Optimisation, **inputs: Any) -> dict[str, Any]:
-    """All that decides a run's curve: a step's arguments, and fingerprints of what its paths led to."""
-    own = {k: v for k, v in asdict(args).items() if not isinstance(v, Path) and k not in NO_MATTER}
-    return json.loads(json.dumps(own | asdict(optimisation) | inputs))  # as it will be read again
-
-
-def is_finished(run: Path, settings: Mapping[str, Any]) -> bool:
-    """Whether ``run/model`` is there; ValueError where the run was begun with other settings."""
-    path = run / SETTINGS
-    if path.exists():
-        begun = json.loads(path.read_text())
-        other = [name for name in sorted({*begun, *settings}) if begun.get(name) != settings.get(name)]
-        if other:
-            raise ValueError(
-                f"{run} was begun with another {', '.join(other)} (see {path}); give another --out, or delete the run."
-            )
-    return (run / "model" / CARD).exists()
+        """Held-out metrics. Only the main process calls it, or all where the weights are spread (FSDP)."""
 
 
 def train(
-    objective: Objective,
-    optimisation: Optimisation,
-    run: Path,
-    seed: int = 0,
-    saving: Saving | None = None,
-    settings: Mapping[str, Any] | None = None,
-) -> dict:
-    """Train to the last step, continuing from the run's newest state; returns {"seconds", metrics ...}.
+    objective: Objective, optimisation: Optimisation, run: Run, settings: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Train to the last step, continuing from the run's newest state; returns {"elapsed": seconds, metrics ...}.
 
-    Writes ``run/metrics.jsonl`` and ``run/state-NNNNNNNN/``. ``objective.model`` is the trained network afterwards;
-    where its weights were spread over processes (FSDP), whole on the main one only. ValueError where the run was begun
-    with other ``settings`` (see ``settings_of``; without them the optimisation and the seed are compared).
+    Writes ``metrics.jsonl`` and ``state-NNNNNNNN/`` in the run's folder. ``objective.model`` is the trained network
+    afterwards; where its weights were spread over processes (FSDP), it is whole on the main one only.
+    settings: what decides the curve (``configuration.curve_settings``); by default optimisation and seed.
+    ValueError where the run was begun with other settings, FloatingPointError where the loss is no number any more.
     """
-    from accelerate import Accelerator
-    from accelerate.utils import set_seed
     from tqdm import tqdm
 
-    saving = saving or Saving()
-    process_group()
-    accelerator = Accelerator(mixed_precision=optimisation.precision)
-    set_seed(seed)
-    adam = torch.optim.AdamW(
-        objective.model.parameters(),
-        lr=optimisation.lr,
-        betas=optimisation.betas,
-        weight_decay=optimisation.weight_decay,
-        fused=True,  # one pass over the weights instead of ten
-    )
-    spread = accelerator.distributed_type == "FSDP"
-    blueprint = _without_values(objective.model) if spread else None
-    model, optimiser = accelerator.prepare(objective.model, adam)
-    run.mkdir(parents=True, exist_ok=True)
-    with accelerator.main_process_first():  # the others read what it has written
-        _check_settings(run, settings or asdict(optimisation) | {"seed": seed}, accelerator.is_main_process)
-    start, spent = 0, 0.0
-    if found := latest_state(run):
-        accelerator.load_state(str(found[0]))
-        start = found[1]
-        spent = json.loads((found[0] / "spent.json").read_text())["seconds"]
-    journal = Journal(run / "metrics.jsonl", start, accelerator.is_main_process, saving.tensorboard)
-    parts = accelerator.num_processes * optimisation.accumulate
+    loop = _Loop(objective, optimisation, run)
+    start = loop.resume(settings or plain_settings(optimisation, run.seed))
     bar = tqdm(range(start, optimisation.steps), initial=start, total=optimisation.steps, mininterval=5,
-               disable=not accelerator.is_main_process, desc=run.name, unit="step")  # fmt: skip
-    units, clock, last = 0, time.perf_counter(), {}
-    begun = clock - spent
+               disable=not loop.accelerator.is_main_process, desc=run.out.name, unit="step")  # fmt: skip
     for step in bar:
-        for group in optimiser.param_groups:
-            group["lr"] = optimisation.rate(step)
+        loss, extra = loop.optimise(step)
+        done = step + 1
+        is_last = done == optimisation.steps
+        if done % run.log_every == 0 or is_last:
+            bar.set_postfix_str(loop.log(done, loss, extra))
+        if done % run.validate_every == 0 or is_last:
+            loop.validate(done)
+        if done % run.save_every == 0 or is_last:
+            run_folder.save_state(loop.accelerator, run.out, done, loop.elapsed)
+    return loop.finish()
+
+
+class _Loop:
+    """A training in progress: the prepared network, its optimiser, and what was measured last."""
+
+    def __init__(self, objective: Objective, optimisation: Optimisation, run: Run) -> None:
+        from accelerate import Accelerator
+        from accelerate.utils import set_seed
+
+        self.objective, self.optimisation, self.run = objective, optimisation, run
+        process_group(run.device)
+        self.accelerator = Accelerator(mixed_precision=optimisation.precision)
+        set_seed(run.seed)
+        adam = torch.optim.AdamW(
+            objective.model.parameters(),
+            lr=optimisation.lr,
+            betas=optimisation.betas,
+            weight_decay=optimisation.weight_decay,
+            fused=True,  # one pass over the weights instead of ten
+        )
+        self.is_spread = self.accelerator.distributed_type == "FSDP"
+        self.blueprint = _without_values(objective.model) if self.is_spread else None
+        self.model, self.optimiser = self.accelerator.prepare(objective.model, adam)
+        self.last: dict[str, Any] = {}
+
+    def resume(self, settings: Mapping[str, Any]) -> int:
+        """Check the settings, load the newest state, and return the steps that are done."""
+        folder, is_main = self.run.out, self.accelerator.is_main_process
+        folder.mkdir(parents=True, exist_ok=True)
+        with self.accelerator.main_process_first():  # the others read what it has written
+            run_folder.begin(folder, settings, write=is_main)
+        start, elapsed = run_folder.load_state(self.accelerator, folder)
+        self.journal = Journal(folder / "metrics.jsonl", start, is_main, self.run.tensorboard)
+        self.units, self.clock = 0, time.perf_counter()
+        self.begun = self.clock - elapsed
+        return start
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training, those of earlier runs included."""
+        return time.perf_counter() - self.begun
+
+    def optimise(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        """One optimiser step; returns this process's part of the loss, and what else to log."""
+        accelerator, accumulate = self.accelerator, self.optimisation.accumulate
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.optimisation.rate(step)
         total = torch.zeros((), device=accelerator.device)
         extra: dict[str, float] = {}
-        for part in range(optimisation.accumulate):
-            own = accelerator.process_index * optimisation.accumulate + part
-            batch = objective.batch(step, own, parts)
-            units += batch["units"] * accelerator.num_processes
+        for part in range(accumulate):
+            own = accelerator.process_index * accumulate + part
+            batch = self.objective.batch(step, own, accelerator.num_processes * accumulate)
+            self.units += batch["units"] * accelerator.num_processes
             batch = {k: v.to(accelerator.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
-            # DDP averages over processes; shares make that the mean over the whole batch's targets, however they fall.
+            # DDP averages over processes. Shares make that the mean over all targets of the batch.
             share = batch["share"] * accelerator.num_processes
-            last_part = part == optimisation.accumulate - 1
-            # Without its talk FSDP would keep whole gradients on every device, which is what it is there to avoid.
-            with contextlib.nullcontext() if last_part or spread else accelerator.no_sync(model):
+            # FSDP exchanges gradients after every part: without that, each device keeps all of them.
+            exchanges = part == accumulate - 1 or self.is_spread
+            with contextlib.nullcontext() if exchanges else accelerator.no_sync(self.model):
                 with accelerator.autocast():
-                    loss, extra = objective.loss(model, batch)
+                    loss, extra = self.objective.loss(self.model, batch)
                 accelerator.backward(loss * share)
             total = total + loss.detach() * share
-        norm = accelerator.clip_grad_norm_(model.parameters(), optimisation.clip)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        done = step + 1
-        if done % saving.log_every == 0 or done == optimisation.steps:
-            value = accelerator.reduce(total, "mean").item()
-            if not math.isfinite(value):
-                raise FloatingPointError(f"The loss is {value} at step {done}; lower the learning rate of {run.name}.")
-            now = time.perf_counter()
-            speed, units, clock = units / (now - clock), 0, now
-            last = {"step": done, "loss": value, "lr": optimisation.rate(step), "grad_norm": float(norm),
-                    f"{objective.unit}_per_s": round(speed), **extra}  # fmt: skip
-            journal.write(last)
-            bar.set_postfix_str(f"loss {value:.4f}, {speed:,.0f} {objective.unit}/s")
-        if done % saving.validate_every == 0 or done == optimisation.steps:
-            if accelerator.is_main_process or spread:
-                held_out = objective.validate(model if spread else accelerator.unwrap_model(model))
-                last = last | held_out
-                if held_out:
-                    journal.write({"step": done, "validation": held_out})
-            accelerator.wait_for_everyone()
-            clock, units = time.perf_counter(), 0
-        if done % saving.save_every == 0 or done == optimisation.steps:
-            _save(accelerator, run, done, time.perf_counter() - begun)
-    if blueprint is not None:
-        whole = accelerator.get_state_dict(model)  # a collective: every process takes part
-        if accelerator.is_main_process:
-            blueprint.load_state_dict(whole, assign=True)
-        objective.model = blueprint
-    journal.close()
-    return last | {"seconds": round(time.perf_counter() - begun, 1)}
+        self.gradient_norm = accelerator.clip_grad_norm_(self.model.parameters(), self.optimisation.clip)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        return total, extra
+
+    def log(self, done: int, loss: Tensor, extra: Mapping[str, float]) -> str:
+        """Write a row of metrics; returns it in short. FloatingPointError where the loss is no number any more."""
+        value = self.accelerator.reduce(loss, "mean").item()
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"The loss is {value} at step {done}; lower the learning rate of {self.run.out.name}."
+            )
+        now, unit = time.perf_counter(), self.objective.unit
+        speed, self.units, self.clock = self.units / (now - self.clock), 0, now
+        self.last = {"step": done, "loss": value, "lr": self.optimisation.rate(done - 1),
+                     "grad_norm": float(self.gradient_norm), f"{unit}_per_s": round(speed), **extra}  # fmt: skip
+        self.journal.write(self.last)
+        return f"loss {value:.4f}, {speed:,.0f} {unit}/s"
+
+    def validate(self, done: int) -> None:
+        """Write a row of held-out metrics. The time that it takes does not count as training speed."""
+        accelerator = self.accelerator
+        if accelerator.is_main_process or self.is_spread:
+            held_out = self.objective.validate(self.model if self.is_spread else accelerator.unwrap_model(self.model))
+            self.last = self.last | held_out
+            if held_out:
+                self.journal.write({"step": done, "validation": held_out})
+        accelerator.wait_for_everyone()
+        self.units, self.clock = 0, time.perf_counter()
+
+    def finish(self) -> dict[str, Any]:
+        """Gather weights that are spread over processes, and return what was measured last."""
+        if self.blueprint is not None:
+            whole = self.accelerator.get_state_dict(self.model)  # every process takes part
+            if self.accelerator.is_main_process:
+                self.blueprint.load_state_dict(whole, assign=True)
+            self.objective.model = self.blueprint
+        self.journal.close()
+        return self.last | {"elapsed": round(self.elapsed, 1)}
 
 
 def _without_values(model: nn.Module) -> nn.Module:
-    """A copy with parameters on the meta device, made without a moment of twice the memory."""
+    """A copy with parameters on the meta device. Making it never takes twice the memory."""
     empty = {id(p): nn.Parameter(torch.empty_like(p, device="meta"), p.requires_grad) for p in model.parameters()}
     return copy.deepcopy(model, empty)
-
-
-def _check_settings(run: Path, settings: Mapping[str, Any], write: bool) -> None:
-    settings, path = json.loads(json.dumps(settings)), run / SETTINGS
-    is_finished(run, settings)
-    if write:
-        path.with_suffix(".partial").write_text(json.dumps(settings, indent=1))
-        os.replace(path.with_suffix(".partial"), path)
-
-
-def _save(accelerator: Any, run: Path, step: int, seconds: float) -> None:
-    final, partial = run / f"state-{step:08d}", run / "partial-state"
-    if accelerator.is_main_process:
-        shutil.rmtree(partial, ignore_errors=True)
-    accelerator.wait_for_everyone()
-    accelerator.save_state(str(partial), safe_serialization=False)
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        (partial / "spent.json").write_text(json.dumps({"seconds": seconds}))
-        for path in partial.rglob("*"):
-            if path.is_file():
-                _to_disk(path)  # a name must not outlive what it names when the power goes
-        if not final.exists():
-            os.replace(partial, final)
-        for older in sorted(run.glob("state-*"))[:-1]:
-            shutil.rmtree(older)
-    accelerator.wait_for_everyone()
-
-
-def _to_disk(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-class Journal:
-    """Metrics as JSON lines, and on request for TensorBoard; steps that a resumed run does again are dropped first."""
-
-    def __init__(self, path: Path, start: int, active: bool = True, tensorboard: bool = False) -> None:
-        self.path, self.active = path, active
-        self._board: Any = None
-        if active:
-            kept = [line for line in _lines(path) if json.loads(line)["step"] <= start]
-            partial = path.with_suffix(".partial")
-            partial.write_text("".join(line + "\n" for line in kept))
-            os.replace(partial, path)
-        if active and tensorboard:
-            self._board = _board(path.parent / "tensorboard", start)
-
-    def write(self, row: dict[str, Any]) -> None:
-        """Append one line: {"step", numbers} or {"step", "validation": {numbers}}."""
-        if not self.active:
-            return
-        with self.path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        if self._board is not None:
-            held_out = "validation" in row
-            for name, value in (row["validation"] if held_out else row).items():
-                self._board.add_scalar(f"{'validation' if held_out else 'training'}/{name}", value, row["step"])
-
-    def close(self) -> None:
-        """Write out what TensorBoard still holds back."""
-        if self._board is not None:
-            self._board.close()
-
-
-def _board(folder: Path, start: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ValueError('TensorBoard is not installed; pip install "scamo[train]", or leave --tensorboard.') from error
-    return SummaryWriter(str(folder), purge_step=start + 1)
-
-
-def _lines(path: Path) -> list[str]:
-    if not path.exists():
-        return []
-    lines = path.read_text().split("\n")
-    return lines[:-1]  # what follows the last line break was cut off by a kill, or is nothing

@@ -1,51 +1,25 @@
-"""Turn a finished run into a model folder that the app loads by its path or, once it is on the hub, by its id.
+"""Turn a finished run into a model folder that the app loads by its path or, from the hub, by its id.
 
     python -m training.publish --run runs/1024-4M --out published/scamo-1024-4M
     python -m training.publish --run runs/1024-4M --out published/scamo-1024-4M --repo someone/scamo-1024-4M
 
 The folder holds the transformer in half precision, its tokenizer, their cards and a README with metrics and licence.
 ``--bundle`` writes the layout of the bundled models instead: OUT/1024-4M beside OUT/tokenizer-1024, which several
-sizes share. The app shows a published folder with ``SCAMO_MODELS=published scamo``.
+sizes share. ``SCAMO_MODELS=published`` makes the app show what a folder holds.
 """
 
 from __future__ import annotations
 
-import subprocess
+import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from datetime import date
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 
-def training_facts(args: Any, seconds: float, **amounts: int) -> dict[str, Any]:
-    """What a card says of how a network was made: settings, seed, commit, cost in seconds and on how many threads."""
-    from training.loop import process_group
-
-    no_matter = ("tokens", "tensorboard", "dry_run")
-    # Paths say where things were on the machine that trained, which is nobody's business.
-    count = process_group().num_processes
-    settings = {k: v for k, v in asdict(args).items() if not isinstance(v, Path) and k not in no_matter}
-    return settings | amounts | {
-        "seconds": round(seconds),
-        "device": _device(),
-        **({"processes": count} if count > 1 else {}),
-        "commit": commit(),
-        "date": date.today().isoformat(),
-    }  # fmt: skip
-
-
-def _device() -> str:
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-
-
-def commit() -> str:
-    """The checkout's commit, or "unknown" outside one."""
-    found = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False,
-                           cwd=Path(__file__).parent)  # fmt: skip
-    return found.stdout.strip() or "unknown"
+from scamo import checkpoint
+from training.json_files import write_text
 
 
 @dataclass(frozen=True)
@@ -70,24 +44,20 @@ def publish(run: Path, out: Path, dtype: str = "float16") -> Path:
 
     CheckpointError where the run holds no whole model, or ``out`` holds something else.
     """
-    from scamo import checkpoint
-
     model, codec = _folders(run)
     with checkpoint.replacing(out, expected=("tokenizer", "README.md")) as staging:
         codec_card = _copy(codec, staging.with_name("tokenizer"), "float16" if dtype == "float16" else "float32", {})
         whole = _copy(model, staging, dtype, {"tokenizer": "tokenizer", "tokenizer_sha256": codec_card["sha256"]})
         staging.with_name("tokenizer").rename(staging / "tokenizer")
-        (staging / "README.md").write_text(readme(whole, codec_card), encoding="utf-8")
+        write_text(staging / "README.md", readme(whole, codec_card))
     return Path(out)
 
 
 def bundle(run: Path, out: Path, dtype: str = "float16") -> Path:
-    """Write OUT/CODEBOOK-SIZE and OUT/tokenizer-CODEBOOK, which other sizes may share. Returns the former.
+    """Write OUT/CODEBOOK-SIZE, whose path is returned, and OUT/tokenizer-CODEBOOK, which other sizes may share.
 
     CheckpointError where a model there was trained with another tokenizer of that codebook.
     """
-    from scamo import checkpoint
-
     model, codec = _folders(run)
     name = checkpoint.read_card(model)["name"]
     codebook = name.split("-")[0]
@@ -104,26 +74,18 @@ def bundle(run: Path, out: Path, dtype: str = "float16") -> Path:
 
 
 def _folders(run: Path) -> tuple[Path, Path]:
-    from scamo import checkpoint
-
     model = run / "model" if (run / "model" / checkpoint.CARD).exists() else run
     card = checkpoint.read_checked(model, "transformer")
     return model, model / card["tokenizer"]
 
 
 def _same_weights(trained: Path, stored: Path) -> bool:
-    from scamo import checkpoint
-
     ours, theirs = checkpoint.read_tensors(trained), checkpoint.read_tensors(stored)
     return ours.keys() == theirs.keys() and all((ours[name].to(t.dtype) == t).all() for name, t in theirs.items())
 
 
 def _copy(source: Path, target: Path, dtype: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Write a checkpoint again, stored in ``dtype``; returns its new card."""
-    import torch
-
-    from scamo import checkpoint
-
     card = checkpoint.read_card(source) | dict(changes)
     if card["kind"] == "transformer":
         card["dtype"] = dtype
@@ -132,7 +94,7 @@ def _copy(source: Path, target: Path, dtype: str, changes: Mapping[str, Any]) ->
 
 
 def readme(card: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> str:
-    """The hub's model card: what it is, how it was measured, its licence, and how to use it."""
+    """The hub's model card: what the model is, how it was measured, its licence, and how to use it."""
     licence = str(card.get("licence") or "not stated")
     tag = licence.lower().replace(" ", "-") if licence.startswith("CC") else "other"
     measured = {**tokenizer.get("metrics", {}), **card.get("metrics", {})}
@@ -174,7 +136,7 @@ def readme(card: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> str:
 
 
 def upload(folder: Path, repo: str, private: bool) -> str:
-    """Put a published folder on the hub; returns owner/name@commit, by which ``scamo.load`` finds exactly this one."""
+    """Put a published folder on the hub; returns owner/name@commit, which names exactly this one in ``scamo.load``."""
     from huggingface_hub import HfApi
 
     api = HfApi()
@@ -185,12 +147,13 @@ def upload(folder: Path, repo: str, private: bool) -> str:
 def main(args: Args) -> None:
     """Write the folder and, if asked, upload it."""
     if args.bundle and args.repo:
-        raise ValueError("A bundle is no repository of its own; leave --bundle or --repo.")
+        raise ValueError("A bundle is several folders and no repository; leave out --bundle or --repo.")
     folder = (bundle if args.bundle else publish)(args.run, args.out, args.dtype)
-    print({"model": str(folder), **({"hub": upload(folder, args.repo, args.private)} if args.repo else {})})
+    hub = {"hub": upload(folder, args.repo, args.private)} if args.repo else {}
+    print(json.dumps({"model": str(folder), **hub}))
 
 
 if __name__ == "__main__":
-    from training.run import run_command
+    from training.command_line import run_command
 
     run_command(main, Args)

@@ -1,10 +1,12 @@
 """Every checkpoint's settings: the bundled ones, the FSQ-beside-VQ table, and the 7 codebooks x 6 sizes of the paper.
 
-A recipe is the arguments of a training step, so it can be read, changed with ``dataclasses.replace``, and run:
+A recipe is the configuration of a training, so it can be read, changed and run:
 
-    from training import recipes, transformer
+    from training import recipes
+    from training.configuration import with_settings
+    from training.tasks import transformer
     places = recipes.Places(Path("data/union"), Path("data/union-t5"), Path("runs"))
-    transformer.main(recipes.paper_transformer(65536, "3B", places))
+    transformer.main(with_settings(recipes.paper_transformer(65536, "3B", places), accumulate=4))
 """
 
 from __future__ import annotations
@@ -12,14 +14,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from scamo.transformer import SIZES
-from training.tasks import evaluator, tokenizer, transformer
+from training.configuration import Run, with_settings
+from training.tasks import tokenizer, transformer
+from training.tasks.evaluator import EvaluatorTraining
+from training.tasks.tokenizer import TokenizerTraining
+from training.tasks.transformer import TransformerTraining
 
 BUNDLED_CODEBOOKS = (256, 1024, 4096)
 BUNDLED_SIZES = ("0.3M", "1M", "4M")
 PAPER_CODEBOOKS = (256, 512, 1024, 2048, 4096, 16384, 65536)
 PAPER_SIZES = ("44M", "111M", "343M", "775M", "1B", "3B")
+LENGTHS = (32, 48, 64, 96, 128, 192)  # frames of the windows that bundled tokenizers learn from
 
 
 @dataclass(frozen=True)
@@ -35,90 +43,99 @@ class Places:
         return self.runs / (f"tokenizer-{codebook}" if quantiser == "fsq" else f"vq-{codebook}")
 
     def tokens(self, codebook: int) -> Path:
-        """What training.data.token_cache makes of dataset and tokenizer."""
+        """The file that training.data.token_cache makes of dataset and tokenizer."""
         return self.runs / f"tokens-{codebook}.npz"
 
 
-def bundled_base(places: Places, threads: int = 0) -> tokenizer.Args:
-    """What every bundled tokenizer begins with: a quarter of the paper's width, half an hour of one CPU core.
+def bundled_base(places: Places, threads: int = 0) -> TokenizerTraining:
+    """The tokenizer that every bundled one begins with: a quarter of the paper's width, half an hour of one CPU core.
 
-    The paper has the time of GPUs; this takes a faster road: many small steps at a high rate that falls by a cosine.
+    In place of the paper's GPU time it takes many small steps at a high rate that falls by a cosine.
     """
-    return tokenizer.Args(
-        data=places.data, out=places.runs / "tokenizer-base", codebook=max(BUNDLED_CODEBOOKS), width=128, steps=18_000,
-        batch=16, window=64, lengths=(32, 48, 64, 96, 128, 192), emphasis=True, restraint=0.1, lr=1.2e-3,
-        schedule="cosine", warmup=0.05, threads=threads, save_every=500, validate_every=3000,
+    run = Run(places.runs / "tokenizer-base", threads=threads, save_every=500, validate_every=3000)
+    return TokenizerTraining(
+        places.data, run, codebook=max(BUNDLED_CODEBOOKS), width=128, batch=16, window=64, lengths=LENGTHS,
+        emphasis=True, latent_penalty=0.1,
+        optimisation=replace(tokenizer.PAPER, steps=18_000, lr=1.2e-3, schedule="cosine", warmup=0.05),
     )  # fmt: skip
 
 
-def bundled_tokenizer(codebook: int, places: Places, threads: int = 0) -> tokenizer.Args:
-    """A bundled tokenizer: the base goes on with a codebook of its own, and learns not to drift from its path."""
+def bundled_tokenizer(codebook: int, places: Places, threads: int = 0) -> TokenizerTraining:
+    """A bundled tokenizer: the base with a codebook of its own, which also learns not to drift from the root's path."""
     base = bundled_base(places, threads)
-    return replace(
-        base, out=places.tokenizer(codebook), codebook=codebook, start=base.out / "model", path=0.5,
+    return with_settings(
+        base, out=places.tokenizer(codebook), codebook=codebook, start=base.run.out / "model", drift_penalty=0.5,
         steps=5000, lr=4e-4,
     )  # fmt: skip
 
 
-def bundled_transformer(codebook: int, size: str, places: Places, threads: int = 0) -> transformer.Args:
+def bundled_transformer(codebook: int, size: str, places: Places, threads: int = 0) -> TransformerTraining:
     """A bundled transformer: tied vocabulary, a few passes over the corpus."""
     lr = {"0.3M": 3e-3, "1M": 2e-3, "4M": 1e-3}[size]
-    # Two CPU cores had an evening: the smallest codebook's 4M got less. Every card states its own.
+    # The 4M of the smallest codebook has fewer, because time on two CPU cores was short. Every card has its own steps.
     steps = {"0.3M": 1500, "1M": 1200, "4M": 1000 if codebook == 256 else 1200}[size]
-    return transformer.Args(
-        data=places.data, texts=places.texts, tokenizer=places.tokenizer(codebook) / "model",
-        out=places.runs / f"{codebook}-{size}", size=size, tokens=places.tokens(codebook), steps=steps, targets=1024,
-        lr=lr, threads=threads, save_every=200, validate_every=500,
+    run = Run(places.runs / f"{codebook}-{size}", threads=threads, save_every=200, validate_every=500)
+    return TransformerTraining(
+        places.data, places.texts, places.tokenizer(codebook) / "model", run, size=size, tokens=places.tokens(codebook),
+        targets=1024, optimisation=replace(transformer.PAPER, steps=steps, lr=lr),
     )  # fmt: skip
 
 
-def bundled_evaluator(places: Places, threads: int = 0) -> evaluator.Args:
+def bundled_evaluator(places: Places, threads: int = 0) -> EvaluatorTraining:
     """The evaluator that the tables of the bundled models are measured with."""
-    return evaluator.Args(data=places.data, texts=places.texts, out=places.runs / "evaluator", threads=threads)
+    return EvaluatorTraining(places.data, places.texts, Run(places.runs / "evaluator", threads=threads))
 
 
 def quantiser_comparison(places: Places, codebooks: tuple[int, ...] = BUNDLED_CODEBOOKS, steps: int = 2000,
-                         threads: int = 0) -> list[tokenizer.Args]:  # fmt: skip
+                         threads: int = 0) -> list[TokenizerTraining]:  # fmt: skip
     """FSQ beside VQ at several codebooks: same network, data, steps and rate. The loss is plain, as in the paper.
 
-    For each codebook the paper's levels and a learned codebook of exactly the nominal size.
+    For each codebook there are the paper's levels and a learned codebook of exactly the nominal size.
     """
+    optimisation = replace(tokenizer.PAPER, steps=steps, lr=4e-4, schedule="cosine", warmup=0.1)
+    quantisers: tuple[Literal["fsq", "vq"], ...] = ("fsq", "vq")
     return [
-        tokenizer.Args(
-            data=places.data, out=places.runs / f"{quantiser}-{codebook}", codebook=codebook, quantiser=quantiser,
-            width=128, steps=steps, batch=16, window=64, lengths=(32, 48, 64, 96, 128, 192), lr=4e-4, schedule="cosine",
-            warmup=0.1, threads=threads, save_every=250, validate_every=steps,
+        TokenizerTraining(
+            places.data,
+            Run(places.runs / f"{quantiser}-{codebook}", threads=threads, save_every=250, validate_every=steps),
+            codebook=codebook, quantiser=quantiser, width=128, batch=16, window=64, lengths=LENGTHS,
+            optimisation=optimisation,
         )
         for codebook in codebooks
-        for quantiser in ("fsq", "vq")
+        for quantiser in quantisers
     ]  # fmt: skip
 
 
-def paper_tokenizer(codebook: int, places: Places) -> tokenizer.Args:
-    """The paper's network (width 512) and schedule. What it does not state is customary in the field: 256 windows of 64
-    frames a step, 200,000 steps, a rate of 2e-4."""
-    return tokenizer.Args(
-        data=places.data, out=places.tokenizer(codebook), codebook=codebook, width=512, steps=200_000, batch=256,
-        window=64, lr=2e-4, save_every=2000, validate_every=10_000,
+def paper_tokenizer(codebook: int, places: Places) -> TokenizerTraining:
+    """The paper's network (width 512) and schedule.
+
+    What the paper does not state is customary in the field: 256 windows of 64 frames a step, 200,000 steps, a rate of
+    2e-4.
+    """
+    run = Run(places.tokenizer(codebook), save_every=2000, validate_every=10_000)
+    return TokenizerTraining(
+        places.data, run, codebook=codebook, width=512, batch=256, window=64,
+        optimisation=replace(tokenizer.PAPER, steps=200_000, lr=2e-4),
     )  # fmt: skip
 
 
-def paper_transformer(codebook: int, size: str, places: Places, tokens: float = 10**7.5) -> transformer.Args:
+def paper_transformer(codebook: int, size: str, places: Places, tokens: float = 10**7.5) -> TransformerTraining:
     """One of the paper's 42 models: untied, bf16, warm-up and cosine of appendix Tab. 2.
 
-    ``tokens``: the paper's check of its law spent 10^7.5 on the largest. Batches of 640 motions' tokens; the rate,
-    which the paper does not state, falls with the root of the width from 3e-4 at 512. Where 32,000 tokens do not fit a
-    device, more processes or ``accumulate`` share them: the curve stays the same.
+    tokens: how many it learns from; the paper's check of its law takes 10^7.5 for the largest. A batch holds the tokens
+    of 640 motions. The rate, which the paper does not state, is 3e-4 at width 512 and falls with the root of the width.
+    Where 32,000 tokens do not fit a device, more processes or ``accumulate`` share them: the curve stays the same.
     """
     targets = 32_000
     rate = 3e-4 * math.sqrt(512 / SIZES[size].width)
-    return transformer.Args(
-        data=places.data, texts=places.texts, tokenizer=places.tokenizer(codebook) / "model",
-        out=places.runs / f"{codebook}-{size}", size=size, tokens=places.tokens(codebook), tied=False,
-        steps=round(tokens / targets), targets=targets, lr=rate, precision="bf16", save_every=200, validate_every=200,
+    run = Run(places.runs / f"{codebook}-{size}", save_every=200, validate_every=200)
+    return TransformerTraining(
+        places.data, places.texts, places.tokenizer(codebook) / "model", run, size=size, tokens=places.tokens(codebook),
+        tied=False, targets=targets,
+        optimisation=replace(transformer.PAPER, steps=round(tokens / targets), lr=rate, precision="bf16"),
     )  # fmt: skip
 
 
-def paper_grid(places: Places) -> list[transformer.Args]:
-    """All 7 x 6."""
+def paper_grid(places: Places) -> list[TransformerTraining]:
+    """All 7 x 6 models of the paper."""
     return [paper_transformer(codebook, size, places) for codebook in PAPER_CODEBOOKS for size in PAPER_SIZES]

@@ -1,35 +1,39 @@
-"""Everything from the public dataset to a published model, step by step; finished steps are not repeated.
+"""Everything from the public dataset to a published model, step by step. Finished steps are not repeated.
 
     bash training/reproduce.sh --source Bandai-Namco-Research-Motiondataset --out build --codebooks 1024 --sizes 4M
     bash training/reproduce.sh --tiny --out build/tiny
 
 prepare -> captions -> tokenizer -> tokens -> transformer -> evaluator -> evaluate -> scaling -> publish. ``--tiny``
-runs the same chain on motions made up here, with networks of a few thousand weights: it shows that every step works,
-and learns nothing. ``--table quantisers`` trains and measures FSQ beside VQ instead of the models.
+runs the same chain on made-up motions, with networks of a few thousand weights: it shows that every step works, and
+learns nothing of use. ``--table quantisers`` trains and measures FSQ beside VQ instead of the models.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from scamo import checkpoint
 from training import publish, recipes
-from training.data import corpus, mixture
-from training.data import text_embeddings as texts
-from training.data import token_cache as tokens
+from training.configuration import Run, with_settings
+from training.data import corpus, mixture, text_embeddings, token_cache
+from training.data.made_up_motions import write_source
 from training.data.readers import bandai, bvh
-from training.measure import evaluate
-from training.measure import scaling_fit as scaling
+from training.json_files import read_json
+from training.measure import scaling_fit
+from training.measure.generation import GenerationTable, evaluate_generation
+from training.measure.protocol import EvaluatorFiles
+from training.measure.tokenizers import TokenizerTable, evaluate_tokenizers
 from training.recipes import Places
 from training.tasks import evaluator, tokenizer, transformer
+from training.tasks.evaluator import EvaluatorTraining
+from training.tasks.tokenizer import TokenizerTraining
+from training.tasks.transformer import TransformerTraining
 
 PUBLIC = "https://github.com/BandaiNamcoResearchInc/Bandai-Namco-Research-Motiondataset"
 
@@ -56,9 +60,10 @@ class Args:
 
 
 def once(what: Path, step: Callable[[], object], again: bool = False) -> None:
-    """Do a step whose result is not there yet, and say how long it took.
+    """Do a step whose result ``what`` is not there yet, and print how long it took.
 
-    again: also where it is there, for a training finds out itself that it is done, and refuses other settings.
+    again: do it also where the result is there; a training finds out by itself that it is done, and refuses other
+    settings.
     """
     name = what.parent.name if what.name == "model" else what.name
     kept = what.exists()
@@ -69,63 +74,67 @@ def once(what: Path, step: Callable[[], object], again: bool = False) -> None:
     print(json.dumps({"step": name, **how}), flush=True)
 
 
-# The bundled models.
-
-
 def prepare_bandai(args: Args, places: Places) -> None:
-    """Pack, corpus and caption embeddings."""
+    """Make pack, corpus and caption embeddings. ValueError where there is no source to make them of."""
     pack = args.out / "bandai.pack"
     if not places.data.exists() and not pack.exists():
         if args.source is None:
             raise ValueError(f"Give --source: git clone {PUBLIC} (CC BY-NC 4.0), or an archive of it.")
         once(pack, partial(bandai.main, bandai.Args(args.source, pack)))
     once(places.data, lambda: corpus.main(corpus.Args(pack, places.data)))
-    once(places.texts, lambda: texts.main(texts.Args(places.data, places.texts, threads=args.threads)))
+    embed = text_embeddings.Args(places.data, places.texts, threads=args.threads)
+    once(places.texts, lambda: text_embeddings.main(embed))
 
 
-def train_evaluator(settings: evaluator.Args) -> Path:
+def train_evaluator(training: EvaluatorTraining) -> Path:
     """The evaluator's folder, trained if it is not there."""
-    once(settings.out / "model", lambda: evaluator.main(settings), again=True)
-    return settings.out / "model"
+    folder = training.run.out / "model"
+    once(folder, lambda: evaluator.main(training), again=True)
+    return folder
 
 
-def train_models(codecs: list[tokenizer.Args], models: list[transformer.Args]) -> None:
-    """Tokenizers, the tokens they make, and transformers."""
+def train_models(codecs: list[TokenizerTraining], models: list[TransformerTraining]) -> None:
+    """Train tokenizers, make their tokens, and train transformers."""
     for codec in codecs:
-        once(codec.out / "model", partial(tokenizer.main, codec), again=True)
+        once(codec.run.out / "model", partial(tokenizer.main, codec), again=True)
     for model in models:
         assert model.tokens is not None
-        made = tokens.Args(model.data, model.tokenizer, model.tokens)
-        once(model.tokens, partial(tokens.main, made))
-        once(model.out / "model", partial(transformer.main, model), again=True)
+        tokens = token_cache.Args(model.data, model.tokenizer, model.tokens)
+        once(model.tokens, partial(token_cache.main, tokens))
+        once(model.run.out / "model", partial(transformer.main, model), again=True)
 
 
-def tables(args: Args, places: Places, judge: Path, codecs: list[Path], models: list[Path]) -> None:
-    """Both tables of the models; of tiny ones by a handful of clips."""
+def tables(args: Args, places: Places, evaluator_folder: Path, codecs: list[Path], models: list[Path]) -> None:
+    """Write the tables of tokenizers and of models; those of tiny ones are measured on a handful of clips."""
     limit, sentences = (4, 1) if args.tiny else (0, 100)
-    judged = evaluate.Judge(judge)
+    files = EvaluatorFiles(evaluator_folder)
     results = args.out / ("quantisers" if args.table == "quantisers" else "results")
     _drop_unless_of(results / "tokenizers.json", codecs)
     _drop_unless_of(results / "generation.json", models)
-    once(results / "tokenizers.json", lambda: evaluate.evaluate_tokenizers(
-        evaluate.Tokenizers(places.data, places.texts, tuple(codecs), results, judged)))  # fmt: skip
+    of_codecs = TokenizerTable(places.data, places.texts, tuple(codecs), results, files)
+    once(results / "tokenizers.json", partial(evaluate_tokenizers, of_codecs))
     if models:
-        once(results / "generation.json", lambda: evaluate.evaluate_generation(
-            evaluate.Generation(places.data, places.texts, tuple(models), results, judged, repeats=args.repeats,
-                                limit=limit, multimodality=sentences)))  # fmt: skip
+        of_models = GenerationTable(places.data, places.texts, tuple(models), results, files, repeats=args.repeats,
+                                    limit=limit, multimodality=sentences)  # fmt: skip
+        once(results / "generation.json", partial(evaluate_generation, of_models))
 
 
 def _drop_unless_of(table: Path, models: list[Path]) -> None:
-    """A table of other models than are there now is made again."""
+    """Remove a table of other models than those that are there now, so that it is made again."""
     wanted = sorted(map(checkpoint.fingerprint, models))
     if table.exists():
-        rows = json.loads(table.read_text())["rows"]
+        rows = read_json(table)["rows"]
         if sorted(row["checkpoint"] for row in rows if "checkpoint" in row) != wanted:
             table.unlink()
 
 
+def model_folders(trainings: Sequence[TokenizerTraining | TransformerTraining]) -> list[Path]:
+    """Where trainings write their models."""
+    return [training.run.out / "model" for training in trainings]
+
+
 def reproduce(args: Args) -> None:
-    """The bundled models that were asked for."""
+    """Rebuild the bundled models that were asked for."""
     places = Places(args.out / "bandai", args.out / "bandai-minilm", args.out / "runs")
     prepare_bandai(args, places)
     codecs = [recipes.bundled_tokenizer(codebook, places, args.threads) for codebook in args.codebooks]
@@ -133,80 +142,55 @@ def reproduce(args: Args) -> None:
               for codebook in args.codebooks for size in args.sizes]  # fmt: skip
     if args.table == "quantisers":
         codecs, models = recipes.quantiser_comparison(places, args.codebooks, threads=args.threads), []
-    codecs = [replace(codec, seed=args.seed) for codec in codecs]
-    models = [replace(model, seed=args.seed) for model in models]
+    codecs = [with_settings(codec, seed=args.seed) for codec in codecs]
+    models = [with_settings(model, seed=args.seed) for model in models]
     if args.table == "models":
-        base = replace(recipes.bundled_base(places, args.threads), seed=args.seed)
-        once(base.out / "model", partial(tokenizer.main, base), again=True)
+        base = with_settings(recipes.bundled_base(places, args.threads), seed=args.seed)
+        once(base.run.out / "model", partial(tokenizer.main, base), again=True)
     train_models(codecs, models)
-    judge = train_evaluator(recipes.bundled_evaluator(places, args.threads))
-    tables(args, places, judge, [codec.out / "model" for codec in codecs], [model.out / "model" for model in models])
+    evaluator_folder = train_evaluator(recipes.bundled_evaluator(places, args.threads))
+    tables(args, places, evaluator_folder, model_folders(codecs), model_folders(models))
     for model in models:
-        checkpoints = args.out / "checkpoints"
-        once(checkpoints / model.out.name, partial(publish.bundle, model.out, checkpoints))
-
-
-# The tiny chain.
-
-
-def write_tiny_source(folder: Path, clips: int = 24) -> None:
-    """BVH files of a made-up figure that walks, turns or swings its arms, with a sentence each; three are for tests."""
-    from scamo.io.bvh import write_bvh
-    from scamo.skeleton import forward_kinematics
-
-    draw = np.random.default_rng(0)
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(clips):
-        deed, turn, speed, lift = [("walks forward", 0.0, 1.0, 0.0), ("turns left while walking", 1.0, 0.8, 0.0),
-                                   ("raises the left hand", 0.0, 0.0, 2.0)][number % 3]  # fmt: skip
-        frames = int(draw.integers(50, 80))
-        t = np.arange(frames) / 20
-        phase = 2 * np.pi * t + draw.uniform(0, 6)
-        local = np.zeros((frames, 22, 3))
-        local[:, 0, 1] = turn * t
-        for side, hip, knee, shoulder in ((1, 1, 4, 16), (-1, 2, 5, 17)):
-            local[:, hip, 0] = -0.5 * speed * side * np.sin(phase)
-            local[:, knee, 0] = speed * (0.5 + 0.4 * side * np.cos(phase))
-            local[:, shoulder, 2] = -1.2 * side
-        local[:, 16, 2] += lift * np.clip(t, 0, 1)
-        steps = speed / 20 * np.stack([np.sin(local[:, 0, 1]), np.zeros(frames), np.cos(local[:, 0, 1])], axis=-1)
-        angles = np.linalg.norm(local, axis=-1, keepdims=True)
-        axes = np.divide(local, angles, out=np.zeros_like(local), where=angles > 0)
-        quaternions = np.concatenate([np.cos(angles / 2), np.sin(angles / 2) * axes], axis=-1)
-        joints = forward_kinematics(quaternions, np.cumsum(steps, axis=0))
-        joints[..., 1] -= joints[..., 1].min()
-        write_bvh(joints, folder / f"clip-{number:03d}.bvh")
-        who = ("a person", "a man", "someone")[number // 3 % 3]
-        (folder / f"clip-{number:03d}.txt").write_text(f"{who} {deed}\n")
+        checkpoints, run = args.out / "checkpoints", model.run.out
+        once(checkpoints / run.name, partial(publish.bundle, run, checkpoints))
 
 
 def tiny(args: Args) -> None:
-    """The whole chain on made-up data."""
+    """Run the whole chain on made-up data."""
     out = args.out
     places = Places(out / "data", out / "texts", out / "runs")
-    once(out / "source", lambda: write_tiny_source(out / "source"))
-    once(
-        out / "bvh", lambda: bvh.main(bvh.Args(out / "source", out / "bvh", name="made-up motions", licence="CC0-1.0"))
-    )
+    once(out / "source", lambda: write_source(out / "source"))
+    read = bvh.Args(out / "source", out / "bvh", name="made-up motions", licence="CC0-1.0")
+    once(out / "bvh", lambda: bvh.main(read))
     once(places.data, lambda: mixture.main(mixture.Args((f"{out / 'bvh'}=1.5",), places.data)))
-    once(places.texts, lambda: texts.main(texts.Args(places.data, places.texts, threads=args.threads)))
-    small = {"width": 16, "steps": 30, "batch": 4, "window": 32, "threads": args.threads, "validate_every": 30}
-    fsq = replace(tokenizer.Args(places.data, places.tokenizer(64), codebook=64), **small)  # type: ignore[arg-type]
-    vq = replace(fsq, quantiser="vq", out=places.tokenizer(64, "vq"))
+    embed = text_embeddings.Args(places.data, places.texts, threads=args.threads)
+    once(places.texts, lambda: text_embeddings.main(embed))
+    fsq, vq, models = tiny_trainings(places, args.threads)
+    train_models([fsq, vq], models)
+    evaluator_training = recipes.bundled_evaluator(places, args.threads)
+    evaluator_folder = train_evaluator(with_settings(evaluator_training, hidden=16, width=8, steps=20, batch=8))
+    tables(replace(args, repeats=2), places, evaluator_folder, model_folders([fsq, vq]), model_folders(models[1:]))
+    results = out / "results"
+    once(results / "scaling.json", lambda: scaling_fit.main(scaling_fit.Args((places.runs,), results)))
+    once(out / "published", lambda: publish.main(publish.Args(models[1].run.out, out / "published")))
+    print(json.dumps({"model": str(out / "published")}))
+
+
+def tiny_trainings(
+    places: Places, threads: int
+) -> tuple[TokenizerTraining, TokenizerTraining, list[TransformerTraining]]:
+    """An FSQ tokenizer, the VQ baseline, and three transformers of two sizes and two budgets."""
+    run = Run(places.tokenizer(64), threads=threads, validate_every=30)
+    fsq = with_settings(TokenizerTraining(places.data, run, codebook=64), width=16, steps=30, batch=4, window=32)
+    vq = with_settings(fsq, quantiser="vq", out=places.tokenizer(64, "vq"))
     models = [
-        transformer.Args(places.data, places.texts, fsq.out / "model", places.runs / f"64-{size}-{steps}", size=size,
-                         tokens=places.tokens(64), steps=steps, targets=100, threads=args.threads, validate_every=steps)
+        with_settings(
+            TransformerTraining(places.data, places.texts, run.out / "model", Run(places.runs / f"64-{size}-{steps}")),
+            size=size, tokens=places.tokens(64), steps=steps, targets=100, threads=threads, validate_every=steps,
+        )
         for size, steps in (("0.3M", 6), ("0.3M", 24), ("1M", 6))
     ]  # fmt: skip
-    train_models([fsq, vq], models)
-    judge = train_evaluator(evaluator.Args(places.data, places.texts, places.runs / "evaluator", hidden=16, width=8,
-                                           steps=20, batch=8, threads=args.threads))  # fmt: skip
-    codecs = [fsq.out / "model", vq.out / "model"]
-    tables(replace(args, repeats=2), places, judge, codecs, [model.out / "model" for model in models[1:]])
-    results = out / "results"
-    once(results / "scaling.json", lambda: scaling.main(scaling.Args((places.runs,), results)))
-    once(out / "published", lambda: publish.main(publish.Args(models[1].out, out / "published")))
-    print(json.dumps({"model": str(out / "published")}))
+    return fsq, vq, models
 
 
 def main(args: Args) -> None:
@@ -220,6 +204,6 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    from training.run import run_command
+    from training.command_line import run_command
 
     run_command(main, Args)

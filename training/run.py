@@ -1,39 +1,106 @@
-"""How a step is started from the command line, and where it computes.
+"""The one way through every training: open, check, train, measure on the test split, write the model folder.
 
-What a user got wrong ends as one line, not as a traceback.
+A task holds what differs: its inputs, its objective, and its card. Each task is a module with a command:
+``python -m training.tasks.tokenizer --help``.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from training.configuration import Optimisation, Run, curve_settings
+from training.loop import Objective, train
+from training.processes import is_main_process, process_group
+from training.provenance import training_facts
+from training.run_folder import is_finished
 
 
-def device_named(name: str) -> str:
-    """ "auto" is the GPU where there is one, and the CPU elsewhere; another name is itself."""
-    import torch
+class TaskObjective(Objective, Protocol):
+    """An objective whose network is measured when it is trained."""
 
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    def measure(self, model: Any, split: str) -> dict[str, float]:
+        """Held-out metrics on a split."""
 
 
-def run_command(main: Callable[[Any], Any], args: Any, **options: Any) -> NoReturn:
-    """Read ``args`` (a dataclass, or a union of some) from the command line, run ``main`` on them, and exit.
+class TaskConfig(Protocol):
+    """The parts that every configuration has."""
 
-    options: tyro's. Exit code 2 for a mistake of the user, 130 for Ctrl-C, else what ``main`` returns, None being 0.
+    @property
+    def run(self) -> Run:
+        """Where to write, and how to carry it out."""
+
+    @property
+    def optimisation(self) -> Optimisation:
+        """How long and how fast to learn."""
+
+
+class Task(Protocol):
+    """A training whose configuration is checked and whose inputs are open."""
+
+    @property
+    def config(self) -> TaskConfig:
+        """The configuration that it was made with."""
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """The dataset's about.json: "source", "licence", "attribution" and more."""
+
+    def inputs(self) -> dict[str, Any]:
+        """Fingerprints of what the configuration's paths lead to."""
+
+    def cost(self) -> str:
+        """What the training will cost, for ``--dry-run``."""
+
+    def objective(self) -> TaskObjective:
+        """The new network and its loss. The network's weights are drawn from torch's generator."""
+
+    def amounts(self) -> dict[str, Any]:
+        """How much data the training sees, for the card."""
+
+    def save(self, model: Any, folder: Path, card: dict[str, Any]) -> None:
+        """Write the trained network's folder; ``card`` has what all cards tell."""
+
+
+def settings_of(task: Task) -> dict[str, Any]:
+    """All that decides the curve of a task."""
+    return curve_settings(task.config, task.inputs())
+
+
+def run_task(task: Task) -> None:
+    """Train, measure on the test split, and write the model folder. A finished run of the same settings is kept.
+
+    ValueError where the run was begun with other settings.
     """
-    import tyro
-
-    given = tyro.cli(args, **options)
-    parts = Path(sys.argv[0]).with_suffix("").parts
-    name = ".".join(parts[parts.index("training") :]) if "training" in parts else parts[-1]
-    try:
-        status = main(given)
-    except (ValueError, ImportError, FloatingPointError, FileNotFoundError, NotADirectoryError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print(f"{name}: stopped", file=sys.stderr)
-        sys.exit(130)
-    sys.exit(status if isinstance(status, int) else 0)
+    run = task.config.run
+    if run.threads:
+        torch.set_num_threads(run.threads)
+    if run.dry_run:
+        print(task.cost())
+        return
+    process_group(run.device)
+    settings, folder = settings_of(task), run.out / "model"
+    if is_finished(run.out, settings):
+        print(json.dumps({"model": str(folder), "kept": True}))
+        return
+    torch.manual_seed(run.seed)
+    objective = task.objective()
+    result = train(objective, task.config.optimisation, run, settings)
+    if not is_main_process():
+        return
+    model: nn.Module = objective.model.cpu().eval()
+    metrics = objective.measure(model, "test")
+    card = {
+        "metrics": metrics,
+        "data": task.about.get("source"),
+        "licence": task.about.get("licence"),
+        "attribution": task.about.get("attribution"),
+        "training": training_facts(task.config, result["elapsed"], **task.amounts()),
+    }
+    task.save(model, folder, card)
+    print(json.dumps({"model": str(folder), **metrics}))

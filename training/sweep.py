@@ -1,11 +1,11 @@
-"""Many independent trainings side by side, through Ray: codebooks x sizes x budgets, for training.measure.scaling_fit.
+"""Train codebooks x sizes x budgets side by side, through Ray, for training.measure.scaling_fit.
 
     python -m training.sweep --data data/bandai --texts data/bandai-minilm --tokenizers runs/tokenizer-*/model \
         --sizes 0.3M 1M 4M --budgets 3e12 1e13 3e13 1e14 --workers 4 --out runs/sweep
 
-Locally by default; ``--address ray://HOST:10001`` or ``auto`` uses a cluster whose machines see the same folders. A
-trial whose worker dies or fails is tried again and goes on from its last state; a finished one is never repeated.
-Needs the extra ``cluster``.
+By default it runs on this machine; ``--address ray://HOST:10001`` or ``auto`` uses a cluster whose machines see the
+same folders. A trial whose worker dies or fails is tried again and continues from its last state; a finished one is not
+repeated. It needs the extra ``cluster``.
 """
 
 from __future__ import annotations
@@ -17,16 +17,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from scamo import checkpoint, flops
 from scamo.tokenizer import codebook_label
 from scamo.transformer import SIZES
-from training import loop
-from training.data import token_cache as tokens_step
+from training import run_folder
+from training.configuration import Run
+from training.data import token_cache
 from training.data.dataset import Dataset
 from training.data.text_embeddings import TextBank
+from training.run import settings_of
 from training.tasks import transformer
+from training.tasks.transformer import TransformerTask, TransformerTraining
 
 Job = TypeVar("Job")
 ROOT = Path(__file__).parents[1]
@@ -42,10 +45,10 @@ def run_jobs(
     gpus: float = 0,
     retries: int = 3,
 ) -> dict[str, str]:
-    """Do every job that is not finished, ``workers`` at a time; returns what failed for good, by name, and why.
+    """Do every job that is not finished, ``workers`` at a time; returns the names of failed jobs and why they failed.
 
-    ``work(job)`` runs in a process of its own, perhaps on another machine, and must be able to go on where a killed
-    one stopped. ValueError where Ray is not installed.
+    ``work(job)`` runs in a process of its own, perhaps on another machine, and must be able to continue what a killed
+    one began. ValueError where Ray is not installed.
     """
     todo = {name: job for name, job in jobs.items() if not finished(job)}
     print(json.dumps({"jobs": len(jobs), "finished before": len(jobs) - len(todo)}), flush=True)
@@ -66,7 +69,9 @@ def run_jobs(
     ray.init(address=address, log_to_driver=False, runtime_env={"env_vars": environment}, **local)
     failed: dict[str, str] = {}
     try:
-        remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=retries, retry_exceptions=True)(_quietly)
+        remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=retries, retry_exceptions=True)(
+            _work_without_result
+        )
         names = {remote.remote(work, job): name for name, job in todo.items()}
         waiting = list(names)
         with tqdm(total=len(waiting), unit="trial", desc="sweep") as bar:
@@ -74,7 +79,7 @@ def run_jobs(
                 (done,), waiting = ray.wait(waiting, num_returns=1)
                 try:
                     ray.get(done)
-                except Exception as error:  # whatever a trial fails with, the others go on
+                except Exception as error:  # the other trials go on, whatever the reason
                     failed[names[done]] = str(error).strip().splitlines()[-1]
                     tqdm.write(f"failed {names[done]}: {failed[names[done]]}")
                 bar.update()
@@ -83,8 +88,8 @@ def run_jobs(
     return failed
 
 
-def _quietly(work: Callable[[Any], Any], job: Any) -> None:
-    work(job)  # what it returns stays where it was made: results are files
+def _work_without_result(work: Callable[[Any], Any], job: Any) -> None:
+    work(job)  # results are files, so nothing is sent back
 
 
 @dataclass(frozen=True)
@@ -105,11 +110,11 @@ class Args:
     targets: int = 1500
     """Motion tokens a step."""
     lr: float = 1e-3
-    """Learning rate at width 256; others get it times the root of 256 / width."""
+    """Learning rate at width 256; others have it times the root of 256 / width."""
     steps: tuple[int, int] = (50, 200_000)
-    """Trainings shorter or longer than this are left out: they say nothing, or take for ever."""
+    """Trainings shorter or longer than this are left out."""
     tied: bool = True
-    precision: str = "no"
+    precision: Literal["no", "bf16"] = "no"
     seed: int = 0
     workers: int = 2
     """Trainings at a time, where no address is given."""
@@ -122,8 +127,11 @@ class Args:
     retries: int = 3
 
 
-def trials(args: Args, text_width: int) -> dict[str, transformer.Args]:
-    """The trainings of a sweep by name: D = C / 6 (N_nv + V d) tokens each."""
+def trials(args: Args, text_width: int) -> dict[str, TransformerTraining]:
+    """The trainings of a sweep by name, of D = C / 6 (N_nv + V d) tokens each.
+
+    ValueError for an unknown size, and where no training has as many steps as ``--steps`` allows.
+    """
     out = {}
     for folder in args.tokenizers:
         card = checkpoint.read_checked(folder, "tokenizer")
@@ -140,12 +148,7 @@ def trials(args: Args, text_width: int) -> dict[str, transformer.Args]:
                 if not args.steps[0] <= steps <= args.steps[1]:
                     print(json.dumps({"left out": name, "steps": steps}), flush=True)
                     continue
-                out[name] = transformer.Args(
-                    data=args.data, texts=args.texts, tokenizer=folder, out=args.out / name, size=size, tied=args.tied,
-                    tokens=args.out / f"tokens-{label}.npz", steps=steps, targets=args.targets, threads=args.threads,
-                    lr=args.lr * math.sqrt(256 / shape.width), precision=args.precision, seed=args.seed,
-                    validate_every=steps, save_every=max(50, steps // 10),
-                )  # fmt: skip
+                out[name] = _trial(args, folder, name, size, steps, args.out / f"tokens-{label}.npz")
     if not out:
         raise ValueError(
             f"No training of these budgets has {args.steps[0]} to {args.steps[1]} steps; change --budgets."
@@ -153,13 +156,25 @@ def trials(args: Args, text_width: int) -> dict[str, transformer.Args]:
     return out
 
 
-def is_finished(job: transformer.Args, data: Dataset, texts: TextBank) -> bool:
+def _trial(args: Args, tokenizer: Path, name: str, size: str, steps: int, tokens: Path) -> TransformerTraining:
+    run = Run(args.out / name, args.seed, args.threads, validate_every=steps, save_every=max(50, steps // 10))
+    rate = args.lr * math.sqrt(256 / SIZES[size].width)
+    return TransformerTraining(
+        args.data, args.texts, tokenizer, run, size=size, tokens=tokens, tied=args.tied, targets=args.targets,
+        optimisation=replace(transformer.PAPER, steps=steps, lr=rate, precision=args.precision),
+    )  # fmt: skip
+
+
+def is_finished(job: TransformerTraining, data: Dataset, texts: TextBank) -> bool:
     """Whether a trial's model is there; ValueError where it was begun with other settings."""
-    return loop.is_finished(job.out, transformer.settings(job, data, texts))
+    return run_folder.is_finished(job.run.out, settings_of(TransformerTask(job, data, texts)))
 
 
 def main(args: Args) -> None:
-    """Make the tokens of every codebook once, then train what is not trained yet. Fails where a trial did for good."""
+    """Make the tokens of every codebook once, then train what is not trained yet.
+
+    SystemExit with 1 where a trial failed for good.
+    """
     here = replace(args, **{key: getattr(args, key).resolve() for key in ("data", "texts", "out")},
                    tokenizers=tuple(folder.resolve() for folder in args.tokenizers))  # fmt: skip
     texts = TextBank(here.texts)
@@ -167,7 +182,7 @@ def main(args: Args) -> None:
     jobs = trials(here, texts.width)
     for job in {job.tokens: job for job in jobs.values() if not finished(job)}.values():
         assert job.tokens is not None
-        tokens_step.main(tokens_step.Args(here.data, job.tokenizer, job.tokens))
+        token_cache.main(token_cache.Args(here.data, job.tokenizer, job.tokens))
     failed = run_jobs(jobs, transformer.main, finished, args.workers, args.address, args.threads, args.gpus,
                       args.retries)  # fmt: skip
     print(json.dumps({"finished": len(jobs) - len(failed), "failed": failed}))
@@ -176,6 +191,6 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    from training.run import run_command
+    from training.command_line import run_command
 
     run_command(main, Args)

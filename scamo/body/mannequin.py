@@ -1,8 +1,8 @@
-"""The mannequin: a body of this project's own in SMPL's layout, made by code, free of anybody's licence.
+"""The mannequin: this project's own body in SMPL's layout, computed here, without a licence to ask for.
 
-6890 vertices, 13776 triangles, 24 joints, skin weights: what a licensed SMPL file holds, so that it takes the same way
-through smplx. Its shape is the zero level of a field of tapered capsules and ellipsoids round the 22-joint skeleton,
-blended smoothly (a "smooth union"), turned into triangles by surface nets. Building it takes about a second.
+It has 6890 vertices, 13776 triangles, 24 joints and skin weights, as a licensed SMPL file has, and goes through smplx
+in the same way. Its shape is the zero level of a field of tapered capsules and ellipsoids round the 22-joint skeleton,
+blended smoothly (a "smooth union") and turned into triangles by surface nets. It is built in about a second.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from scamo.skeleton import PARENTS, forward_kinematics
 
 Array = NDArray[np.floating]
 
-VERTICES = 6890  # SMPL's count, which smplx's own vertex ids ask for
-PELVIS = np.array([0.0, -0.2233, 0.0282])  # where SMPL's rest pose has it, so that motions can change bodies
-PARENTS_24 = (*PARENTS, 20, 21)  # SMPL adds the hands
-_CELL = 0.0195  # of the grid; gives slightly fewer vertices than wanted, the longest edges are split for the rest
-_BLEND = 0.0138  # metres over which parts melt into each other
+VERTICES = 6890  # SMPL's count, on which smplx's own vertex ids depend
+PELVIS = np.array([0.0, -0.2233, 0.0282])  # its place in SMPL's rest pose, so that motions fit both bodies
+PARENTS_24 = (*PARENTS, 20, 21)  # SMPL also has the hands
+_CUBE = 0.0195  # metres, edge of the grid's cubes; gives slightly too few vertices, so long edges are split
+_BLEND = 0.0138  # metres over which parts blend into each other
 _FAR = 0.08  # beyond this many metres a part adds nothing
 _NOTHING = np.exp(-_FAR / _BLEND)
 
@@ -39,7 +39,7 @@ def rest_joints() -> Array:
 def mannequin() -> dict[str, Any]:
     """SMPL's arrays under SMPL's names, float64 or int64: v_template [V, 3], f [F, 3], weights [V, 24] and the rest.
 
-    Two shape directions: size as a whole, and girth. Cached; do not write into it.
+    Two shape directions: size as a whole, and girth. The result is cached; do not write into it.
     """
     joints = rest_joints()
     parts = _parts(joints)
@@ -62,7 +62,7 @@ def mannequin() -> dict[str, Any]:
 
 
 def vertex_normals(vertices: Array, faces: NDArray[np.int64]) -> Array:
-    """Unit normals [..., V, 3] of vertices [..., V, 3], faces [F, 3]; every triangle counts by its area."""
+    """Unit normals [..., V, 3] of vertices [..., V, 3], faces [F, 3]; triangles are weighted by their area."""
     corners = vertices[..., faces, :]
     cross = np.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
     flat = cross.reshape(-1, *cross.shape[-2:])
@@ -132,7 +132,7 @@ def _parts(joints: Array) -> list[Part]:
 
 
 def _field(points: Array, parts: list[Part], near: list[NDArray[np.int64]]) -> Array:
-    """Roughly the distance [N] to the body's surface, negative inside. points [N, 3]; near: which concern each part."""
+    """Roughly the distance [N] to the body's surface, negative inside. points [N, 3]; near: rows near each part."""
     total = np.full(len(points), _NOTHING)
     for part, rows in zip(parts, near, strict=True):
         total[rows] += _density(points[rows], part)
@@ -147,7 +147,7 @@ def _box(part: Part) -> tuple[Array, Array]:
 
 
 def _density(points: Array, part: Part) -> Array:
-    """1 on a part's surface, falling outwards, [...] for points [..., 3]; sums of it blend parts smoothly."""
+    """Density [...] of a part at points [..., 3]: 1 on its surface, falling outwards; sums blend parts smoothly."""
     a, b, ra, rb, stretch = part
     along = (b - a) / stretch
     rel = (points - a) / stretch
@@ -157,16 +157,16 @@ def _density(points: Array, part: Part) -> Array:
 
 
 def _surface(parts: list[Part]) -> tuple[Array, NDArray[np.int64]]:
-    """Surface nets: one vertex in every cell that the surface passes, one quad for every grid edge that crosses it."""
+    """Surface nets: one vertex in every cube that the surface crosses, one quad for every grid edge that crosses it."""
     boxes = [_box(part) for part in parts]
-    low = _CELL * np.floor(np.min([box[0] for box in boxes], axis=0) / _CELL)
+    low = _CUBE * np.floor(np.min([box[0] for box in boxes], axis=0) / _CUBE)
     high = np.max([box[1] for box in boxes], axis=0)
     grid = np.stack(
-        np.meshgrid(*(np.arange(a, b + _CELL, _CELL) for a, b in zip(low, high, strict=True)), indexing="ij"), -1
+        np.meshgrid(*(np.arange(a, b + _CUBE, _CUBE) for a, b in zip(low, high, strict=True)), indexing="ij"), -1
     )
     total = np.full(grid.shape[:3], _NOTHING)
     for part, (start, stop) in zip(parts, boxes, strict=True):
-        first, last = ((start - low) / _CELL).astype(int), ((stop - low) / _CELL).astype(int) + 2
+        first, last = ((start - low) / _CUBE).astype(int), ((stop - low) / _CUBE).astype(int) + 2
         block = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
         total[block] += _density(grid[block], part)
     value = -_BLEND * np.log(total)
@@ -174,14 +174,14 @@ def _surface(parts: list[Part]) -> tuple[Array, NDArray[np.int64]]:
     corners = list(product((0, 1), repeat=3))
 
     def at(array: NDArray[Any], corner: Sequence[int]) -> NDArray[Any]:
-        """The array's values at one corner of every cell."""
+        """The array's values at one corner of every cube."""
         return array[tuple(slice(c, n - 1 + c) for c, n in zip(corner, array.shape, strict=True))]
 
     count = np.sum([at(inside, corner) for corner in corners], axis=0)
     active = (count > 0) & (count < 8)
     index = np.full(active.shape, -1)
     index[active] = np.arange(active.sum())
-    # A cell's vertex: the mean of the points where its edges cross the surface.
+    # A cube's vertex is the mean of the points where its edges cross the surface.
     total, hits = np.zeros((int(active.sum()), 3)), np.zeros(int(active.sum()))
     for corner, axis in product(corners, range(3)):
         if corner[axis]:
@@ -193,7 +193,7 @@ def _surface(parts: list[Part]) -> tuple[Array, NDArray[np.int64]]:
         total += (np.array(corner, dtype=np.float64) + share[:, None] * np.eye(3)[axis]) * cross[:, None]
         hits += cross
     where = np.stack(np.nonzero(active), axis=-1)
-    vertices = low + _CELL * (where + total / hits[:, None])
+    vertices = low + _CUBE * (where + total / hits[:, None])
     quads = []
     for axis in range(3):
         u, v = (axis + 1) % 3, (axis + 2) % 3
@@ -220,7 +220,7 @@ def _surface(parts: list[Part]) -> tuple[Array, NDArray[np.int64]]:
 
 
 def _settle(vertices: Array, faces: NDArray[np.int64], parts: list[Part], rounds: int) -> Array:
-    """Even out the triangles along the surface and pull the vertices back onto it."""
+    """Smooth the triangles along the surface and move the vertices back onto it."""
     both = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)  # a closed surface names every edge once in each direction
     degree = np.bincount(both[:, 0], minlength=len(vertices))[:, None]
     boxes = [_box(part) for part in parts]
@@ -236,8 +236,8 @@ def _settle(vertices: Array, faces: NDArray[np.int64], parts: list[Part], rounds
 
 
 def _split_to(vertices: Array, faces: NDArray[np.int64], count: int) -> tuple[Array, NDArray[np.int64]]:
-    """Split long edges, no two of one triangle at a time, until there are `count` vertices."""
-    assert len(vertices) <= count, f"the grid gives {len(vertices)} vertices; make its cells larger"
+    """Split long edges until there are `count` vertices; in each round at most one edge of a triangle."""
+    assert len(vertices) <= count, f"the grid gives {len(vertices)} vertices; make its cubes larger"
     while len(vertices) < count:
         edges = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 3, 2), axis=2)
         length = np.linalg.norm(vertices[edges[..., 0]] - vertices[edges[..., 1]], axis=-1)
@@ -269,7 +269,7 @@ def _split_to(vertices: Array, faces: NDArray[np.int64], count: int) -> tuple[Ar
 
 
 def _skin(vertices: Array, joints: Array) -> Array:
-    """Weights [V, 24], at most four a vertex: the nearest bones win, with a seam a few centimetres wide."""
+    """Weights [V, 24], at most four a vertex: those of the nearest bones, with transitions of a few centimetres."""
     tips = {15: joints[15] + [0, 0.17, 0.02], 10: joints[10] + [0, 0, 0.06], 11: joints[11] + [0, 0, 0.06],
             22: joints[22] + [0.07, 0, 0], 23: joints[23] + [-0.07, 0, 0]}  # fmt: skip
     distance = np.full((len(vertices), 24), np.inf)
@@ -286,12 +286,12 @@ def _skin(vertices: Array, joints: Array) -> Array:
     likely[:, left] /= 1 + np.exp(np.clip(-2 * side, -50, 50))
     likely[:, right] /= 1 + np.exp(np.clip(2 * side, -50, 50))
     fourth = np.sort(likely, axis=1)[:, -5:-4]
-    likely = np.maximum(likely - fourth, 0.0)  # fades out instead of jumping where a fifth bone takes over
+    likely = np.maximum(likely - fourth, 0.0)  # weights fade out instead of jumping where a fifth bone comes in
     return likely / likely.sum(axis=1, keepdims=True)
 
 
 def _regressor(vertices: Array, joints: Array) -> Array:
-    """Weights [24, V] on the vertices round every joint whose mean is exactly the joint."""
+    """Weights [24, V] on the vertices round every joint, with the joint exactly as their weighted mean."""
     regressor = np.zeros((len(joints), len(vertices)))
     for row, joint in zip(regressor, joints, strict=True):
         near = np.argsort(np.linalg.norm(vertices - joint, axis=-1))[:160]

@@ -1,7 +1,7 @@
-"""BVH files: read any, write ours.
+"""BVH files: reading of any rig, writing of ours.
 
-Reading gives the tree of joints and, for every frame, where each joint is and how it is turned: any rig, channel order
-and number of channels; position channels of a joint replace its OFFSET, as in the files that capture systems write.
+Reading gives the tree of joints and, for every frame, the place and rotation of each joint. Channels may have any order
+and number; position channels of a joint replace its OFFSET, as in the files of capture systems.
 """
 
 from __future__ import annotations
@@ -15,20 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from scamo.atomic import replacing
-from scamo.skeleton import (
-    JOINTS,
-    PARENTS,
-    checked_joints,
-    joint_rotations,
-    quat_conjugate,
-    quat_multiply,
-    quat_rotate,
-    quat_to_matrix,
-    rest_offsets,
-)
+from scamo.atomic import replacing_file
+from scamo.rotation import quat_conjugate, quat_multiply, quat_rotate, quat_to_matrix
+from scamo.skeleton import JOINTS, PARENTS, checked_joints, joint_rotations, rest_offsets
 
-# Where the skeleton's ends point to, metres: toes, skull, hands.
+# The tips beyond the skeleton's ends, in metres: toes, skull, hands.
 _TIPS = {
     10: (0.0, -0.01, 0.06),
     11: (0.0, -0.01, 0.06),
@@ -41,7 +32,7 @@ _STRETCH = 1e-4  # metres that a joint may leave its bone before it gets positio
 
 @dataclass(frozen=True)
 class BvhMotion:
-    """What a BVH file says, in the file's own units and axes.
+    """The content of a BVH file, in the file's own units and axes.
 
     names, parents: the joints in file order (-1 for a root); offsets: [J, 3], rest position relative to the parent;
     positions: [T, J, 3] in the world; rotations: [T, J, 3, 3], joint frame -> world; fps: frames a second.
@@ -108,7 +99,7 @@ def _parse_hierarchy(head: str, path: Path) -> tuple[list[str], list[int], NDArr
                 offsets.append([0.0, 0.0, 0.0])
                 channels.append([])
             elif word == "End":
-                next(words)  # "Site": a tip has an offset and no channels; nothing hangs on it, so it is read past
+                next(words)  # "Site": a tip has an offset, no channels and no children, so it is skipped
                 for _ in range(7 - 1):
                     next(words)  # { OFFSET x y z }
             elif word == "{":
@@ -153,7 +144,7 @@ def _local_transforms(
                 position[:, joint, "xyz".index(name[0])] = block[:, i]
         turns = [i for i, name in enumerate(names) if name.endswith("rotation")]
         if turns:
-            order = "".join(names[i][0] for i in turns).upper()  # capitals: each about the axes turned so far
+            order = "".join(names[i][0] for i in turns).upper()  # capitals: each turn is about the axes turned so far
             rotation[:, joint] = Rotation.from_euler(order, block[:, turns], degrees=True).as_matrix()
     return position, rotation
 
@@ -168,15 +159,13 @@ def write_bvh(
 ) -> Path:
     """Joints [T, 22, 3] in metres as BVH: HumanML3D's names and tree, T-pose offsets, rotations in the order Z, X, Y.
 
-    The skeleton is the one that fits the recording best. Joints that leave it by more than 0.1 mm (bones that stretch,
-    as a network's do) get position channels of their own, so that nothing is lost; rigid=True forbids that, for rigs
-    that bend only. unit: "m" is what Blender expects, "cm" what MotionBuilder and Unreal do.
+    The skeleton is the one that fits the recording best. Joints that leave it by more than 0.1 mm (a network's bones
+    stretch a little) get position channels of their own, so that nothing is lost; rigid=True writes none, for rigs that
+    only bend. unit: "m" is what Blender expects, "cm" what MotionBuilder and Unreal expect. ValueError for another unit
+    or rate, or joints that are none.
     """
     joints = checked_joints(joints)
-    if unit not in ("m", "cm"):
-        raise ValueError(f'There is no BVH unit "{unit}"; choose "m" (Blender) or "cm" (MotionBuilder, Unreal).')
-    if not (np.isfinite(fps) and fps > 0):
-        raise ValueError(f"A BVH file cannot run at {fps} frames a second; pass 20 or 30.")
+    check_bvh_options(fps, unit)
     scale = 1.0 if unit == "m" else 100.0
     offsets = rest_offsets(joints)
     rotations = joint_rotations(joints, offsets)
@@ -194,10 +183,18 @@ def write_bvh(
     lines = ["HIERARCHY", *_hierarchy(offsets * scale, loose, scale)]
     lines += ["MOTION", f"Frames: {len(joints)}", f"Frame Time: {1 / fps:.9g}"]
     path = Path(path)
-    with replacing(path) as temporary, temporary.open("w", encoding="ascii", newline="\n") as file:
+    with replacing_file(path) as temporary, temporary.open("w", encoding="ascii", newline="\n") as file:
         file.write("\n".join(lines) + "\n")
         np.savetxt(file, np.concatenate(columns, axis=1), fmt="%.6f")
     return path
+
+
+def check_bvh_options(fps: float, unit: str) -> None:
+    """ValueError for a frame rate or a unit that `write_bvh` does not write."""
+    if unit not in ("m", "cm"):
+        raise ValueError(f'There is no BVH unit "{unit}"; choose "m" (Blender) or "cm" (MotionBuilder, Unreal).')
+    if not (np.isfinite(fps) and 0 < fps <= 10_000):
+        raise ValueError(f"A BVH file cannot run at {fps} frames a second; pass 20 or 30.")
 
 
 def _local_places(joints: NDArray[np.floating], rotations: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -213,7 +210,7 @@ def _local_places(joints: NDArray[np.floating], rotations: NDArray[np.floating])
 def _zxy_degrees(matrices: NDArray[np.floating]) -> NDArray[np.float64]:
     """Rotation matrices [T, J, 3, 3] = Rz Rx Ry -> angles z, x, y [T, J, 3] in degrees, without jumps in time."""
     x = np.arcsin(np.clip(matrices[..., 2, 1], -1.0, 1.0))
-    locked = np.abs(matrices[..., 2, 1]) > 1 - 1e-9  # looking straight up or down only z plus or minus y is defined
+    locked = np.abs(matrices[..., 2, 1]) > 1 - 1e-9  # straight up or down, only z plus or minus y is defined
     z = np.where(locked, 0.0, np.arctan2(-matrices[..., 0, 1], matrices[..., 1, 1]))
     y = np.where(
         locked,

@@ -1,5 +1,6 @@
-"""Binary glTF 2.0: a skinned figure with one animation, in metres, Y up, facing +Z. Written by hand, it is only JSON
-and arrays.
+"""Binary glTF 2.0: a skinned figure with one animation, in metres, Y up, facing +Z.
+
+The file is JSON and arrays, so it is written here without a library.
 """
 
 from __future__ import annotations
@@ -7,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from scamo.atomic import replacing
+from scamo.atomic import replacing_file
 from scamo.body.mannequin import vertex_normals
 from scamo.body.smpl import Body, Pose, load_body
 from scamo.render.mesh import body_colours
@@ -32,11 +34,11 @@ def write_glb(
     fps: float = 20.0,
     *,
     figure: Literal["mannequin", "stick"] = "mannequin",
-    recipe: dict[str, Any] | None = None,
+    recipe: Mapping[str, Any] | None = None,
 ) -> Path:
-    """A skinned, animated figure as binary glTF 2.0: metres, Y up, facing +Z. joints [T, 22, 3].
+    """Write joints [T, 22, 3] in metres as a skinned, animated figure: binary glTF 2.0, metres, Y up, facing +Z.
 
-    The pose is the mannequin's: `Body.fit` of the joints. recipe goes into asset.extras.
+    The pose is the mannequin's, `Body.fit` of the joints. recipe goes into asset.extras. ValueError for another figure.
     """
     body = load_body()
     pose = body.fit(joints)
@@ -47,8 +49,8 @@ def write_glb(
     else:
         raise ValueError(f'There is no figure "{figure}" for glTF; choose "mannequin" or "stick".')
     path = Path(path)
-    with replacing(path) as temporary:
-        temporary.write_bytes(_glb(mesh, body, pose, fps, recipe or {}, f"scamo {figure}"))
+    with replacing_file(path) as temporary:
+        temporary.write_bytes(_glb(mesh, body, pose, fps, dict(recipe or {}), f"scamo {figure}"))
     return path
 
 
@@ -63,8 +65,6 @@ class _Mesh:
 
 
 def _mannequin_mesh(body: Body) -> _Mesh:
-    from scamo.render.scene import palettes
-
     strongest = np.argsort(-body.weights, axis=1)[:, :4]
     weights = np.take_along_axis(body.weights, strongest, axis=1)
     weights = weights / weights.sum(axis=1, keepdims=True)
@@ -75,7 +75,6 @@ def _mannequin_mesh(body: Body) -> _Mesh:
 
 def _stick_mesh(rest: Array) -> _Mesh:
     """Tapered, eight-sided bones and a ball for the head, each fixed to one joint."""
-
     points = extend(rest[:22])
     colours = palettes(1, (1.0, 1.0, 1.0))[0]
     ring = np.linspace(0, 2 * np.pi, 8, endpoint=False)
@@ -117,7 +116,7 @@ def _stick_mesh(rest: Array) -> _Mesh:
 
 
 def _linear(srgb: Array) -> Array:
-    """glTF's vertex colours are linear light; ours are as a screen shows them."""
+    """Colours as a screen shows them (sRGB) -> linear light, which glTF's vertex colours are."""
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 
 
@@ -130,7 +129,7 @@ class _Buffer:
         self.accessors: list[dict[str, Any]] = []
 
     def add(self, array: NDArray[Any], kind: str, target: int | None = None, bounds: bool = False) -> int:
-        """Append an array [N, ...]; returns its accessor. bounds: with smallest and largest values, where asked for."""
+        """Append an array [N, ...] and return its accessor. bounds: also write the smallest and largest values."""
         raw = np.ascontiguousarray(array)
         component = {"f4": 5126, "u2": 5123, "u1": 5121}[raw.dtype.str[1:]]
         view = {"buffer": 0, "byteOffset": len(self.binary), "byteLength": raw.nbytes}
@@ -188,7 +187,7 @@ def _add_mesh(buffer: _Buffer, mesh: _Mesh) -> tuple[dict[str, int], int]:
 
 
 def _joint_nodes(body: Body, pose: Pose) -> list[dict[str, Any]]:
-    """Node i + 1 is joint i; they stand in the rest pose, at the place of the first frame."""
+    """Node i + 1 is joint i; the nodes are in the rest pose, at the place of the first frame."""
     nodes = []
     for joint, name in enumerate((*JOINTS, "left_hand", "right_hand")):
         place = body.joints[joint] - body.joints[body.parents[joint]] if joint else pose.root[0]
@@ -214,6 +213,6 @@ def _animation(buffer: _Buffer, pose: Pose, fps: float) -> dict[str, Any]:
 
 
 def _unit32(vectors: Array) -> NDArray[np.float32]:
-    """Unit vectors that are unit in float32 too, as validators ask."""
+    """Unit vectors in float32 whose length is 1 in float32 too, as validators require."""
     short = vectors.astype(np.float32).astype(np.float64)
     return (short / np.linalg.norm(short, axis=-1, keepdims=True)).astype("<f4")

@@ -77,7 +77,9 @@ class Recipe:
         if len(self.prompts) > 1:
             facts["timeline"] = [{"prompt": prompt.text, "seconds": prompt.seconds} for prompt in self.prompts]
         further = {"top_k": options.top_k, "top_p": options.top_p, "model_sha256": self.model_sha256}
-        return facts | {name: value for name, value in further.items() if value}
+        if options.guidance != 1:
+            further["guidance"] = options.guidance
+        return facts | {name: value for name, value in further.items() if value is not None and value != ""}
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Recipe:
@@ -90,7 +92,7 @@ class Recipe:
             raise ValueError("this recipe does not name its model; give a file that was made here")
         options = GenerationOptions(
             seed=facts.get("seed"), temperature=facts.get("temperature"), top_k=facts.get("top_k"),
-            top_p=facts.get("top_p"),
+            top_p=facts.get("top_p"), guidance=facts.get("guidance"),
         )  # fmt: skip
         return cls(
             model=str(facts["model"]), codebook=codebook, size=size, prompts=_prompts(facts),

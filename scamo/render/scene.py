@@ -1,32 +1,33 @@
-"""What every renderer shares: where the figures stand, the camera that sees them, the light, the floor, the colours.
+"""What every renderer shares: the places of the figures, camera, light, floor and colours.
 
-A picture is laid out once, in numpy, for the whole clip. The stick figure, the numpy rasteriser and pyrender then
-only differ in how they fill pixels, so switching between them moves nothing. World: metres, Y up, floor at y = 0.
+A picture is laid out once, in numpy, for the whole clip. The stick figure, the numpy rasteriser and pyrender differ
+only in how they fill pixels, so switching between them moves nothing. World: metres, Y up, floor at y = 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from scamo.motion import FPS, Motion, resample_joints
 from scamo.skeleton import checked_joints
 
 Array = NDArray[np.floating]
 Colour = tuple[float, float, float]
 CameraMode = Literal["follow", "fixed"]
 
-FOCAL = 1.9  # focal length in picture heights: a long lens, so that limbs near the camera are not blown up
+FOCAL = 1.9  # focal length in picture heights: a long lens, which does not enlarge limbs near the camera
 MARGIN = 0.23  # metres kept free round all joints: the head above joint 15, hands and feet beyond the last joints
 SMOOTHING = 0.3  # seconds over which the following camera averages the figure's path
-CELL = 0.5  # metres between the floor's lines
+GRID_STEP = 0.5  # metres between the floor's lines
 
-# Core, left limbs, right limbs. One figure alone is told by its sides; several are told by their hue, and within it
-# the left side is the lighter one.
+# Core, left limbs, right limbs. The sides of a single figure have hues of their own; of several figures each has a hue,
+# and its left side is the lighter one.
 SOLO = ("#46505f", "#e2783c", "#2b7bba")
 CROWD = (
     ("#2c5d8f", "#74b3e4", "#1e4a7c"),
@@ -81,12 +82,12 @@ class Scene:
         Of several frames, a slice, the points have one row each.
         """
         target = self.target[frame]
-        seen = points - target.reshape(*target.shape[:-1], *[1] * (points.ndim - target.ndim), 3)
-        seen = (seen.reshape(-1, 3) @ self.rotation.T).reshape(seen.shape)  # one product instead of many small ones
-        depth = np.maximum(self.distance - seen[..., 2], 0.05)
+        view = points - target.reshape(*target.shape[:-1], *[1] * (points.ndim - target.ndim), 3)
+        view = (view.reshape(-1, 3) @ self.rotation.T).reshape(view.shape)  # one product instead of many small ones
+        depth = np.maximum(self.distance - view[..., 2], 0.05)
         scale = self.focal / depth
-        x = self.centre[0] + seen[..., 0] * scale
-        y = self.centre[1] - seen[..., 1] * scale
+        x = self.centre[0] + view[..., 0] * scale
+        y = self.centre[1] - view[..., 1] * scale
         return np.stack([x, y], axis=-1), depth
 
     def floor_rows(self) -> tuple[Array, Array]:
@@ -107,24 +108,55 @@ class Scene:
         return middle[:, None] + step[:, None] * (np.arange(self.width) + 0.5 - self.centre[0])[:, None]
 
     @property
-    def stage(self) -> float:
+    def lit_radius(self) -> float:
         """Radius in metres of the lit part of the floor; beyond it the floor fades into the background."""
         return 0.62 * self.distance
 
 
-def as_joints(motion: Any) -> Array:
-    """The joints [T, 22, 3] of a Motion or of an array, checked."""
-    return checked_joints(getattr(motion, "joints", motion))
+@dataclass(frozen=True)
+class Figure:
+    """One motion to be drawn. joints: float64 [T, 22, 3] in metres, Y up; fps: frames a second; label: a short name."""
+
+    joints: Array
+    fps: float = FPS
+    label: str | None = None
 
 
-def as_list(motions: Any) -> list[Any]:
-    """One motion or several -> a list."""
-    many = isinstance(motions, Sequence) or (isinstance(motions, np.ndarray) and motions.ndim == 4)
-    return list(motions) if many else [motions]
+Motions = Motion | NDArray[np.floating] | Sequence[Motion | NDArray[np.floating]]
+"""What can be drawn: a motion, joints [T, 22, 3] (or [N, T, 22, 3]) in metres, or a sequence of either."""
+
+
+def to_figures(motions: Motions, fps: float | None = None) -> list[Figure]:
+    """Motions or joints as figures of one frame rate, that of the first.
+
+    fps: of bare joints (default 20); motions know their own. Figures with another rate than the first one's are
+    resampled. ValueError for joints of another shape, without frames, or with NaN.
+    """
+    several: Sequence[Any] = motions if isinstance(motions, Sequence) else [motions]
+    if isinstance(motions, np.ndarray) and motions.ndim == 4:
+        several = list(motions)
+    figures = [_to_figure(motion, fps) for motion in several]
+    return [
+        figure
+        if figure.fps == figures[0].fps
+        else replace(figure, joints=resample_joints(figure.joints, figure.fps, figures[0].fps), fps=figures[0].fps)
+        for figure in figures
+    ]
+
+
+def one_figure(motion: Motion | Array) -> Figure:
+    """The figure of a single motion, or of joints [T, 22, 3] at 20 fps. ValueError as for `to_figures`."""
+    return _to_figure(motion, None)
+
+
+def _to_figure(motion: Any, fps: float | None) -> Figure:
+    if not isinstance(motion, Motion):
+        return Figure(checked_joints(motion), FPS if fps is None else fps)
+    return Figure(checked_joints(motion.skeleton_joints), motion.fps)
 
 
 def build_scene(
-    motions: Any,
+    figures: Sequence[Figure],
     *,
     size: int | tuple[int, int] = 480,
     camera: CameraMode = "follow",
@@ -132,49 +164,48 @@ def build_scene(
     elevation: float = 16.0,
     spacing: float = 1.3,
     caption_lines: int = 0,  # lines of text to keep free at the top
-    fps: float = 20.0,
     floor: float = 0.0,
 ) -> Scene:
     """Place the figures and choose a camera that never cuts one off.
 
-    motions: a Motion or joints [T, 22, 3], or a list of them, put side by side `spacing` metres apart (0: where they
-    are). size: pixels, one number or (width, height). azimuth: degrees round the figure; 0 looks it in the face,
-    -90 sees it walk to the right. elevation: degrees above the horizon.
+    figures: of one frame rate, put side by side `spacing` metres apart (0: where they are). size: pixels, one number or
+    (width, height). azimuth: degrees round the figure; 0 looks it in the face, -90 sees it walk to the right.
+    elevation: degrees above the horizon.
     """
     width, height = (size, size) if isinstance(size, int) else size
     if not (16 <= width <= 8192 and 16 <= height <= 8192):
         raise ValueError(f"A picture of {width} x {height} pixels cannot be drawn; choose 16 to 8192 a side.")
     if camera not in ("follow", "fixed"):
         raise ValueError(f'There is no camera "{camera}"; choose "follow" or "fixed".')
-    clips = [as_joints(motion) for motion in as_list(motions)]
-    if not clips:
+    if not figures:
         raise ValueError("There is no motion to draw; pass at least one.")
+    clips = [figure.joints for figure in figures]
     rotation = _camera_rotation(azimuth, elevation)
     length = max(map(len, clips))
-    figures = np.stack([np.concatenate([c, np.repeat(c[-1:], length - len(c), axis=0)]) for c in clips])
+    placed = np.stack([np.concatenate([c, np.repeat(c[-1:], length - len(c), axis=0)]) for c in clips])
     row = (np.arange(len(clips)) - (len(clips) - 1) / 2) * spacing
-    figures += row[:, None, None, None] * rotation[0]  # the camera's right is level, so nobody leaves the floor
+    placed += row[:, None, None, None] * rotation[0]  # the camera's right is level, so figures stay on the floor
     caption_height = round((0.02 + 0.047 * caption_lines) * min(width, height)) if caption_lines else 0
 
-    low, high = figures.min(axis=(0, 1, 2)), figures.max(axis=(0, 1, 2))
+    low, high = placed.min(axis=(0, 1, 2)), placed.max(axis=(0, 1, 2))
     target = np.empty((length, 3))
     target[:] = (low + high) / 2
     if camera == "follow":
         target[:, [0, 2]] = gaussian_filter1d(
-            figures[:, :, 0, [0, 2]].mean(axis=0), sigma=SMOOTHING * fps, axis=0, mode="nearest"
+            placed[:, :, 0, [0, 2]].mean(axis=0), sigma=SMOOTHING * figures[0].fps, axis=0, mode="nearest"
         )
     target[:, 1] = (max(high[1], 0.6) + min(low[1], floor)) / 2
 
     focal, room = FOCAL * min(height, width), ((width - 8) / 2, (height - caption_height - 8) / 2)
-    seen = (figures - target[:, None]) @ rotation.T
-    feet = figures.copy()
+    view = (placed - target[:, None]) @ rotation.T
+    feet = placed.copy()
     feet[..., 1] = floor  # shadow and path stay in the picture too
-    seen = np.concatenate([seen, (feet - target[:, None]) @ rotation.T], axis=2)
-    need = seen[..., 2] + focal * np.maximum(
-        (np.abs(seen[..., 0]) + MARGIN) / room[0], (np.abs(seen[..., 1]) + MARGIN) / room[1]
+    view = np.concatenate([view, (feet - target[:, None]) @ rotation.T], axis=2)
+    need = view[..., 2] + focal * np.maximum(
+        (np.abs(view[..., 0]) + MARGIN) / room[0], (np.abs(view[..., 1]) + MARGIN) / room[1]
     )
     return Scene(
-        figures=figures,
+        figures=placed,
         target=target,
         rotation=rotation,
         distance=float(max(need.max(), 2.5)),
@@ -206,7 +237,7 @@ def palettes(count: int, background: Colour, fade: bool = False) -> list[tuple[C
 
 
 def rgb(colour: Any) -> Colour:
-    """Any colour matplotlib knows -> three floats 0..1."""
+    """Any colour that matplotlib knows as three floats 0..1; ValueError for another."""
     from matplotlib.colors import to_rgb
 
     try:
@@ -216,7 +247,7 @@ def rgb(colour: Any) -> Colour:
 
 
 def is_dark(colour: Colour) -> bool:
-    """Whether light ink is needed on this colour."""
+    """Whether this colour needs light ink."""
     return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] < 0.5
 
 
@@ -225,24 +256,26 @@ def mix(a: Colour, b: Colour, share: float) -> Colour:
     return (a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share, a[2] + (b[2] - a[2]) * share)
 
 
-def strip_scene(
-    motion: Any, poses: int, *, size: tuple[int, int], elevation: float, caption_lines: int, floor: float = 0.0
+def build_strip_scene(
+    figure: Figure, poses: int, *, size: tuple[int, int], elevation: float, caption_lines: int, floor: float = 0.0
 ) -> tuple[Scene, Array | None]:
-    """The scene of a still strip: every pose a figure of its own, and the path [T, 3] they stand on, if they do.
+    """The scene of a still strip, every pose a figure of its own, and the path [T, 3] that they stand on, or None.
 
-    Poses stand where they happened if each is at least a step from the one before, seen from the side of the way.
+    Poses stand where they happened if each is at least a step from the one before, seen from the side of the path.
     """
-    joints = as_joints(motion)
+    joints = figure.joints
     if not 1 <= poses <= 64:
         raise ValueError(f"A strip of {poses} poses cannot be drawn; choose 1 to 64.")
     picked = np.linspace(0, len(joints) - 1, poses).round().astype(int)
     moments = [joints[i : i + 1] for i in picked]
     root = joints[:, 0, [0, 2]]
-    way = root[-1] - root[0]
+    travel = root[-1] - root[0]
     steps = np.linalg.norm(np.diff(root[picked], axis=0), axis=1)
-    travels = poses > 1 and bool(steps.min() > 0.35) and float(np.linalg.norm(way)) > 0.6 * steps.sum()
+    travels = poses > 1 and bool(steps.min() > 0.35) and float(np.linalg.norm(travel)) > 0.6 * steps.sum()
     if travels:
-        azimuth = float(np.degrees(np.arctan2(way[0], way[1]))) - 90.0 + 12.0  # it walks to the right, slightly to us
+        azimuth = (
+            float(np.degrees(np.arctan2(travel[0], travel[1]))) - 90.0 + 12.0
+        )  # it walks to the right, slightly to us
         spacing = 0.0
         path = joints[:, 0]
     else:
@@ -250,7 +283,8 @@ def strip_scene(
         azimuth, path = -30.0, None
         spacing = 0.85
     scene = build_scene(
-        moments, size=size, camera="fixed", azimuth=azimuth, elevation=elevation, spacing=spacing,
+        [Figure(moment, figure.fps) for moment in moments],
+        size=size, camera="fixed", azimuth=azimuth, elevation=elevation, spacing=spacing,
         caption_lines=caption_lines, floor=floor,
     )  # fmt: skip
     return scene, path

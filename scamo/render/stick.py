@@ -1,4 +1,4 @@
-"""Stick figures: numpy lays out many frames at once; of each, Agg paints some fifty outlines from far to near."""
+"""Stick figures: numpy lays out many frames at once; Agg paints some fifty outlines of each from far to near."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .stage import Frame, Shapes, Stage, boxes_round, set_stage, set_strip
+from .backdrop import Backdrop, build_backdrop, build_strip_backdrop
+from .canvas import Frame, Shapes, boxes_round
+from .scene import Motions, one_figure, to_figures
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .stage import Options
+    from scamo.motion import Motion
+
+    from .backdrop import Options
 
 Array = NDArray[np.floating]
 
-# parent, child, radius at both ends in metres, colour: 0 core, 1 left, 2 right. Joints 22..26 are made by `extend`.
+# parent, child, radius at both ends in metres, colour: 0 core, 1 left, 2 right. `extend` adds joints 22..26.
 BONES = (
     (0, 1, 0.040, 0.040, 1), (0, 2, 0.040, 0.040, 2), (1, 4, 0.046, 0.036, 1), (2, 5, 0.046, 0.036, 2),
     (4, 7, 0.036, 0.027, 1), (5, 8, 0.036, 0.027, 2), (7, 10, 0.029, 0.026, 1), (8, 11, 0.029, 0.026, 2),
@@ -44,44 +48,44 @@ _ARC, _SHADOW_ARC = 12, 5  # points of a round end
 _TOGETHER = 32  # frames laid out at once
 
 
-def stick_frames(motions: Any, **options: Unpack[Options]) -> Iterator[Frame]:
+def stick_frames(motions: Motions, *, fps: float | None = None, **options: Unpack[Options]) -> Iterator[Frame]:
     """Draw a motion, or several side by side, frame by frame: uint8 [H, W, 3], one at a time, nothing is kept.
 
-    Frames are read-only, for their memory is used again once nobody holds them: copy one to draw on it.
+    Frames are read-only, and their memory is used again when they are no longer in use: copy one to draw on it.
 
-    motions: a Motion, joints [T, 22, 3] in metres, or a list of either; the shorter ones hold their last pose. Options
-    and defaults: see `stage.Options`, `stage.set_stage`. They are checked here, before the first frame is asked for.
+    motions: a Motion, joints [T, 22, 3] in metres, or a sequence of either. Shorter ones hold their last pose; ones
+    with another frame rate are resampled to the first one's. fps: of bare joints (default 20). Options and defaults:
+    see `backdrop.Options`, `backdrop.build_backdrop`. All are checked before the first frame is drawn.
     """
-    stage = set_stage(motions, **options)
-    return _Painter(stage).frames()
+    return _Painter(build_backdrop(to_figures(motions, fps), **options)).frames()
 
 
-def strip(motion: Any, poses: int = 6, **options: Any) -> Frame:
-    """One still picture, uint8 [H, W, 3], of `poses` moments of a motion. Options: see `stage.set_strip`."""
-    return next(_Painter(set_strip(motion, poses, **options)).frames())
+def strip(motion: Motion | Array, poses: int = 6, **options: Any) -> Frame:
+    """One still picture, uint8 [H, W, 3], of `poses` moments of a motion. Options: see `build_strip_backdrop`."""
+    return next(_Painter(build_strip_backdrop(one_figure(motion), poses, **options)).frames())
 
 
 class _Painter:
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        count = len(stage.scene.figures)
+    def __init__(self, backdrop: Backdrop) -> None:
+        self.backdrop = backdrop
+        count = len(backdrop.scene.figures)
         self.shadows = Shapes(len(_GROWN), [n for k, _ in _CASTING for n in count * [2 * _SHADOW_ARC + 4 * len(k) - 8]])
         self.rims, self.bones = Shapes(count * len(BONES), [4]), Shapes(count * len(BONES), [2 * _ARC])
         pairs = zip(self.rims.paths, self.bones.paths, strict=True)
         self.paths = [*self.shadows.paths, *chain.from_iterable(pairs)]
         # For every bone of every figure the colours of its rim and of itself.
         self.paints = np.array(
-            [[(*stage.ground, 1.0), (*palette[side], 1.0)] for palette in stage.colours for side in _SIDES]
+            [[(*backdrop.ground, 1.0), (*palette[side], 1.0)] for palette in backdrop.colours for side in _SIDES]
         )
-        self.shades = np.array([(*stage.shade, alpha) for alpha in _DARK])
+        self.shades = np.array([(*backdrop.shade, alpha) for alpha in _DARK])
 
     def frames(self) -> Iterator[Frame]:
-        """The pictures, one after the other."""
-        for first in range(0, len(self.stage.scene), _TOGETHER):
-            yield from self._some(slice(first, min(first + _TOGETHER, len(self.stage.scene))))
+        """All frames, one after the other."""
+        for first in range(0, len(self.backdrop.scene), _TOGETHER):
+            yield from self._some(slice(first, min(first + _TOGETHER, len(self.backdrop.scene))))
 
     def _some(self, frames: slice) -> Iterator[Frame]:
-        stage, scene = self.stage, self.stage.scene
+        backdrop, scene = self.backdrop, self.backdrop.scene
         joints = extend(scene.figures[:, frames].swapaxes(0, 1))
         shadows = self._shadows(joints, frames)
         ends = joints[:, :, _ENDS].reshape(len(joints), -1, 2, 3)
@@ -98,17 +102,17 @@ class _Painter:
             [boxes_round(points.reshape(len(order), -1, 2), rim + 1) for points in (shadows, bones)], axis=1
         )
         for i in range(len(order)):
-            stage.floor(frames.start + i)
-            stage.ways(frames.start + i)
+            backdrop.start_frame(frames.start + i)
+            backdrop.draw_paths(frames.start + i)
             self.shadows.points[:], self.rims.points[:], self.bones.points[:] = shadows[i], rims[i], bones[i]
-            stage.canvas.touch(boxes[i])
-            stage.canvas.fill(self.paths, np.concatenate([self.shades, paints[i]]))
-            stage.labels(frames.start + i)
-            yield stage.picture()
+            backdrop.canvas.touch(boxes[i])
+            backdrop.canvas.fill(self.paths, np.concatenate([self.shades, paints[i]]))
+            backdrop.draw_labels(frames.start + i)
+            yield backdrop.finished()
 
     def _shadows(self, joints: Array, frames: slice) -> Array:
         """Outlines of what falls on the floor, [T, shades, P, 2] in pixels."""
-        scene, light = self.stage.scene, self.stage.scene.light
+        scene, light = self.backdrop.scene, self.backdrop.scene.light
         fallen = joints - light * (np.maximum(joints[..., 1:2] - scene.floor, 0.0) / light[1])
         outlines = []
         for bent, radii in _CASTING:
@@ -127,10 +131,10 @@ def tubes(points: Array, radii: Array, arc: int) -> Array:
     bow = np.exp(1j * np.linspace(-np.pi / 2, np.pi / 2, arc))
     # Round the first point, along the right side with a corner on either side of each bend, round the last, and back.
     bends, side = np.arange(1, last).repeat(2), np.full(2 * last - 2, 1j)
-    ways = np.arange(last).repeat(2)[1:-1]
+    pieces = np.arange(last).repeat(2)[1:-1]
     at = np.concatenate([np.zeros(arc, int), bends, np.full(arc, last), bends[::-1]])
-    way = np.concatenate([np.zeros(arc, int), ways, np.full(arc, last - 1), ways[::-1]])
-    outline = line[..., at] + radii[..., at] * heading[..., way] * np.concatenate([-bow, -side, bow, side])
+    piece = np.concatenate([np.zeros(arc, int), pieces, np.full(arc, last - 1), pieces[::-1]])
+    outline = line[..., at] + radii[..., at] * heading[..., piece] * np.concatenate([-bow, -side, bow, side])
     return outline[..., None].view(np.float64)
 
 

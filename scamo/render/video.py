@@ -1,4 +1,8 @@
-"""One encoder for all moving pictures: frames stream through ffmpeg (or Pillow) into a file that appears when whole."""
+"""Picture files: videos through imageio's ffmpeg, stills through imageio, and the metadata in both.
+
+GIF and WebP animations go through Pillow itself, because imageio keeps all their frames in memory and gives each frame
+of a GIF its own palette. Every file appears when it is whole.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,18 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scamo.atomic import replacing
+from scamo.atomic import replacing_file
 
-Frame = NDArray[np.uint8]
+from .canvas import Frame
 
-# The colour space is converted and named: players guess otherwise, and the guess depends on the picture's size.
+# The colour space is converted and named: otherwise players guess, and the guess depends on the picture's size.
 _BT709 = (
     "scale=out_color_matrix=bt709:out_range=tv,pad=ceil(iw/2)*2:ceil(ih/2)*2:color=white,format=yuv420p",
     ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"],
@@ -32,14 +35,17 @@ SUFFIXES = (".mp4", ".webm", ".gif", ".webp")
 
 
 def write_video(
-    frames: Iterable[Frame], path: str | os.PathLike[str], fps: float = 20.0, *, metadata: dict[str, Any] | None = None
+    frames: Iterable[Frame],
+    path: str | os.PathLike[str],
+    fps: float = 20.0,
+    *,
+    metadata: Mapping[str, Any] | None = None,
 ) -> Path:
     """Encode frames uint8 [H, W, 3] as mp4, webm, gif or webp, by the path's suffix, and return the path.
 
-    Frames are taken one at a time. The file is written under another name and renamed when it is whole: a failure of
-    any kind, or an exception from `frames` (a user's Stop), leaves nothing behind and an older file untouched.
-    metadata: kept as JSON in the file's comment. Raises ValueError for another suffix, no frames or an odd one among
-    them, OSError with a remedy when the folder or the disk refuses.
+    Frames are taken one at a time. A failure of any kind, or an exception from `frames` (a user's Stop), leaves nothing
+    behind and an older file untouched. metadata: kept as JSON in the file's comment. ValueError for another suffix, no
+    frames, or frames of different shapes; OSError with a remedy if the folder or the disk refuses.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -47,43 +53,46 @@ def write_video(
         raise ValueError(f'A video cannot be written as "{path.name}"; end the name in {", ".join(SUFFIXES)}.')
     if not fps > 0:
         raise ValueError(f"A video cannot run at {fps} frames a second; pass a positive number such as 20.")
-    comment = json.dumps(metadata, ensure_ascii=False, default=str) if metadata else ""
+    comment = _comment(metadata)
     encode = _encode_ffmpeg if suffix in _CODECS else _encode_pillow
-    with replacing(path) as temporary:
+    with replacing_file(path) as temporary:
         encode(_checked(frames), temporary, suffix, fps, comment)
     return path
 
 
-def write_image(picture: Frame, path: str | os.PathLike[str], *, metadata: dict[str, Any] | None = None) -> Path:
+def write_image(picture: Frame, path: str | os.PathLike[str], *, metadata: Mapping[str, Any] | None = None) -> Path:
     """Write one picture uint8 [H, W, 3] as PNG, whole or not at all; metadata goes into its comment as JSON."""
-    from PIL import Image
+    import imageio.v3 as imageio
     from PIL.PngImagePlugin import PngInfo
 
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise ValueError(f'A still picture cannot be written as "{path.name}"; end the name in .png.')
     text = PngInfo()
-    if metadata:
-        text.add_itxt("Comment", json.dumps(metadata, ensure_ascii=False, default=str))
-    with replacing(path) as temporary:
-        Image.fromarray(next(_checked([picture]))).save(temporary, format="PNG", pnginfo=text)
+    if comment := _comment(metadata):
+        text.add_itxt("Comment", comment)
+    checked = next(_checked([picture]))
+    with replacing_file(path) as temporary:
+        imageio.imwrite(temporary, checked, plugin="pillow", extension=".png", pnginfo=text)
     return path
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The metadata that `write_video` or `write_image` kept in a file; {} where there is none."""
+    """The metadata that `write_video` or `write_image` kept in a file; {} if there is none.
+
+    OSError where a picture cannot be read.
+    """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix in _CODECS:
+    if path.suffix.lower() in _CODECS:
         command = [_ffmpeg(), "-v", "error", "-i", str(path), "-f", "ffmetadata", "-"]
         text = subprocess.run(command, capture_output=True, check=False).stdout.decode("utf-8", "replace")
         lines = [line for line in _unescape_lines(text) if line.lower().startswith("comment=")]
         comment = lines[0].split("=", 1)[1] if lines else ""
     else:
-        from PIL import Image
+        import imageio.v3 as imageio
 
-        with Image.open(path) as image:
-            found = image.info.get("Comment") or image.info.get("comment") or image.info.get("xmp") or b""
+        info = imageio.immeta(path, plugin="pillow")
+        found = info.get("Comment") or info.get("comment") or info.get("xmp") or b""
         comment = found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
     try:
         value = json.loads(comment)
@@ -92,8 +101,12 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _comment(metadata: Mapping[str, Any] | None) -> str:
+    return json.dumps(dict(metadata), ensure_ascii=False, default=str) if metadata else ""
+
+
 def _unescape_lines(text: str) -> Iterator[str]:
-    """ffmetadata's lines: a backslash keeps the next character, a bare newline ends the line."""
+    """The lines of ffmpeg's metadata format: a backslash keeps the next character, a newline ends a line."""
     line, escaped = "", False
     for letter in text:
         if escaped or letter not in "\\\n":
@@ -139,12 +152,12 @@ def _encode_ffmpeg(frames: Iterator[Frame], path: Path, suffix: str, fps: float,
         "-r", str(fps), "-i", "-", "-an", "-vf", filters, *colours, *_CODECS[suffix],
         *(["-metadata", f"comment={comment}"] if comment else []), str(path),
     ]  # fmt: skip
-    # ffmpeg's words go to a file, not a pipe: a pipe nobody reads while frames are written would lock both up.
-    with tempfile.TemporaryFile() as words:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=words)
+    # ffmpeg's messages go to a file: a pipe that is not read while frames are written would block both processes.
+    with tempfile.TemporaryFile() as messages:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages)
         assert process.stdin is not None
         try:
-            with contextlib.suppress(BrokenPipeError):  # its reason stands in `words` and in the exit status
+            with contextlib.suppress(BrokenPipeError):  # the reason stands in `messages` and in the exit status
                 for frame in chain([first], frames):
                     whole = _padded(frame) if padded else np.ascontiguousarray(frame)
                     process.stdin.write((np.insert(frame, 3, 0, axis=2) if whole is None else whole).data)
@@ -156,23 +169,23 @@ def _encode_ffmpeg(frames: Iterator[Frame], path: Path, suffix: str, fps: float,
                 process.wait()
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
-        words.seek(0)
-        said = words.read().decode("utf-8", "replace").strip().splitlines()
+        messages.seek(0)
+        lines = messages.read().decode("utf-8", "replace").strip().splitlines()
     if status != 0:
-        raise OSError(_reason(said))
+        raise OSError(_reason(lines))
 
 
 def _padded(frame: Frame) -> Frame | None:
-    """The array with a fourth channel that a frame is the first three of, if it is: ffmpeg reads it as quickly."""
+    """The array of four channels of which the frame is a view of the first three, or None; ffmpeg reads it directly."""
     base, (height, width, _) = frame.base, frame.shape
     if not isinstance(base, np.ndarray) or base.shape != (height, width, 4) or not base.flags.c_contiguous:
         return None
     return base if base.ctypes.data == frame.ctypes.data else None
 
 
-def _reason(said: list[str]) -> str:
-    full = any("No space left" in line or "File too large" in line for line in said)
-    return "the disk is full" if full else f"ffmpeg failed: {said[-1] if said else 'it said nothing'}"
+def _reason(lines: list[str]) -> str:
+    full = any("No space left" in line or "File too large" in line for line in lines)
+    return "the disk is full" if full else f"ffmpeg failed: {lines[-1] if lines else 'without a message'}"
 
 
 def _encode_pillow(frames: Iterator[Frame], path: Path, suffix: str, fps: float, comment: str) -> None:

@@ -18,7 +18,8 @@ import httpx
 from gradio.components.api_component import Api
 from gradio_client.utils import is_http_url_like
 
-from scamo.io.write import export, load_motion
+from scamo.io.read import load_motion
+from scamo.io.write import export
 from scamo.options import MAX_SECONDS, GenerationOptions, Prompt
 from scamo.pipeline import Generation
 from scamo.registry import ModelCard

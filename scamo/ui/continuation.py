@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from scamo.io.read import load_motion
 from scamo.io.recipe import PICTURES, Recipe, read_recipe
-from scamo.io.write import load_motion
 from scamo.motion import Motion
 from scamo.options import MAX_SECONDS, GenerationOptions, Prompt
 from scamo.pipeline import Generation, MotionPipeline

@@ -255,7 +255,7 @@ def finish_model(label: str, card: ModelCard, generations: Sequence[Generation],
     """Measure the samples that a model made, and draw the smoothest."""
     slides = [metrics.foot_slide(one.motion.joints, one.motion.fps) for one in generations]
     jitters = [metrics.jitter(one.motion.joints, one.motion.fps) for one in generations]
-    roughness = metrics.unrest(slides, jitters).tolist()
+    roughness = metrics.roughness_score(slides, jitters).tolist()
     order = sorted(range(len(generations)), key=lambda place: roughness[place])
     samples = [Sample(generations[place].recipe, slides[place], jitters[place], roughness[place]) for place in order]
     motion, began = generations[order[0]].motion, time.perf_counter()

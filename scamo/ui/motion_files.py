@@ -102,7 +102,7 @@ def write_file(recorded: RecordedMotion, offer: str, folder: Path, variants: Seq
     file, recipe = OFFERS[offer], recorded.recipe
     stem = "-".join([recipe.file_stem, *(name.replace("_", "-") for name in VARIANTS if name in variants)])
     changes: dict[str, Any] = dict.fromkeys(variants, True) if file.format != "json" else {}
-    paths = export(recorded.motion, [file.format], folder, stem, recipe.to_dict(), **changes)
+    paths = export(recorded.motion, [file.format], folder, stem, recipe, **changes)
     return next(path for path in paths if path.name.endswith(file.ending))
 
 

@@ -23,7 +23,7 @@ _LOADED_BYTES_PER_SECOND = 5e8
 _SECONDS_PER_TOKEN = 0.03  # with the largest model
 
 Message = int | list[SampledTokens]  # what the GPU's process yields: the tokens so far, and at last all of them
-Sample = Callable[[ModelCard, Sequence[TokenRequest], Tensor, Tensor], Iterator[Message]]
+Sample = Callable[[ModelCard, Sequence[TokenRequest], Tensor, Tensor, Tensor | None], Iterator[Message]]
 
 
 def zero_gpu() -> ZeroGPU | None:
@@ -53,13 +53,18 @@ class ZeroGPU:
         return ZeroGPUEngine(card, self._sample)
 
     def _sample_on_gpu(
-        self, card: ModelCard, requests: Sequence[TokenRequest], text_bld: Tensor, text_mask_bl: Tensor
+        self,
+        card: ModelCard,
+        requests: Sequence[TokenRequest],
+        text_bld: Tensor,
+        text_mask_bl: Tensor,
+        empty_text_ld: Tensor | None = None,
     ) -> Iterator[Message]:
         """Runs in the GPU's process. Arguments and yielded values are pickled; a returned value would be lost."""
         if card not in self._engines:
             _, transformer = registry.load_networks(card, device=self._device)
             self._engines[card] = LocalEngine(transformer)
-        yield (yield from self._engines[card].stream(requests, text_bld, text_mask_bl))
+        yield (yield from self._engines[card].stream(requests, text_bld, text_mask_bl, empty_text_ld))
 
 
 class ZeroGPUEngine:
@@ -74,11 +79,15 @@ class ZeroGPUEngine:
         return self._card.transformer
 
     def stream(
-        self, requests: Sequence[TokenRequest], text_bld: Tensor, text_mask_bl: Tensor
+        self,
+        requests: Sequence[TokenRequest],
+        text_bld: Tensor,
+        text_mask_bl: Tensor,
+        empty_text_ld: Tensor | None = None,
     ) -> Generator[int, None, list[SampledTokens]]:
         """See scamo.engine.Engine.stream."""
         sampled: list[SampledTokens] = []
-        for message in self._sample(self._card, list(requests), text_bld, text_mask_bl):
+        for message in self._sample(self._card, list(requests), text_bld, text_mask_bl, empty_text_ld):
             if isinstance(message, int):
                 yield message
             else:

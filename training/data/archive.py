@@ -1,20 +1,24 @@
-"""A pack: one compact file of 22-joint motions with their labels and split, in which a dataset is kept and passed on.
+"""A pack: one compact file of 22-joint motions with their labels and splits, to keep and to pass on.
 
 A zip of ``about.json``, ``clips.jsonl`` and joints in shards of about 64,000 frames. Joints are stored in tenths of a
-millimetre, relative to the root, as differences from frame to frame split into high and low bytes, which deflates to
-about 70 bytes a frame. Writing and reading stream: memory does not grow with the dataset.
+millimetre, relative to the root, as differences from frame to frame split into high and low bytes, which compresses to
+about 70 bytes a frame. Memory does not grow with the dataset, neither in writing nor in reading.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from scamo.atomic import replacing_file
+from training.json_files import parse_rows, row_line
 
 UNIT = 1e-4  # metres
 SHARD_FRAMES = 64_000
@@ -22,7 +26,8 @@ SHARD_FRAMES = 64_000
 
 @dataclass(frozen=True)
 class Clip:
-    """One motion: joints [T, 22, 3] in metres at 20 fps, canonical; its split; captions and labels where known."""
+    """One motion: joints [T, 22, 3] in metres at 20 fps, canonical; its split; captions and labels where
+    they are known."""
 
     name: str
     joints: np.ndarray
@@ -57,13 +62,13 @@ class PackWriter:
         self.about: dict[str, object] = {}
         self.counts = {"clips": 0, "frames": 0}
         self._pending: list[np.ndarray] = []
-        self._lines: list[str] = []
+        self._lines: list[bytes] = []
         self._shards = 0
 
     def __enter__(self) -> PackWriter:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._partial = self.path.with_name(self.path.name + ".partial")
-        self._zip = zipfile.ZipFile(self._partial, "w", zipfile.ZIP_DEFLATED, compresslevel=9)
+        self._stack = contextlib.ExitStack()
+        partial = self._stack.enter_context(replacing_file(self.path))
+        self._zip = zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=9)
         return self
 
     def add(self, clip: Clip) -> None:
@@ -71,7 +76,7 @@ class PackWriter:
         assert clip.joints.ndim == 3 and clip.joints.shape[1:] == (22, 3), clip.joints.shape
         line = asdict(clip) | {"frames": len(clip.joints), "shard": self._shards}
         del line["joints"]
-        self._lines.append(json.dumps(line))
+        self._lines.append(row_line(line))
         self._pending.append(clip.joints)
         self.counts["clips"] += 1
         self.counts["frames"] += len(clip.joints)
@@ -84,16 +89,13 @@ class PackWriter:
             self._shards += 1
             self._pending = []
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if kind is None:
             self._flush()
-            self._zip.writestr("clips.jsonl", "\n".join(self._lines))
+            self._zip.writestr("clips.jsonl", b"".join(self._lines))
             self._zip.writestr("about.json", json.dumps(self.about | self.counts, indent=1))
         self._zip.close()
-        if kind is None:
-            os.replace(self._partial, self.path)
-        else:
-            self._partial.unlink(missing_ok=True)
+        self._stack.__exit__(kind, error, trace)
 
 
 def read_about(path: Path) -> dict[str, object]:
@@ -106,10 +108,8 @@ def read_pack(path: Path) -> Iterator[Clip]:
     """The clips of a pack in order, joints float32 [T, 22, 3] in metres. ValueError where it is not a pack."""
     try:
         with zipfile.ZipFile(path) as archive:
-            lines = archive.read("clips.jsonl").decode().splitlines()
             shard, joints, start = -1, np.empty((0, 22, 3), np.float32), 0
-            for line in lines:
-                clip = json.loads(line)
+            for clip in parse_rows(archive.read("clips.jsonl")):
                 if clip["shard"] != shard:
                     shard, start = clip["shard"], 0
                     joints = _from_bytes(archive.read(f"joints-{shard:05d}"), 22)
@@ -117,4 +117,6 @@ def read_pack(path: Path) -> Iterator[Clip]:
                 yield Clip(clip["name"], joints[start:end], clip["split"], tuple(clip["captions"]), clip["labels"])
                 start = end
     except (OSError, zipfile.BadZipFile, KeyError) as error:
-        raise ValueError(f"{path} is not a readable pack ({error}); make it again with training.prepare.") from error
+        raise ValueError(
+            f"{path} is not a readable pack ({error}); make it again with training.data.readers.bandai."
+        ) from error

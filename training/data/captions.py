@@ -1,7 +1,7 @@
 """A small grammar that writes sentences for labelled motions: who moves, what they do, and how.
 
-One motion gets many wordings, so that a model learns what a sentence means rather than one phrase per label. Left and
-right, clockwise and counter-clockwise are exchanged when a motion is mirrored.
+One motion gets many wordings, so that a model learns what a sentence means and not one phrase for each label. For a
+mirror image left and right, and clockwise and counterclockwise, are exchanged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PEOPLE = (
 
 @dataclass(frozen=True)
 class Style:
-    """How a motion is done: subjects that imply it, and phrases that say it after the verb."""
+    """How a motion is done: subjects that imply it, and phrases that follow the verb."""
 
     subjects: tuple[str, ...] = ()
     manners: tuple[str, ...] = ()
@@ -90,7 +90,7 @@ STYLES = {
         ("like a thug", "with a swagger", "like a punk", "swaggering"),
     ),
 }  # fmt: skip
-# The labels of the two datasets that mean the same style.
+# Labels of the second dataset and the first one's label for the same style.
 SAME_STYLE = {"elderly": "old", "exhausted": "tired", "masculinity": "masculine"}
 
 _TURN_LEFT = (
@@ -210,7 +210,7 @@ JOINTS_OF_THREE = ("{0}, then {1}, then {2}", "{0}, then {1} and finally {2}", "
                    "{0}, then {1}, and finally {2}")  # fmt: skip
 AGAIN = ("repeatedly", "again and again", "several times", "over and over")
 COUNTED = {2: ("twice", "two times"), 3: ("three times",)}
-GOING = ("walk", "run", "dash", "walk-back")  # going on with these needs no word for it
+GOING = ("walk", "run", "dash", "walk-back")  # more of one of these needs no word such as "again"
 
 
 def canonical_style(style: str) -> str:
@@ -219,9 +219,10 @@ def canonical_style(style: str) -> str:
 
 
 def caption(contents: list[str], style: str, draw: np.random.Generator, times: int = 1) -> str:
-    """One sentence for the actions ``contents`` (labels, in order) in one ``style``, a single one done ``times`` times.
+    """One sentence for the actions ``contents`` (labels, in order) in one ``style``. A single action is done ``times``
+    times.
 
-    ValueError for a label the grammar has no words for.
+    draw: chooses the words. ValueError for a label that the grammar has no words for.
     """
     style = canonical_style(style)
     unknown = [c for c in contents if c not in ACTIONS] + ([style] if style not in STYLES else [])
@@ -240,13 +241,13 @@ def caption(contents: list[str], style: str, draw: np.random.Generator, times: i
         subject, manner = str(draw.choice(how.subjects)), str(draw.choice(how.manners))
     phrases = [str(draw.choice(ACTIONS[content])) for content in contents]
     if len(phrases) == 1:
-        deed = phrases[0]
+        action = phrases[0]
         if times > 1 and contents[0] not in GOING and draw.random() < 0.6:
-            deed += " " + str(draw.choice(AGAIN + 2 * COUNTED.get(times, ())))
+            action += " " + str(draw.choice(AGAIN + 2 * COUNTED.get(times, ())))
     else:
         pattern = JOINTS_OF_TWO if len(phrases) == 2 else JOINTS_OF_THREE
-        deed = str(draw.choice(pattern)).format(*phrases)
-    words = f"{subject} {deed} {manner}".strip()
+        action = str(draw.choice(pattern)).format(*phrases)
+    words = f"{subject} {action} {manner}".strip()
     female = re.search(r"\b(woman|lady|girl|she|grandmother)\b", subject)
     male = re.search(r"\b(man|boy|he|grandfather)\b", subject)
     words = words.replace("{their}", "her" if female else "his" if male else "their")

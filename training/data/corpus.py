@@ -2,9 +2,9 @@
 
     python -m training.data.corpus --pack data/bandai.pack --out data/bandai
 
-Every clip stays; besides, clips of one split and style are joined, with a blend of 0.3 s, to two- and three-action
-motions ("walks forward, then waves with the left hand") and to repetitions, so that models meet sentences of several
-actions and lengths up to ten seconds. Mirrored copies need no room: features mirror exactly, when they are read.
+Every clip stays. Clips of one split and style are also joined, with a blend of 0.3 s, to motions of two and three
+actions ("walks forward, then waves with the left hand") and to repetitions, so that models see sentences of several
+actions and lengths up to ten seconds. Mirror images are not stored: features mirror exactly when they are read.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from scamo.motion import FORWARD, canonical_joints, features_from_joints, first_facing
-from scamo.skeleton import BONE_LENGTHS, quat_between, quat_rotate, with_bone_lengths
+from scamo.rotation import quat_between, quat_rotate
+from scamo.skeleton import BONE_LENGTHS, with_bone_lengths
 from training.data.archive import Clip, read_about, read_pack
 from training.data.captions import GOING, canonical_style, caption
 from training.data.dataset import DatasetWriter
+from training.json_files import read_json
 
 MAX_FRAMES = 200  # the paper's 50 tokens
 BLEND = 6  # frames, 0.3 s
@@ -33,7 +35,7 @@ class Args:
     """Features, captions and joined clips of a pack."""
 
     pack: Path
-    """A pack made by one of training.prepare's readers, with content and style labels."""
+    """A pack made by training.data.readers.bandai, with content and style labels."""
     out: Path
     """The dataset folder to write."""
     pairs: int = 5000
@@ -48,9 +50,9 @@ class Args:
 
 
 def join(first: np.ndarray, second: np.ndarray, blend: int = BLEND) -> np.ndarray:
-    """Let ``second`` go on where ``first`` ends: turned to its heading, moved there, blended over ``blend`` frames.
+    """Both motions as one: the second is turned and moved to where the first ends, and blended over ``blend`` frames.
 
-    joints [T1, 22, 3] and [T2, 22, 3] -> [T1 + T2 - blend, 22, 3].
+    joints [T1, 22, 3] and [T2, 22, 3] in metres -> [T1 + T2 - blend, 22, 3].
     """
     middle = blend // 2
     anchor, start = first[len(first) - blend + middle], second[middle]
@@ -65,7 +67,7 @@ def join(first: np.ndarray, second: np.ndarray, blend: int = BLEND) -> np.ndarra
 
 
 def _cut(clip: Clip, frames: int, draw: np.random.Generator) -> np.ndarray:
-    """At most ``frames`` frames of a clip: anywhere of someone going, the turn of a turning one, else the beginning."""
+    """At most ``frames`` frames of a clip: where it turns most, any part of walking and running, else the beginning."""
     spare = len(clip.joints) - frames
     if spare <= 0:
         return clip.joints
@@ -82,7 +84,7 @@ def _cut(clip: Clip, frames: int, draw: np.random.Generator) -> np.ndarray:
 def joined_clips(
     clips: list[Clip], args: Args, draw: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, list[str], str]]:
-    """Joints, action labels and style of joined clips, drawn from clips of one split that share a style."""
+    """Joints [T, 22, 3], action labels and style of joined clips, drawn from clips of one split that share a style."""
     by_style: dict[str, dict[str, list[Clip]]] = {}
     for clip in clips:
         by_content = by_style.setdefault(canonical_style(clip.labels["style"]), {})
@@ -118,7 +120,7 @@ def _chain(parts: list[np.ndarray]) -> np.ndarray:
 
 
 def _pieces(joints: np.ndarray) -> list[np.ndarray]:
-    """A long clip in pieces of at most MAX_FRAMES + 1 frames; T frames of joints are T - 1 of features."""
+    """A long clip in pieces of at most MAX_FRAMES + 1 frames; T frames of joints give T - 1 of features."""
     count = -(-(len(joints) - 1) // MAX_FRAMES)
     edges = np.linspace(0, len(joints) - 1, count + 1).astype(int)
     return [joints[a : b + 1] for a, b in pairwise(edges)]
@@ -131,7 +133,7 @@ def main(args: Args) -> None:
     settings = {key: value for key, value in asdict(args).items() if key not in ("pack", "out")}
     recipe = settings | {"pack": hashlib.sha256(args.pack.read_bytes()).hexdigest()}
     about = args.out / "about.json"
-    if about.exists() and json.loads(about.read_text()).get("corpus") == recipe:
+    if about.exists() and read_json(about).get("corpus") == recipe:
         print(json.dumps({"dataset": str(args.out), "kept": True}))
         return
     draw, draw_words = np.random.default_rng(args.seed), np.random.default_rng([args.seed, 1])
@@ -158,13 +160,13 @@ def main(args: Args) -> None:
         for split, share in (("train", 1.0), ("test", 0.1), ("val", 0.05)):
             part = [clip for clip in clips if clip.split == split]
             amount = Args(args.pack, args.out, *(round(n * share) for n in (args.pairs, args.triples, args.repeats)))
-            made = joined_clips(part, amount, draw)
-            for number, (joints, contents, style) in enumerate(tqdm(made, desc=f"joined, {split}", unit="clip")):
+            joined = joined_clips(part, amount, draw)
+            for number, (joints, contents, style) in enumerate(tqdm(joined, desc=f"joined, {split}", unit="clip")):
                 add(f"joined-{split}-{number:05d}", joints[: MAX_FRAMES + 1], split, "joined", contents, style)
     print(json.dumps({"dataset": str(args.out), **dataset.counts}))
 
 
 if __name__ == "__main__":
-    from training.run import run_command
+    from training.command_line import run_command
 
     run_command(main, Args)

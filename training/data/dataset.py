@@ -1,10 +1,10 @@
-"""The dataset folder that every step reads: all features in one memory-mapped file, and a line about each clip.
+"""The dataset folder that every training reads, and the one writer of it.
 
-    features.npy    float32 [frames, 263], clip after clip
+    features.npy    float32 [frames, width], clip after clip; unnormalised (HumanML3D's 263 numbers, or KIT-ML's 251)
     clips.jsonl     name, start, frames, split, captions, labels; one line a clip
     about.json      source, licence, counts, mean and std of the training split
 
-Reading maps the file, so memory does not grow with the dataset; writing streams.
+Reading maps the file and writing streams, so memory does not grow with the dataset.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from scamo.motion import FEATURES, Statistics
+from training.data.partial_folder import begin_anew, partial_of, put_in_place
+from training.json_files import parse_rows, read_json, row_line, write_json
 
 HEADER = 128  # bytes in front of the numbers of features.npy, so that the shape can be written when it is known
 ROWS = 1 << 14  # frames that are worked on at a time, where a clip could be of any length
@@ -28,7 +30,7 @@ ROWS = 1 << 14  # frames that are worked on at a time, where a clip could be of 
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """Where a clip's features are, what may be said about it, and to which split it belongs."""
+    """Where a clip's features are in the file, its captions and labels, and its split ("train", "test" or "val")."""
 
     name: str
     start: int
@@ -39,17 +41,20 @@ class ClipInfo:
 
 
 class Dataset:
-    """A dataset folder, opened for reading. ValueError where something is missing or was cut off."""
+    """A dataset folder, opened for reading. ValueError where something is missing or cut off."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         try:
-            self.about: dict[str, Any] = json.loads((self.folder / "about.json").read_text())
+            self.about: dict[str, Any] = read_json(self.folder / "about.json")
             self.features: np.ndarray = np.load(self.folder / "features.npy", mmap_mode="r")
-            lines = (self.folder / "clips.jsonl").read_text().splitlines()
+            content = (self.folder / "clips.jsonl").read_bytes()
+            rows = parse_rows(content)
         except (OSError, ValueError) as error:
-            raise ValueError(f"{folder} is no dataset ({error}); make one with training.prepare.") from error
-        self.clips = [ClipInfo(**(row | {"captions": tuple(row["captions"])})) for row in map(json.loads, lines)]
+            raise ValueError(
+                f"{folder} is no dataset ({error}); make one with a reader of training.data.readers."
+            ) from error
+        self.clips = [ClipInfo(**(row | {"captions": tuple(row["captions"])})) for row in rows]
         if self.clips and self.clips[-1].start + self.clips[-1].frames > len(self.features):
             raise ValueError(f"{folder}/features.npy is shorter than clips.jsonl says; prepare the dataset again.")
 
@@ -58,19 +63,19 @@ class Dataset:
         return [clip for clip in self.clips if clip.split == name]
 
     def __getitem__(self, clip: ClipInfo) -> np.ndarray:
-        """Unnormalised features of a clip, float32 [T, 263] (a view of the file)."""
+        """Unnormalised features of a clip, float32 [T, width] (a view of the file)."""
         return self.features[clip.start : clip.start + clip.frames]
 
     @property
     def digest(self) -> str:
-        """The same for the same clips, wherever they are: a hash of their list and of the features' statistics."""
+        """A hash of the list of clips and of the features' statistics: the same wherever the folder is."""
         found = hashlib.sha256((self.folder / "clips.jsonl").read_bytes())
         found.update(json.dumps([self.about["mean"], self.about["std"], self.mirrors]).encode())
         return found.hexdigest()
 
     @property
     def unit(self) -> float:
-        """Metres that a length of 1 in the features is; KIT-ML's are millimetres."""
+        """Metres that a length of 1 in the features is; KIT-ML's features are in millimetres."""
         return float(self.about.get("unit", 1.0))
 
     @property
@@ -86,14 +91,14 @@ class Dataset:
 
 
 def npy_header(shape: tuple[int, int], kind: str = "<f4") -> bytes:
-    """A version 1.0 header of exactly HEADER bytes."""
+    """A header of NumPy's format, version 1.0, of exactly HEADER bytes. kind: the numbers' type as NumPy names it."""
     words = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}"
     body = words.ljust(HEADER - 11) + "\n"
     return b"\x93NUMPY\x01\x00" + (HEADER - 10).to_bytes(2, "little") + body.encode()
 
 
 class Moments:
-    """Sums over frames in float64, from which statistics follow; takes any number of features in blocks."""
+    """Sums over frames in float64, from which statistics follow. It takes features of any length in blocks."""
 
     def __init__(self, width: int) -> None:
         self.count, self.total, self.squares = 0, np.zeros(width), np.zeros(width)
@@ -107,53 +112,129 @@ class Moments:
             self.squares += (block**2).sum(0)
 
     def statistics(self) -> Statistics:
-        """Mean and standard deviation. ValueError where there was nothing to train on."""
+        """Mean and standard deviation. ValueError where nothing was counted."""
         if not self.count:
             raise ValueError("No clip fell to the training split; give more data or split files.")
         return Statistics.from_moments(self.count, self.total, self.squares)
 
 
-class DatasetWriter:
-    """Write a dataset folder clip by clip; it appears under its name when the ``with`` block ends without error."""
+@dataclass(frozen=True)
+class Position:
+    """How far a dataset is written: frames of features.npy, and bytes of clips.jsonl."""
 
-    def __init__(self, folder: Path, about: dict[str, Any], width: int = FEATURES) -> None:
-        self.folder, self.about, self.width = Path(folder), about, width
+    frames: int = 0
+    bytes: int = 0
+
+
+class DatasetWriter:
+    """Write a dataset folder clip by clip; it appears under its name when the ``with`` block ends without error.
+
+    ``training.data.growing_dataset`` drives it over several runs: ``resume``, ``append`` and ``rewind``, ``finish``.
+    """
+
+    def __init__(self, folder: Path, about: Mapping[str, Any] | None = None, width: int = FEATURES) -> None:
+        """about: source, licence and whatever else is known; width: numbers of a frame."""
+        self.folder, self.about, self.width = Path(folder), dict(about or {}), width
         self.counts: dict[str, int] = {}
-        self._moments = Moments(width)
+        self.partial = partial_of(self.folder)
+        self._features: BinaryIO
+        self._lines: BinaryIO
+        self._frames = 0
 
     def __enter__(self) -> DatasetWriter:
-        self._partial = self.folder.with_name(self.folder.name + ".partial")
-        shutil.rmtree(self._partial, ignore_errors=True)
-        self._partial.mkdir(parents=True)
-        self._features = (self._partial / "features.npy").open("wb")
-        self._features.write(bytes(HEADER))
-        self._lines = (self._partial / "clips.jsonl").open("w")
-        self._frames = 0
+        begin_anew(self.folder)
+        self.resume(Position())
         return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            if kind is None:
+                self.finish()
+        finally:
+            self.close()
+            shutil.rmtree(self.partial, ignore_errors=True)
+
+    def resume(self, position: Position) -> None:
+        """Open the partial folder and drop what is written behind ``position``."""
+        files = []
+        for name in ("features.npy", "clips.jsonl"):
+            (self.partial / name).touch()
+            files.append((self.partial / name).open("r+b"))
+        self._features, self._lines = files
+        self.rewind(position)
+
+    @property
+    def position(self) -> Position:
+        """How far the dataset is written."""
+        return Position(self._frames, self._lines.tell())
+
+    def rewind(self, position: Position) -> None:
+        """Drop what was appended since ``position``."""
+        self._frames = position.frames
+        lengths = (HEADER + 4 * self.width * position.frames, position.bytes)
+        for file, length in zip((self._features, self._lines), lengths, strict=True):
+            file.seek(length)
+            file.truncate(length)
 
     def add(self, name: str, features: np.ndarray, split: str, captions: Sequence[str], **labels: Any) -> None:
         """Append a clip: unnormalised features [T, width], its split and captions, and any labels."""
-        features = np.ascontiguousarray(features, dtype="<f4")
-        assert features.ndim == 2 and features.shape[1] == self.width, features.shape
-        row = ClipInfo(name, self._frames, len(features), split, tuple(captions), labels)
-        self._lines.write(json.dumps(asdict(row)) + "\n")
-        self._features.write(features.tobytes())
-        self._frames += len(features)
-        for key, amount in ((f"{split}_clips", 1), (f"{split}_frames", len(features))):
-            self.counts[key] = self.counts.get(key, 0) + amount
-        if split == "train":
-            self._moments.add(features)
+        self.append(name, features, split, captions, labels)
 
-    def __exit__(self, kind: object, *_: object) -> None:
-        with self._features, self._lines:
-            if kind is None:
-                self._features.seek(0)
-                self._features.write(npy_header((self._frames, self.width)))
-        if kind is not None:
-            shutil.rmtree(self._partial, ignore_errors=True)
-            return
-        statistics = self._moments.statistics()
+    def append(
+        self,
+        name: str,
+        features: np.ndarray,
+        split: str,
+        captions: Sequence[str],
+        labels: Mapping[str, Any],
+        times: int = 1,
+    ) -> None:
+        """Append a clip that is listed ``times`` times and stored once. Its features may be a view of a file."""
+        assert features.ndim == 2 and features.shape[1] == self.width, features.shape
+        for start in range(0, len(features), ROWS):
+            self._features.write(np.ascontiguousarray(features[start : start + ROWS], dtype="<f4").tobytes())
+        row = ClipInfo(name, self._frames, len(features), split, tuple(captions), dict(labels))
+        self._lines.write(row_line(asdict(row)) * times)
+        self._frames += len(features)
+
+    def flush(self) -> None:
+        """Hand what was appended to the system: a kill of this process does not lose it any more."""
+        self._features.flush()
+        self._lines.flush()
+
+    def finish(self, statistics: Statistics | None = None, any_split: bool = False) -> None:
+        """Write header, counts and (unless given) the training split's statistics, and give the folder its name.
+
+        any_split: without training clips, take the statistics of all others; else that is a ValueError.
+        """
+        self._features.seek(0)
+        self._features.write(npy_header((self._frames, self.width)))
+        self.flush()
+        features = np.load(self.partial / "features.npy", mmap_mode="r")
+        moments = Moments(self.width)
+        for clip in self._clips():
+            self._count(clip)
+            if clip.split == "train" and statistics is None:
+                moments.add(features[clip.start : clip.start + clip.frames])
+        if statistics is None and not moments.count and any_split:
+            moments.add(features)
+        statistics = statistics or moments.statistics()
         header = {"mean": statistics.mean.tolist(), "std": statistics.std.tolist()}
-        (self._partial / "about.json").write_text(json.dumps({**self.about, **self.counts, **header}))
-        shutil.rmtree(self.folder, ignore_errors=True)
-        os.replace(self._partial, self.folder)
+        write_json(self.partial / "about.json", {**self.about, **self.counts, **header})
+        self.close()
+        put_in_place(self.folder)
+
+    def _clips(self) -> Iterator[ClipInfo]:
+        with (self.partial / "clips.jsonl").open("rb") as lines:
+            for line in lines:
+                yield ClipInfo(**json.loads(line))
+
+    def _count(self, clip: ClipInfo) -> None:
+        for key, amount in ((f"{clip.split}_clips", 1), (f"{clip.split}_frames", clip.frames),
+                            ("clips_without_sentences", int(not clip.captions))):  # fmt: skip
+            self.counts[key] = self.counts.get(key, 0) + amount
+
+    def close(self) -> None:
+        """Close both files; the partial folder stays."""
+        self._features.close()
+        self._lines.close()

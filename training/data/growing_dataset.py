@@ -1,8 +1,7 @@
-"""What the readers of a source share: a dataset folder that grows source file by source file, over as many runs as it
-takes.
+"""What the readers of a source share: a dataset folder that grows file by file, over several runs.
 
-A run that was killed goes on after the last whole file, a later run adds what is new, a broken file is named, left out
-and tried again the next time. Memory does not grow with the dataset.
+A run that was killed goes on after the last whole file, and a later run adds what is new. A broken file is named, left
+out, and tried again the next time. Memory does not grow with the dataset.
 """
 
 from __future__ import annotations
@@ -20,9 +19,11 @@ from typing import Any
 import numpy as np
 
 from scamo.motion import FEATURES, Statistics
-from training.data.dataset import HEADER, ClipInfo, Moments, npy_header
+from training.data.dataset import DatasetWriter, Position
+from training.json_files import read_json, read_whole_rows, row_line, write_json, write_rows
 
-OPTIONS = "options.json"  # in a dataset's folder: what its reader was told
+OPTIONS = "options.json"  # the options that a dataset's reader was called with
+DONE = "done.jsonl"  # the source files that are in, and how far the dataset was written after each
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ Reader = Callable[[Path], Iterable[Piece]]
 
 
 def split_of(group: str) -> str:
-    """ "train", "test" or "val", 80 : 15 : 5, by the hash of a name: the same for ever, whatever else there is."""
+    """ "train", "test" or "val", 80 : 15 : 5, by the hash of a name. It depends on nothing but the name."""
     place = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
     return "train" if place < 0.8 else "test" if place < 0.95 else "val"
 
@@ -50,12 +51,13 @@ def split_of(group: str) -> str:
 def read_splits(folder: Path) -> dict[str, str]:
     """Split by name, from the lists ``train.txt``, ``val.txt`` and ``test.txt``: one name a line, without its suffix.
 
-    ValueError where there is none, or a name is in two.
+    ValueError where there is no list, or a name is in two.
     """
     found: dict[str, str] = {}
     for split in ("train", "val", "test"):
         path = folder / f"{split}.txt"
-        for name in map(str.strip, path.read_text(encoding="utf-8").splitlines() if path.exists() else []):
+        lines = path.read_text(encoding="utf-8-sig").split("\n") if path.exists() else []
+        for name in map(str.strip, lines):
             if name and found.setdefault(name, split) != split:
                 raise ValueError(f"{name} is both in {found[name]}.txt and in {split}.txt; a clip has one split.")
     if not found:
@@ -71,15 +73,15 @@ def pieces_of(frames: int, longest: int) -> list[tuple[int, int]]:
 
 
 class GrowingDataset:
-    """The dataset folder ``folder``, worked on as FOLDER.partial; ``with`` closes it, ``finish`` gives it its name."""
+    """A dataset folder that is written source by source as FOLDER.partial; ``finish`` gives it its name."""
 
     def __init__(self, folder: Path, width: int = FEATURES, options: Mapping[str, Any] | None = None) -> None:
-        """options: what the reader was told, as JSON has it. ValueError where it was begun with others."""
+        """options: the reader's, as JSON has them. ValueError where the dataset was begun with others."""
         self.folder, self.width, self.options = Path(folder), width, json.loads(json.dumps(options or {}))
-        self._partial = self.folder.with_name(self.folder.name + ".partial")
-        self.frames = 0
+        self._writer = DatasetWriter(self.folder, width=width)
+        self._partial = self._writer.partial
         for begun in (self._partial / OPTIONS, self.folder / OPTIONS):
-            if begun.exists() and (found := json.loads(begun.read_text())) != self.options:
+            if begun.exists() and (found := read_json(begun)) != self.options:
                 other = sorted(k for k in {*found, *self.options} if found.get(k) != self.options.get(k))
                 raise ValueError(
                     f"{self.folder} was prepared with another {', '.join(other)}; give another --out, or delete it."
@@ -87,103 +89,68 @@ class GrowingDataset:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the dataset is whole, and no run has been cut off since."""
+        """Whether the dataset is whole, and no later run was cut off."""
         return self.folder.exists() and not self._partial.exists()
 
     def held(self) -> dict[str, str]:
         """The sources that are in already, each with the stamp that it was added with."""
         folder = self._partial if self._partial.exists() else self.folder
-        return {row["source"]: row.get("stamp", "") for row in _rows(folder / "done.jsonl")}
+        return {row["source"]: row.get("stamp", "") for row in read_whole_rows(folder / DONE)}
 
     def __enter__(self) -> GrowingDataset:
         if not self._partial.exists() and self.folder.exists():
-            if not (self.folder / "done.jsonl").exists():
+            if not (self.folder / DONE).exists():
                 raise ValueError(f"{self.folder} was not made by this reader; give another --out.")
             os.replace(self.folder, self._partial)
         self._partial.mkdir(parents=True, exist_ok=True)
-        (self._partial / OPTIONS).write_text(json.dumps(self.options))
-        rows = _rows(self._partial / "done.jsonl")
+        write_json(self._partial / OPTIONS, self.options)
+        rows = read_whole_rows(self._partial / DONE)
         self.done = {row["source"] for row in rows}
         last = rows[-1] if rows else {"frames": 0, "bytes": 0, "width": self.width}
         if last["width"] != self.width:
             raise ValueError(f"{self.folder} holds features of {last['width']} numbers, not {self.width}.")
-        self.frames = last["frames"]
-        # What stands behind the last whole source was cut off by a kill.
-        size = {"features.npy": HEADER + 4 * self.width * self.frames, "clips.jsonl": last["bytes"]}
-        size["done.jsonl"] = sum(len(json.dumps(row)) + 1 for row in rows)
-        self._files = {}
-        for name, length in size.items():
-            (self._partial / name).touch()
-            self._files[name] = (self._partial / name).open("r+b")
-            self._files[name].truncate(length)
-            self._files[name].seek(length)
+        write_rows(self._partial / DONE, rows)  # without a line that was cut off
+        self._writer.resume(Position(last["frames"], last["bytes"]))
         return self
 
     def __exit__(self, *_: object) -> None:
-        for file in self._files.values():
-            file.close()
+        self._writer.close()
 
     def add(self, source: str, pieces: Iterable[Piece], stamp: str = "") -> int:
         """Append all clips of a source; either all of them are there afterwards or none. Returns their number.
 
-        stamp: what changes when the source does.
+        stamp: what changes when the source does. ValueError for features that are not finite numbers [T, width].
         """
-        features, clips, done = (self._files[name] for name in ("features.npy", "clips.jsonl", "done.jsonl"))
-        places = features.tell(), clips.tell()
-        frames, count = self.frames, 0
+        begin, count = self._writer.position, 0
         try:
             for piece in pieces:
-                x = _checked(piece, self.width)
-                row = {"name": piece.name, "start": frames, "frames": len(x), "split": piece.split or split_of(source),
-                       "captions": list(piece.captions), "labels": {"kind": "real", **piece.labels}}  # fmt: skip
-                features.write(x.tobytes())
-                clips.write((json.dumps(row) + "\n").encode())
-                frames, count = frames + len(x), count + 1
+                labels = {"kind": "real", **piece.labels}
+                split = piece.split or split_of(source)
+                self._writer.append(piece.name, _checked(piece, self.width), split, piece.captions, labels)
+                count += 1
             if not count:
                 raise ValueError("no clip in it is long enough")
         except BaseException:
-            for file, place in zip((features, clips), places, strict=True):
-                file.seek(place)
-                file.truncate(place)
+            self._writer.rewind(begin)
             raise
-        self.frames = frames
-        features.flush()
-        clips.flush()
-        row = {"source": source, "frames": frames, "bytes": clips.tell(), "width": self.width, "stamp": stamp}
-        done.write((json.dumps(row) + "\n").encode())
-        done.flush()
+        self._writer.flush()  # before the line that lists the source
+        end = self._writer.position
+        row = {"source": source, "frames": end.frames, "bytes": end.bytes, "width": self.width, "stamp": stamp}
+        with (self._partial / DONE).open("ab") as file:
+            file.write(row_line(row))
         self.done.add(source)
         return count
 
     def finish(self, about: dict[str, Any], statistics: Statistics | None = None) -> dict[str, Any]:
-        """Write header, counts and (unless given) the training split's statistics, and give the folder its name."""
-        if not self.frames:
+        """Write counts and (unless given) the training split's statistics, name the folder, and return the counts.
+
+        A source of test clips alone has the statistics of those: it is of use in a mixture.
+        """
+        if not self._writer.position.frames:
             raise ValueError(f"Nothing could be read, so {self.folder} was not made.")
-        file = self._files["features.npy"]
-        file.seek(0)
-        file.write(npy_header((self.frames, self.width)))
-        for opened in self._files.values():
-            opened.flush()
-        features = np.load(self._partial / "features.npy", mmap_mode="r")
-        counts: dict[str, int] = {}
-        moments = Moments(self.width)
-        with (self._partial / "clips.jsonl").open() as lines:
-            for clip in (ClipInfo(**json.loads(line)) for line in lines):
-                silent = not clip.captions
-                for key, amount in ((f"{clip.split}_clips", 1), (f"{clip.split}_frames", clip.frames),
-                                    ("clips_without_sentences", int(silent))):  # fmt: skip
-                    counts[key] = counts.get(key, 0) + amount
-                if clip.split == "train" and statistics is None:
-                    moments.add(features[clip.start : clip.start + clip.frames])
-        if statistics is None and not moments.count:  # a source of test clips alone is worth having in a mixture
-            moments.add(features)
-        statistics = statistics or moments.statistics()
-        header = {"mean": statistics.mean.tolist(), "std": statistics.std.tolist()}
-        partial = self._partial / "about.partial"
-        partial.write_text(json.dumps({**about, **counts, **header}))
-        os.replace(partial, self._partial / "about.json")
-        os.replace(self._partial, self.folder)
-        return counts
+        self._writer.about = about
+        self._writer.finish(statistics, any_split=True)
+        return self._writer.counts
 
 
 def prepare(
@@ -200,9 +167,9 @@ def prepare(
 ) -> dict[str, Any]:
     """Read every file that the dataset ``out`` does not hold yet; prints and returns counts, broken files among them.
 
-    A source is called by its path below ``root``. Its split is what ``splits`` says of that without the suffix, else
-    drawn by it. ``texts`` says where a file's sentences are. ValueError where what is there was read with other
-    ``options``, or of files that are not the same any more.
+    A source is named by its path below ``root``. ``splits`` has its split by that name without the suffix; else the
+    split follows from the name. ``texts`` gives the file of a source's sentences. ValueError where the dataset was read
+    with other ``options``, or from files that have changed since.
     """
     from tqdm import tqdm
 
@@ -232,7 +199,7 @@ def prepare(
                 growing.add(names[path], pieces, stamps[names[path]])
             except (ValueError, OSError) as error:
                 if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise  # the disk is full; no file is to blame
+                    raise  # the disk is full; the file is not broken
                 skipped[names[path]] = str(error)
                 tqdm.write(f"skipped {names[path]}: {error}", file=sys.stderr)
         counts = {"dataset": str(out), "new": len(todo) - len(skipped), "kept": kept, "skipped": len(skipped)}
@@ -242,7 +209,7 @@ def prepare(
 
 
 def called(path: Path, root: Path) -> str:
-    """What a file's clips are called: its path below the root, without the suffix."""
+    """The name of a file's clips: its path below the root, without the suffix."""
     return path.relative_to(root).with_suffix("").as_posix()
 
 
@@ -259,11 +226,3 @@ def _checked(piece: Piece, width: int) -> np.ndarray:
     if not np.isfinite(x).all():
         raise ValueError("features hold NaN or infinite values")
     return x
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """Whole lines of a file that may have been cut off in the middle of one."""
-    if not path.exists():
-        return []
-    text = path.read_text()
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]

@@ -2,27 +2,24 @@
 
     python -m training.data.mixture --parts data/humanml3d=1 data/100style=0.5 data/amass=2 --out data/union
 
-A training clip of a part with weight 2 is listed twice, with weight 0.5 every second one is listed; the numbers of a
-clip are stored once. With ``--resplit`` all clips are split anew by the hash of their name or group (clips of one take
-stay together), else parts keep their own splits. Copying streams: memory does not grow with the parts.
+A training clip of a part with weight 2 is listed twice, and with weight 0.5 every second one is listed; the numbers of
+a clip are stored once. With ``--resplit`` all clips are split anew by the hash of their name or group, so that clips of
+one take stay together; without it parts keep their own splits. Memory does not grow with the parts.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from scamo.motion import FPS
-from training.data.dataset import HEADER, ROWS, ClipInfo, Dataset, Moments, npy_header
+from training.data.dataset import ClipInfo, Dataset, DatasetWriter
 from training.data.growing_dataset import split_of
+from training.json_files import read_json
 
 
 @dataclass(frozen=True)
@@ -36,11 +33,11 @@ class Args:
     resplit: bool = False
     """Split all clips anew, 80 : 15 : 5."""
     seed: int = 0
-    """Which clips a weight that is no whole number lists once more."""
+    """Chooses the clips that a weight which is no whole number lists once more."""
 
 
-def weighted(part: str) -> tuple[Path, float]:
-    """FOLDER=WEIGHT -> both; ValueError for a weight that is none."""
+def read_part(part: str) -> tuple[Path, float]:
+    """Folder and weight of "FOLDER=WEIGHT" or "FOLDER". ValueError where the weight is no number from 0 up."""
     folder, _, weight = part.partition("=")
     try:
         value = float(weight or 1)
@@ -58,14 +55,16 @@ def times_listed(number: int, weight: float, seed: int) -> int:
 
 
 def main(args: Args) -> None:
-    """Write the mixture; a complete one of the same parts is kept."""
-    parts = [(folder, weight) for folder, weight in map(weighted, args.parts)]
+    """Write the mixture; a complete one of the same parts is kept.
+
+    ValueError where parts have features of another width or unit, or cannot be split anew.
+    """
+    parts = [(folder, weight) for folder, weight in map(read_part, args.parts)]
     opened = [Dataset(folder) for folder, _ in parts]
     recipe = {"parts": [[str(folder.resolve()), weight, _stamp(folder)] for folder, weight in parts],
               "resplit": args.resplit, "seed": args.seed}  # fmt: skip
-    if (args.out / "about.json").exists() and json.loads((args.out / "about.json").read_text()).get(
-        "mixture"
-    ) == recipe:
+    about = args.out / "about.json"
+    if about.exists() and read_json(about).get("mixture") == recipe:
         print(json.dumps({"dataset": str(args.out), "kept": True}))
         return
     if args.resplit:
@@ -76,40 +75,16 @@ def main(args: Args) -> None:
         raise ValueError(f"The parts have features of {sorted(widths)} numbers; mix parts of one representation.")
     if len({data.unit for data in opened}) != 1:
         raise ValueError("The parts measure in different units; mix parts of one representation.")
-    partial = args.out.with_name(args.out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    counts: dict[str, Any] = {}
-    moments = Moments(widths.pop())
-    frames = 0
-    with (partial / "features.npy").open("wb") as file, (partial / "clips.jsonl").open("w") as lines:
-        file.write(bytes(HEADER))
+    with DatasetWriter(args.out, _about(opened, parts) | {"mixture": recipe}, widths.pop()) as mixture:
         for (folder, weight), data in zip(parts, opened, strict=True):
             for clip, split, times in _listing(data, weight, args):
-                x = data[clip]
-                row = {"name": f"{folder.name}/{clip.name}", "start": frames, "frames": clip.frames, "split": split,
-                       "captions": list(clip.captions), "labels": {**clip.labels, "part": folder.name}}  # fmt: skip
-                for start in range(0, len(x), ROWS):
-                    file.write(np.ascontiguousarray(x[start : start + ROWS], dtype="<f4").tobytes())
-                lines.write((json.dumps(row) + "\n") * times)
-                frames += clip.frames
-                for key, amount in ((f"{split}_clips", times), (f"{split}_frames", times * clip.frames)):
-                    counts[key] = counts.get(key, 0) + amount
-                for _ in range(times if split == "train" else 0):
-                    moments.add(x)
-        file.seek(0)
-        file.write(npy_header((frames, len(moments.total))))
-    about = _about(opened, parts)
-    statistics = moments.statistics()
-    header = {"mean": statistics.mean.tolist(), "std": statistics.std.tolist(), "mixture": recipe}
-    (partial / "about.json").write_text(json.dumps({**about, **counts, **header}))
-    shutil.rmtree(args.out, ignore_errors=True)
-    os.replace(partial, args.out)
-    print(json.dumps({"dataset": str(args.out), **counts}))
+                labels = {**clip.labels, "part": folder.name}
+                mixture.append(f"{folder.name}/{clip.name}", data[clip], split, clip.captions, labels, times)
+    print(json.dumps({"dataset": str(args.out), **mixture.counts}))
 
 
 def _listing(data: Dataset, weight: float, args: Args) -> Iterator[tuple[ClipInfo, str, int]]:
-    """The clips that are in, their split, and how often each is listed; only the training split is weighted."""
+    """The clips to list, their split, and how often each is listed. Only the training split is weighted."""
     from tqdm import tqdm
 
     number = 0
@@ -153,6 +128,6 @@ def _stamp(folder: Path) -> list[int]:
 
 
 if __name__ == "__main__":
-    from training.run import run_command
+    from training.command_line import run_command
 
     run_command(main, Args)

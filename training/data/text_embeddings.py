@@ -1,9 +1,9 @@
-"""Embed every caption of a dataset once, so that training never waits for the text encoder.
+"""Embed every caption of a dataset once, so that no training waits for the text encoder.
 
     python -m training.data.text_embeddings --data data/bandai --encoder minilm --out data/bandai-minilm
 
-Captions of mirrored clips (left and right exchanged) are embedded too. Stored as float16, one row a word piece, mapped
-into memory when read.
+Captions of mirror images, with left and right exchanged, are embedded too. The embeddings are stored as float16, one
+row a word piece, and mapped into memory when they are read.
 """
 
 from __future__ import annotations
@@ -11,29 +11,33 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from training.command_line import device_named
 from training.data.captions import mirrored_words
 from training.data.dataset import HEADER, Dataset, npy_header
-from training.run import device_named
+from training.data.partial_folder import begin_anew, partial_of, put_in_place
+from training.json_files import read_json, read_whole_rows, row_line, write_json, write_rows
 
 BATCH = 64  # captions that are embedded at once
+PLACES = "places.jsonl"  # in a partial folder: what is embedded already
+Place = tuple[str, int, int]  # a caption, its first row, and the row behind its last
 
 
 class TextBank:
-    """Embeddings by caption, opened from a folder that ``main`` wrote."""
+    """Embeddings by caption, opened from a folder that ``main`` wrote. ValueError where it is none."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         folder = Path(folder)
         try:
-            about = json.loads((folder / "index.json").read_text())
+            about = read_json(folder / "index.json")
             self._rows: np.ndarray = np.load(folder / "embeddings.npy", mmap_mode="r")
         except (OSError, ValueError) as error:
             raise ValueError(
@@ -84,12 +88,11 @@ class Args:
 
 
 def main(args: Args) -> None:
-    """Embed what the dataset says of its clips, and of their mirror images.
+    """Embed the captions of a dataset's clips and of their mirror images.
 
-    Goes on where a killed run stopped; does nothing where every caption is embedded by that encoder already.
+    A killed run is continued. Nothing is done where every caption is embedded by that encoder already.
+    ValueError where no clip has a caption.
     """
-    from tqdm import tqdm
-
     from scamo.text import load_text_encoder
 
     if args.threads:
@@ -101,15 +104,27 @@ def main(args: Args) -> None:
         raise ValueError(f"No clip of {args.data} has a sentence; prepare it with texts.")
     index = args.out / "index.json"
     if index.exists():
-        about = json.loads(index.read_text())
+        about = read_json(index)
         if about["encoder"] == args.encoder and {place[0] for place in about["places"]}.issuperset(ordered):
             print(json.dumps({"texts": len(ordered), "kept": True, "out": str(args.out)}))
             return
     encoder = load_text_encoder(args.encoder, device=device_named(args.device))
-    partial = args.out.with_name(args.out.name + ".partial")
-    width, places = encoder.width, _begun(partial, args.encoder, ordered)
-    rows = places[-1][2] if places else 0
-    with (partial / "embeddings.npy").open("r+b") as file, (partial / "places.jsonl").open("a") as lines:
+    places = _begin(args.out, args.encoder, ordered)
+    rows = _embed(encoder, ordered, places, partial_of(args.out))
+    partial = partial_of(args.out)
+    write_json(partial / "index.json", {"encoder": args.encoder, "places": places})
+    (partial / "begun.json").unlink()  # first: without it the folder of a killed run is begun anew
+    (partial / PLACES).unlink()
+    put_in_place(args.out)
+    print(json.dumps({"texts": len(ordered), "word_pieces": rows, "out": str(args.out)}))
+
+
+def _embed(encoder: Any, ordered: list[str], places: list[Place], partial: Path) -> int:
+    """Embed the captions that ``places`` does not have yet, append them to it, and return the rows of all."""
+    from tqdm import tqdm
+
+    width, rows = encoder.width, places[-1][2] if places else 0
+    with (partial / "embeddings.npy").open("r+b") as file, (partial / PLACES).open("ab") as lines:
         file.truncate(HEADER + 2 * width * rows)
         file.seek(0, os.SEEK_END)
         for begin in tqdm(range(len(places), len(ordered), BATCH), desc="embed", unit="batch", mininterval=5):
@@ -120,36 +135,31 @@ def main(args: Args) -> None:
                 places.append((text, rows, rows + length))
                 rows += length
             file.flush()  # before the lines that say it is there
-            lines.writelines(json.dumps(place) + "\n" for place in places[begin : begin + len(batch)])
+            lines.writelines(row_line(place) for place in places[begin : begin + len(batch)])
             lines.flush()
         file.seek(0)
         file.write(npy_header((rows, width), "<f2"))
-    (partial / "index.json").write_text(json.dumps({"encoder": args.encoder, "places": places}))
-    (partial / "begun.json").unlink()  # first: without it a killed run's folder is begun anew
-    (partial / "places.jsonl").unlink()
-    shutil.rmtree(args.out, ignore_errors=True)
-    os.replace(partial, args.out)
-    print(json.dumps({"texts": len(ordered), "word_pieces": rows, "out": str(args.out)}))
+    return rows
 
 
-def _begun(partial: Path, encoder: str, ordered: list[str]) -> list[tuple[str, int, int]]:
+def _begin(folder: Path, encoder: str, ordered: list[str]) -> list[Place]:
     """What a killed run has embedded of the same captions by the same encoder; else the folder is begun anew."""
     stamp = {"encoder": encoder, "texts": hashlib.sha256("\n".join(ordered).encode()).hexdigest()}
+    partial = partial_of(folder)
     begun = partial / "begun.json"
-    if begun.exists() and json.loads(begun.read_text()) == stamp:
-        whole = (partial / "places.jsonl").read_text().split("\n")[:-1]
+    if begun.exists() and read_json(begun) == stamp:
+        whole = read_whole_rows(partial / PLACES)
         whole = whole[: len(whole) // BATCH * BATCH]  # so that the same captions are embedded side by side
-        (partial / "places.jsonl").write_text("".join(line + "\n" for line in whole))
-        return [tuple(json.loads(line)) for line in whole]
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+        write_rows(partial / PLACES, whole)
+        return [tuple(place) for place in whole]
+    begin_anew(folder)
     (partial / "embeddings.npy").write_bytes(bytes(HEADER))
-    (partial / "places.jsonl").touch()
-    begun.write_text(json.dumps(stamp))
+    (partial / PLACES).touch()
+    write_json(begun, stamp)
     return []
 
 
 if __name__ == "__main__":
-    from training.run import run_command
+    from training.command_line import run_command
 
     run_command(main, Args)

@@ -2,26 +2,27 @@
 
     python -m training.data.token_cache --data data/bandai --tokenizer runs/tokenizer-1024/model --out data/bandai-1024
 
-training.tasks.transformer does it itself where the file that it is given is not there yet. Before a training on several
-processes better do it first: the others wait for it only so long.
+The file is named ``.npz``; that ending may be left out, here and in ``--tokens``. training.tasks.transformer makes the
+file itself where it is not there yet. Make it before a training on several processes, whose wait for one another is
+limited.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from scamo import checkpoint
+from scamo.atomic import replacing_file
 from scamo.motion import mirror_features
 from scamo.tokenizer import MotionTokenizer
+from training.command_line import device_named
 from training.data.captions import mirrored_words
 from training.data.dataset import ClipInfo, Dataset
-from training.loop import process_group
-from training.run import device_named
+from training.processes import process_group
 
 RARE = 60  # a content with fewer real clips is shown more often, up to eight times
 SPLITS = ("train", "val", "test")
@@ -29,7 +30,7 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class TokenClip:
-    """A clip as a transformer sees it: tokens int64 [n], and the sentences that may stand before them."""
+    """A clip as a transformer reads it: tokens int64 [n], its sentences, and how often an epoch shows it."""
 
     tokens: np.ndarray
     captions: tuple[str, ...]
@@ -37,8 +38,8 @@ class TokenClip:
     kind: str = "real"
 
 
-def usable(data: Dataset, split: str, frames_per_token: int) -> list[ClipInfo]:
-    """The clips of a split that make a token and have words; the others cannot be learned from."""
+def usable_clips(data: Dataset, split: str, frames_per_token: int) -> list[ClipInfo]:
+    """The clips of a split that a transformer can learn from: those of one token or more, with a sentence."""
     return [clip for clip in data.split(split) if clip.frames >= frames_per_token and clip.captions]
 
 
@@ -47,7 +48,7 @@ def tokenise(data: Dataset, tokenizer: MotionTokenizer, split: str, mirror: bool
     from tqdm import tqdm
 
     out = []
-    for clip in tqdm(usable(data, split, tokenizer.frames_per_token), desc=f"tokens, {split}", unit="clip",
+    for clip in tqdm(usable_clips(data, split, tokenizer.frames_per_token), desc=f"tokens, {split}", unit="clip",
                      mininterval=5):  # fmt: skip
         features = data[clip]
         out.append(tokenizer.encode(features))
@@ -57,8 +58,8 @@ def tokenise(data: Dataset, tokenizer: MotionTokenizer, split: str, mirror: bool
 
 
 def token_clips(data: Dataset, tokens: list[np.ndarray], split: str, mirror: bool, per_token: int) -> list[TokenClip]:
-    """Join what ``tokenise`` gave with the captions, those of mirror images with left and right exchanged."""
-    clips = usable(data, split, per_token)
+    """The tokens of ``tokenise`` with their captions; those of mirror images have left and right exchanged."""
+    clips = usable_clips(data, split, per_token)
     assert len(tokens) == len(clips) * (2 if mirror else 1), (len(tokens), len(clips))
     counts: dict[str, int] = {}
     for clip in clips:
@@ -67,7 +68,7 @@ def token_clips(data: Dataset, tokens: list[np.ndarray], split: str, mirror: boo
     for number, ids in enumerate(tokens):
         clip = clips[number // 2 if mirror else number]
         words = tuple(map(mirrored_words, clip.captions)) if mirror and number % 2 else clip.captions
-        # Of joined clips every combination is rare, and a clip without labels has no content: those are shown once.
+        # Every combination of a joined clip is rare, and a clip without labels has no content: those are shown once.
         rare = split == "train" and "contents" in clip.labels and clip.labels.get("kind") == "real"
         repeat = int(np.clip(RARE // counts[_content(clip)], 1, 8)) if rare else 1
         out.append(TokenClip(ids, words, repeat, clip.labels.get("kind", "real")))
@@ -79,7 +80,7 @@ def _content(clip: ClipInfo) -> str:
 
 
 def load_tokens(path: Path | None, data: Dataset, tokenizer_folder: Path) -> dict[str, list[TokenClip]]:
-    """All splits as clips of tokens: from a file, which is made where it is not there, or without one made now.
+    """All splits as clips of tokens, from a file that is made where it is not there, or without a file.
 
     ValueError where the file was made with another tokenizer or of another dataset.
     """
@@ -88,13 +89,19 @@ def load_tokens(path: Path | None, data: Dataset, tokenizer_folder: Path) -> dic
     if path is None:
         found = {split: tokenise(data, tokenizer, split, split == "train" and data.mirrors) for split in SPLITS}
     else:
+        file = tokens_file(path)
         with process_group().main_process_first():
-            if not path.exists():
-                main(Args(data.folder, tokenizer_folder, path))
-        found = _read(path, data, tokenizer_folder)
+            if not file.exists():
+                main(Args(data.folder, tokenizer_folder, file))
+        found = _read(file, data, tokenizer_folder)
     return {
         split: token_clips(data, found[split], split, split == "train" and data.mirrors, per_token) for split in SPLITS
     }
+
+
+def tokens_file(path: Path) -> Path:
+    """A path with the ending ``.npz``, which is added where it is missing."""
+    return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
 
 
 def _about(data: Dataset, tokenizer_folder: Path) -> str:
@@ -126,18 +133,21 @@ class Args:
     tokenizer: Path
     """The folder of a trained tokenizer."""
     out: Path
-    """The file to write (.npz)."""
+    """The file to write; ".npz" is added where it is missing."""
     device: str = "auto"
     """Where the tokenizer computes; auto: on a GPU if there is one."""
 
 
 def main(args: Args) -> None:
-    """Tokenise every split, the training split's mirror images too. Does nothing where that is done."""
+    """Tokenise every split, and the training split's mirror images. Nothing is done where the file is there.
+
+    ValueError where the file was made with another tokenizer or of another dataset.
+    """
     data = Dataset(args.data)
-    out = args.out.with_suffix(".npz")
+    out = tokens_file(args.out)
     if out.exists():
         _read(out, data, args.tokenizer)
-        print({"tokens": str(out), "kept": True})
+        print(json.dumps({"tokens": str(out), "kept": True}))
         return
     tokenizer = MotionTokenizer.from_pretrained(args.tokenizer, device_named(args.device))
     arrays: dict[str, np.ndarray] = {"about": np.array(_about(data, args.tokenizer))}
@@ -145,14 +155,12 @@ def main(args: Args) -> None:
         rows = tokenise(data, tokenizer, split, split == "train" and data.mirrors)
         arrays[split] = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int32)
         arrays[f"{split}_lengths"] = np.array([len(row) for row in rows], dtype=np.int64)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_suffix(".partial.npz")
-    np.savez_compressed(partial, allow_pickle=False, **arrays)
-    os.replace(partial, out)
-    print({"tokens": str(out), **{split: len(arrays[split]) for split in SPLITS}})
+    with replacing_file(out) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    print(json.dumps({"tokens": str(out), **{split: len(arrays[split]) for split in SPLITS}}))
 
 
 if __name__ == "__main__":
-    from training.run import run_command
+    from training.command_line import run_command
 
     run_command(main, Args)

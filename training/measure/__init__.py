@@ -1,1 +1,1 @@
-"""What trained networks are worth."""
+"""Measurements of trained networks: tables, checks of prompts, seeds, the scaling law."""

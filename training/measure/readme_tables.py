@@ -1,7 +1,7 @@
-"""Write the tables of README.md and docs/training.md from what was measured: cards, and the files in docs.
+"""Write the tables of README.md and docs/training.md from the cards and from the measurements in docs.
 
 python -m training.measure.readme_tables            # rewrite what stands between the markers
-python -m training.measure.readme_tables --check    # only say whether both are up to date
+python -m training.measure.readme_tables --check    # only print whether both are up to date
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from scamo import checkpoint, registry
-from training.measure import seed_variance as rebuilt
+from training.json_files import read_json, write_text
+from training.measure.seed_variance import is_within
 
 ROOT = Path(__file__).parents[2]
 
 
 def tokenizer_table(folder: Path = registry.BUNDLED) -> str:
-    """One line a bundled tokenizer: codes, levels and the held-out columns of appendix Tab. 3."""
+    """One line for each bundled tokenizer: codes, levels and the held-out columns of appendix Tab. 3."""
     lines = [
         "| codebook | codes (levels) | L1 | MPJPE, pelvis-aligned | MPJPE, global | codes used | exp. entropy |",
         "|---|---|---|---|---|---|---|",
@@ -40,7 +41,7 @@ def tokenizer_table(folder: Path = registry.BUNDLED) -> str:
 
 
 def model_table() -> str:
-    """One line a bundled model: parameters, file size, held-out losses and what its training cost."""
+    """One line for each bundled model: parameters, file size, held-out losses and what its training cost."""
     lines = [
         "| codebook | size | parameters (and vocabulary) | file | cross-entropy | normalised loss | trained |",
         "|---|---|---|---|---|---|---|",
@@ -60,18 +61,18 @@ def model_table() -> str:
 
 
 def ability_table() -> str:
-    """What training.measure.prompt_checks measured last."""
-    return (ROOT / "docs" / "abilities.md").read_text().strip()
+    """The last measurement of training.measure.prompt_checks."""
+    return (ROOT / "docs" / "abilities.md").read_text(encoding="utf-8").strip()
 
 
 def rebuilt_table() -> str:
-    """What training.measure.seed_variance measured last."""
-    return (ROOT / "docs" / "tables" / "rebuilt.md").read_text().strip()
+    """The last measurement of training.measure.seed_variance."""
+    return (ROOT / "docs" / "tables" / "rebuilt.md").read_text(encoding="utf-8").strip()
 
 
 def noise_sentences() -> str:
-    """What a number of the tables means, from the same."""
-    rows = json.loads((ROOT / "docs" / "tables" / "rebuilt.json").read_text())
+    """How much the numbers of the tables vary from seed to seed, from the same measurement."""
+    rows = read_json(ROOT / "docs" / "tables" / "rebuilt.json")
     rows = [row for row in rows if row["noise"] is not None]
     found = {(row["model"], row["metric"]): row for row in rows}
 
@@ -80,7 +81,7 @@ def noise_sentences() -> str:
         return f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1):.{digits}f}"
 
     seeds = max(len(row["rebuilt"]) for row in rows)
-    inside = sum(bool(rebuilt.is_within(row)) for row in rows)
+    inside = sum(bool(is_within(row)) for row in rows)
     away = [abs(row["bundled"] - np.mean(list(row["rebuilt"].values()))) / np.std(list(row["rebuilt"].values()), ddof=1)
             for row in rows]  # fmt: skip
     words = (
@@ -106,7 +107,7 @@ PAGES = {
 
 
 def filled(page: str) -> str:
-    """A page's text with every table between its markers made anew. ValueError where a marker is missing."""
+    """A page's text with new tables between its markers. ValueError where a marker is missing."""
     text = (ROOT / page).read_text(encoding="utf-8")
     for name, table in PAGES[page].items():
         start, end = f"<!-- {name} -->", f"<!-- end {name} -->"
@@ -134,11 +135,11 @@ def main(args: Args) -> int:
         print(json.dumps({"page": page, "up_to_date": not new}))
         stale |= new
         if not args.check:
-            (ROOT / page).write_text(text, encoding="utf-8")
+            write_text(ROOT / page, text)
     return int(stale and args.check)
 
 
 if __name__ == "__main__":
-    from training.run import run_command
+    from training.command_line import run_command
 
     run_command(main, Args)

@@ -1,15 +1,14 @@
-"""The law: from a sweep's trainings to how loss, vocabulary, parameters and tokens follow the compute.
+"""Fit the scaling law: how loss, vocabulary, parameters and tokens follow the compute of a sweep's trainings.
 
-    python -m training.measure.scaling_fit --runs runs/sweep --out results/scaling
+    python -m training.measure.scaling_fit --runs runs/sweep --out results
 
-For every budget of compute the run with the lowest normalised loss is taken (IsoFLOP); least squares through those give
+For every budget of compute the run with the lowest normalised loss is taken (IsoFLOP). Least squares through those give
 L_u against log10 C, and N_v, N_nv, D as powers of C, each with R^2 and a 95 % bootstrap interval, beside what the paper
-printed (eq. 10-14). C = 6 (N_nv + V d) D; operations by the appendix's Code 1 stand beside it in the table.
+prints (eq. 10-14). C = 6 (N_nv + V d) D; the table also has the operations by the appendix's Code 1.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -20,15 +19,16 @@ import numpy as np
 
 from scamo import checkpoint, flops
 from scamo.tokenizer import codebook_label
-from training.publish import commit
+from training.measure.tables import write_table
+from training.provenance import commit
 
 SAME_BUDGET = 0.05
-"""Budgets that differ by less than this (in log10 C) are one."""
+"""Budgets that differ by less than this (in log10 C) count as one."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """One finished training: N_nv, N_v = V d, D in tokens, held-out normalised loss; names for people."""
+class TrainedModel:
+    """One finished training: N_nv, N_v = V d, D in tokens, held-out normalised loss; codebook and size to name it."""
 
     non_vocabulary: float
     vocabulary: float
@@ -52,15 +52,15 @@ class Fit:
     slope: float
     intercept: float
     r2: float | None
-    """None where y does not vary, so that there is nothing to explain."""
+    """None where y does not vary."""
     points: int
     slope_interval: tuple[float, float] | None
     intercept_interval: tuple[float, float] | None
     paper: tuple[float, float]
-    """Slope and intercept that the paper printed."""
+    """Slope and intercept that the paper prints."""
 
 
-def line(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float | None]:
+def least_squares(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float | None]:
     """Least squares: slope, intercept, R^2 (None for a constant). ValueError where all x are one."""
     if len(x) < 2 or np.ptp(x) < 1e-9:
         raise ValueError("A line needs points at two places; train at more budgets.")
@@ -73,7 +73,7 @@ def line(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float | None]:
 def fit_line(name: str, x: Sequence[float], y: Sequence[float], paper: tuple[float, float], draws: int = 2000) -> Fit:
     """A line with bootstrap intervals: points are drawn with repetition, draws at a single place are left out."""
     xs, ys = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    slope, intercept, r2 = line(xs, ys)
+    slope, intercept, r2 = least_squares(xs, ys)
     intervals: tuple[tuple[float, float] | None, tuple[float, float] | None] = (None, None)
     if len(xs) >= 4:
         draw = np.random.default_rng(0)
@@ -87,10 +87,10 @@ def fit_line(name: str, x: Sequence[float], y: Sequence[float], paper: tuple[flo
     return Fit(name, slope, intercept, r2, len(xs), *intervals, paper)
 
 
-def isoflop(runs: Sequence[Run]) -> list[Run]:
+def select_isoflop(runs: Sequence[TrainedModel]) -> list[TrainedModel]:
     """Of every budget the run with the lowest normalised loss, by rising compute."""
-    best: list[Run] = []
-    group: list[Run] = []
+    best: list[TrainedModel] = []
+    group: list[TrainedModel] = []
     for run in sorted(runs, key=lambda run: run.flops):
         if group and math.log10(run.flops) - math.log10(group[0].flops) > SAME_BUDGET:
             best.append(min(group, key=lambda run: run.loss))
@@ -99,7 +99,7 @@ def isoflop(runs: Sequence[Run]) -> list[Run]:
     return best + ([min(group, key=lambda run: run.loss)] if group else [])
 
 
-def fits(best: Sequence[Run]) -> list[Fit]:
+def fit_laws(best: Sequence[TrainedModel]) -> list[Fit]:
     """The paper's five laws through the best runs; ValueError where there are fewer than two budgets."""
     log_c = [math.log10(run.flops) for run in best]
     log_nv = [math.log10(run.vocabulary) for run in best]
@@ -113,21 +113,21 @@ def fits(best: Sequence[Run]) -> list[Fit]:
     slope = flops.published_loss(10.0) - flops.published_loss(1.0)
     out = [fit_line("L_u on log10 C", log_c, [run.loss for run in best], (slope, flops.published_loss(1.0)))]
     out += [fit_line(name, log_c, y, (law.exponent, law.intercept)) for name, y, law in powers]
-    if np.ptp(log_nnv) > 1e-9:  # one size was the best everywhere: nothing to say
+    if np.ptp(log_nnv) > 1e-9:  # else one size is the best at every budget, and no line goes through one place
         law = flops.VOCABULARY_OF_NON_VOCABULARY
         out.append(fit_line("log10 N_v on log10 N_nv", log_nnv, log_nv, (law.exponent, law.intercept)))
     return out
 
 
-def read_run(folder: Path) -> Run:
-    """A trained transformer's folder as a Run: what its card says, with D what it was trained on."""
+def read_model(folder: Path) -> TrainedModel:
+    """The numbers on the card of a trained transformer; D is the tokens that it was trained on."""
     card = checkpoint.read_checked(folder, "transformer")
     config, training = card["config"], card["training"]
     tokens = training["tokens"]
     forward = flops.forward_flops_per_token(
         config["layers"], config["heads"], config["width"], config["max_positions"], config["codebook_size"]
     )
-    return Run(
+    return TrainedModel(
         non_vocabulary=card["parameters"]["non_vocabulary"],
         vocabulary=flops.paper_vocabulary_parameters(config["codebook_size"], config["width"]),
         tokens=tokens,
@@ -146,11 +146,11 @@ def synthetic_runs(
     grid: int = 41,
     noise: float = 0.0,
     seed: int = 0,
-) -> list[Run]:
-    """Runs of a made-up world whose laws are known, on a grid of vocabularies and sizes at every budget.
+) -> list[TrainedModel]:
+    """Trainings of a made-up world whose laws are known, on a grid of vocabularies and sizes at every budget.
 
-    The loss rises with the square of the distance, in decades, from the best vocabulary and size; tokens are what the
-    budget leaves. To check that the fit finds the laws again.
+    They check that the fit finds the laws again. The loss rises with the square of the distance, in decades, from the
+    best vocabulary and size; tokens are what the budget leaves.
     """
     draw = np.random.default_rng(seed)
     runs = []
@@ -159,11 +159,11 @@ def synthetic_runs(
             for offset_n in np.linspace(-1, 1, grid):
                 nv, nnv = vocabulary(budget) * 10**offset_v, non_vocabulary(budget) * 10**offset_n
                 value = loss(budget) + 0.4 * offset_v**2 + 0.6 * offset_n**2 + noise * draw.normal()
-                runs.append(Run(nnv, nv, budget / (6 * (nnv + nv)), float(value)))
+                runs.append(TrainedModel(nnv, nv, budget / (6 * (nnv + nv)), float(value)))
     return runs
 
 
-def markdown(runs: Sequence[Run], best: Sequence[Run], found: Sequence[Fit]) -> str:
+def markdown(runs: Sequence[TrainedModel], best: Sequence[TrainedModel], found: Sequence[Fit]) -> str:
     """Fits beside the paper's, the best run of every budget, and every run."""
 
     def interval(pair: tuple[float, float] | None) -> str:
@@ -189,13 +189,13 @@ def markdown(runs: Sequence[Run], best: Sequence[Run], found: Sequence[Fit]) -> 
     return "\n".join(lines) + "\n"
 
 
-def plot(runs: Sequence[Run], best: Sequence[Run], found: Sequence[Fit], path: Path) -> None:
+def plot(runs: Sequence[TrainedModel], best: Sequence[TrainedModel], found: Sequence[Fit], path: Path) -> None:
     """L_u over C with every run, and N_v, N_nv, D of the best ones; our line full, the paper's dashed."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = Figure(figsize=(14, 3.6), layout="constrained")
-    columns: list[tuple[str, Callable[[Run], float]]] = [
+    columns: list[tuple[str, Callable[[TrainedModel], float]]] = [
         ("normalised loss L_u", lambda run: run.loss), ("vocabulary parameters N_v", lambda run: run.vocabulary),
         ("other parameters N_nv", lambda run: run.non_vocabulary), ("tokens D", lambda run: run.tokens)]  # fmt: skip
     reach = np.array([min(run.flops for run in runs), max(run.flops for run in runs)])
@@ -233,27 +233,25 @@ class Args:
 def main(args: Args) -> dict[str, Any]:
     """Read every finished run, select, fit, and write JSON, Markdown and the plot."""
     cards = sorted({card.parent for folder in args.runs for card in folder.rglob("card.json")})
-    runs = [read_run(card) for card in cards if checkpoint.read_card(card).get("kind") == "transformer"]
+    runs = [read_model(card) for card in cards if checkpoint.read_card(card).get("kind") == "transformer"]
     if not runs:
         raise ValueError(f"No trained transformer below {', '.join(map(str, args.runs))}; run training.sweep first.")
-    best = isoflop(runs)
-    found = fits(best)
+    best = select_isoflop(runs)
+    found = fit_laws(best)
     result = {
         "fits": [asdict(fit) for fit in found],
         "best": [asdict(run) | {"flops": run.flops} for run in best],
         "runs": [asdict(run) | {"flops": run.flops} for run in runs],
         "commit": commit(),
     }
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "scaling.json").write_text(json.dumps(result, indent=1))
     words = markdown(runs, best, found)
-    (args.out / "scaling.md").write_text(words, encoding="utf-8")
+    write_table(args.out / "scaling", result, words)
     plot(runs, best, found, args.out / "scaling.png")
     print(words)
     return result
 
 
 if __name__ == "__main__":
-    from training.run import run_command
+    from training.command_line import run_command
 
     run_command(main, Args)

@@ -1,18 +1,17 @@
-"""Hold rebuilt checkpoints beside the bundled ones, card number by card number.
+"""Compare rebuilt checkpoints with the bundled ones, number by number of their cards.
 
     for seed in 1 2 3; do
         bash training/reproduce.sh --out build-$seed --codebooks 1024 --sizes 0.3M 1M --seed $seed
     done
     python -m training.measure.seed_variance --builds build-1 build-2 build-3 --out docs/tables/rebuilt
 
-Several seeds of one recipe show what a single training's numbers are worth: where a further training will end, with
-95 % confidence, is their mean plus or minus t s sqrt(1 + 1/n), s their standard deviation and t Student's of n - 1
-degrees of freedom. A bundled number, whose seed is not among them, should lie in there; so should a stranger's.
+Several seeds of one recipe show how much the numbers of a single training vary. With 95 % confidence a further training
+ends within their mean plus or minus t s sqrt(1 + 1/n), where s is their standard deviation and t is Student's of n - 1
+degrees of freedom. A bundled number, whose seed is not among them, should lie in that interval.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from scamo import checkpoint, registry
+from training.measure.tables import write_table
 
 DIGITS = {"l1": 4, "mpjpe_mm": 2, "global_mpjpe_mm": 1, "usage": 3, "entropy": 1, "nll": 3, "normalised_loss": 3}
 
@@ -36,10 +36,10 @@ class Args:
     """Write OUT.json and OUT.md here."""
 
 
-def noise(values: Sequence[float]) -> float | None:
-    """Half the width of the interval where one more training of the same recipe ends, with 95 % confidence.
+def interval_half_width(values: Sequence[float]) -> float | None:
+    """Half the width of the interval in which one more training of the recipe ends, with 95 % confidence.
 
-    None where there are fewer than three values to say it from.
+    None for fewer than three values.
     """
     from scipy.stats import t
 
@@ -49,10 +49,11 @@ def noise(values: Sequence[float]) -> float | None:
     return float(t.ppf(0.975, n - 1) * np.std(values, ddof=1) * math.sqrt(1 + 1 / n))
 
 
-def compared(builds: Sequence[Path], bundled: Path = registry.BUNDLED) -> list[dict[str, Any]]:
-    """One row for a number on a bundled card: {"model", "metric", "bundled", "rebuilt": {seed: value}, "noise"}.
+def compare_cards(builds: Sequence[Path], bundled: Path = registry.BUNDLED) -> list[dict[str, Any]]:
+    """One row for each number of the bundled cards: {"model", "metric", "bundled", "rebuilt": {seed: value}, "noise"}.
 
-    ValueError where no build holds a model that is bundled, where two have one seed, or the bundled one's.
+    ValueError where no build holds a model that is bundled, where two builds have the same seed, or where one has the
+    bundled model's.
     """
     rows = []
     for folder in sorted(path.parent for path in bundled.glob("*/card.json")):
@@ -77,11 +78,11 @@ def _row(own: Mapping[str, Any], cards: Sequence[Mapping[str, Any]], metric: str
         raise ValueError(f"The bundled {own['name']} has seed {own['training']['seed']} too; rebuild with others.")
     rebuilt = {str(seed): card["metrics"][metric] for seed, card in zip(seeds, cards, strict=True)}
     return {"model": own["name"], "metric": metric, "bundled": own["metrics"][metric], "rebuilt": rebuilt,
-            "noise": noise(list(rebuilt.values()))}  # fmt: skip
+            "noise": interval_half_width(list(rebuilt.values()))}  # fmt: skip
 
 
 def is_within(row: Mapping[str, Any]) -> bool | None:
-    """Whether the bundled number lies where the rebuilds say that it should; None where they say nothing."""
+    """Whether the bundled number lies in the interval of one more training; None for fewer than three rebuilds."""
     if row["noise"] is None:
         return None
     return bool(abs(row["bundled"] - np.mean(list(row["rebuilt"].values()))) <= row["noise"])
@@ -109,16 +110,14 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def main(args: Args) -> None:
-    """Print the table, and write it where ``--out`` says."""
-    rows = compared(args.builds)
+    """Print the table, and write it to ``--out``."""
+    rows = compare_cards(args.builds)
     print(markdown(rows))
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n")
-        args.out.with_suffix(".md").write_text(markdown(rows) + "\n", encoding="utf-8")
+        write_table(args.out, rows, markdown(rows))
 
 
 if __name__ == "__main__":
-    from training.run import run_command
+    from training.command_line import run_command
 
     run_command(main, Args)

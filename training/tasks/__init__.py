@@ -1,1 +1,1 @@
-"""One file per network that is trained: its configuration and its objective."""
+"""The networks that are trained: a configuration, an objective and a task for each."""

@@ -2,267 +2,81 @@
 
     python -m training.tasks.tokenizer --data data/bandai --codebook 1024 --width 128 --out runs/tokenizer-1024
 
-Random windows of the training split, half of them mirrored; the only loss is the reconstruction's, on normalised
-features (eq. 4). It is the smooth L1: with plain L1 the codes collapse to a few of a thousand in the first hundred
-steps, since its gradient has the same size however wrong a value is. AdamW, MultiStepLR with its milestone at 0.6,
-warm-up 0.003 (appendix Tab. 2). ``--quantiser vq`` trains the baseline. ``--dry-run`` says what it would cost. Run it
-again to resume.
+Random windows of the training split, half of them mirrored, are reconstructed (eq. 4, training.tasks.reconstruction).
+AdamW, MultiStepLR with its milestone at 0.6, warm-up 0.003 (appendix Tab. 2). ``--quantiser vq`` trains the baseline.
+``--dry-run`` prints what the training would cost. The same command again continues a run.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import numpy as np
 import torch
+import tyro
 from torch import Tensor, nn
 
 from scamo import checkpoint
-from scamo.metrics import codebook_use, mpjpe
-from scamo.motion import Statistics, joint_count, joints_from_features, mirror_features
 from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
+from training.configuration import Optimisation, Run
 from training.data.dataset import Dataset
 from training.estimate import estimate
-from training.loop import Optimisation, Saving, is_finished, is_main_process, settings_of, train
-from training.publish import training_facts
-from training.tasks.vq import VQTokenizer
+from training.run import run_task
+from training.tasks.reconstruction import Reconstruction
+from training.tasks.vq import VQReconstruction, VQTokenizer
 
-ROOM = 1.5
-"""How far a latent may go before ``restraint`` draws it back: every level is reached by then, and beyond it tanh is so
-flat that hardly any gradient brings it back. That is how codes collapse at high rates."""
-
-
-def channel_emphasis(features: int) -> Tensor:
-    """Weights [features], mean 1, that favour what becomes joints: the root's four channels and the positions.
-
-    Only those are read back (see ``joints_from_features``), and the four of the root, whose errors add up along the
-    path, are 1.5 % of an even loss.
-    """
-    joints = joint_count(features)
-    weights = torch.full((features,), 0.2)
-    weights[:4] = 6.0
-    weights[4 : 4 + 3 * (joints - 1)] = 3.0
-    return weights / weights.mean()
-
-
-def root_path(features_btd: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn back to the first heading [B, T] in radians, and place on the floor [B, T, 2] in metres (x, z).
-
-    Both as ``joints_from_features`` adds them up.
-    features: unnormalised [B, T, 3 or more]; differentiable.
-    """
-    turned_bt = nn.functional.pad(2 * features_btd[:, :-1, 0].cumsum(1), (1, 0))
-    x_bt, z_bt = (nn.functional.pad(features_btd[:, :-1, i], (1, 0)) for i in (1, 2))
-    cos_bt, sin_bt = turned_bt.cos(), turned_bt.sin()
-    steps = torch.stack([x_bt * cos_bt - z_bt * sin_bt, x_bt * sin_bt + z_bt * cos_bt], dim=-1)
-    return turned_bt, steps.cumsum(1)
-
-
-class Reconstruction:
-    """The tokenizer's objective: windows in, the same windows out."""
-
-    unit = "frames"
-
-    def __init__(
-        self,
-        model: MotionTokenizer,
-        data: Dataset,
-        window: int,
-        batch_size: int,
-        seed: int,
-        statistics: Statistics,
-        emphasis: bool = False,
-        lengths: tuple[int, ...] = (),
-        restraint: float = 0.0,
-        path: float = 0.0,
-    ) -> None:
-        self.model, self.data, self.window, self.size, self.seed = model, data, window, batch_size, seed
-        self.statistics = statistics
-        self._moments = statistics.mean.astype(np.float32), statistics.std.astype(np.float32)
-        self.emphasis_d = channel_emphasis(data.features.shape[1]) if emphasis else None
-        self.lengths = lengths or (window,)
-        self.restraint, self.path = restraint, path
-        self._latents: list[Tensor] = []
-        if restraint:
-            model.vqvae.quantizer.project_in.register_forward_hook(lambda _, __, z_bnc: self._latents.append(z_bnc))
-        begin, frames = np.array([(clip.start, clip.frames) for clip in data.split("train")]).reshape(-1, 2).T
-        self._places: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # a window's first frames lie in so many ranges
-        for length in self.lengths:
-            fits = frames >= length
-            if not fits.any():
-                raise ValueError(f"No training clip has {length} frames; lower --window or --lengths.")
-            if length % model.frames_per_token:
-                raise ValueError(f"{length} frames are no whole tokens; give multiples of {model.frames_per_token}.")
-            self._places[length] = begin[fits], np.cumsum(frames[fits] - length + 1)
-
-    def batch(self, step: int, part: int, parts: int) -> dict[str, Any]:
-        """Windows float32 [B / parts, window, 263], normalised; all of a step have one length."""
-        draw = np.random.default_rng([self.seed, step])
-        window = int(draw.choice(self.lengths))
-        size = max(1, self.size * self.window // window)
-        begin, upto = self._places[window]
-        place = draw.integers(upto[-1], size=size)
-        clip = np.searchsorted(upto, place, side="right")
-        start = begin[clip] + place - np.concatenate([[0], upto[:-1]])[clip]
-        flip = (draw.random(size) < 0.5) & self.data.mirrors
-        own = list(range(part, size, parts))
-        rows = own or [0]  # a process without a row of its own computes one that does not count
-        x = np.stack([self.data.features[start[i] : start[i] + window] for i in rows])
-        if flip[rows].any():
-            x[flip[rows]] = mirror_features(x[flip[rows]])
-        x_btd = torch.from_numpy(self.statistics.normalise(x).astype(np.float32, copy=False))
-        return {"x_btd": x_btd, "share": len(own) / size, "units": len(own) * window}
-
-    def loss(self, model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, float]]:
-        """Smooth L1 between windows and their reconstruction; plain L1 is logged beside it."""
-        recon_btd, indices_bn = model(batch["x_btd"])
-        loss, extra = self.reconstruction_loss(recon_btd.float(), batch["x_btd"])
-        if self.restraint:
-            beyond_bnc = torch.relu(self._latents.pop().abs() - ROOM)
-            self._latents.clear()
-            loss = loss + self.restraint * beyond_bnc.square().mean()
-        if self.path:
-            drift = self._drift(recon_btd.float(), batch["x_btd"])
-            loss, extra = loss + self.path * drift, extra | {"drift": float(drift.detach())}
-        return loss, extra | {"codes_in_batch": len(indices_bn.unique())}  # a collapse shows here first
-
-    def _drift(self, recon_btd: Tensor, x_btd: Tensor) -> Tensor:
-        """How far the root's way and heading run apart over a window: mean metres and radians."""
-        mean_d, std_d = (torch.as_tensor(part[:3], device=x_btd.device) for part in self._moments)
-        (turned, path), (wanted_turned, wanted_path) = (
-            root_path(normalised_btd[..., :3] * std_d + mean_d) for normalised_btd in (recon_btd, x_btd)
-        )
-        return (turned - wanted_turned).abs().mean() + (path - wanted_path).abs().mean()
-
-    def reconstruction_loss(self, recon_btd: Tensor, x_btd: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """The loss and, to log, the plain L1."""
-        each = nn.functional.smooth_l1_loss(recon_btd, x_btd, reduction="none")
-        if self.emphasis_d is not None:
-            each = each * self.emphasis_d.to(each.device)
-        return each.mean(), {"l1": float(nn.functional.l1_loss(recon_btd.detach(), x_btd))}
-
-    def validate(self, model: Any) -> dict[str, float]:
-        """The metrics of ``measure`` on the validation split; none where it is empty."""
-        if not self.data.split("val"):
-            return {}
-        return measure(model, self.data, "val")
-
-
-class VQReconstruction(Reconstruction):
-    """The baseline's objective: the same, and the latents are drawn to their codes."""
-
-    def loss(self, model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, float]]:
-        """Smooth L1 and commitment loss; plain L1 is logged beside it."""
-        recon_btd, commitment = model(batch["x_btd"])
-        loss, extra = self.reconstruction_loss(recon_btd.float(), batch["x_btd"])
-        return loss + commitment, extra
-
-
-@torch.inference_mode()
-def measure(model: MotionTokenizer, data: Dataset, split: str, kind: str = "real") -> dict[str, float]:
-    """Appendix Tab. 3's columns on whole clips of a split: L1 (normalised), MPJPE in mm, share of codes used, entropy.
-
-    MPJPE is pelvis-aligned; ``global_mpjpe`` leaves the root's drift in.
-    """
-    was_training = model.training
-    model.eval()
-    total, count, used = 0.0, 0, []
-    errors: dict[bool, list[np.ndarray]] = {True: [], False: []}
-    statistics = Statistics(model.mean.cpu().numpy(), model.std.cpu().numpy())
-    for clip in data.split(split):
-        if clip.labels.get("kind", "real") != kind or clip.frames < model.frames_per_token:
-            continue
-        features = data[clip][: clip.frames // model.frames_per_token * model.frames_per_token]
-        tokens = model.encode(features)
-        recon = model.decode(tokens)
-        total += float(np.abs(statistics.normalise(recon) - statistics.normalise(features)).sum())
-        count += features.size
-        used.append(tokens)
-        truth, guess = joints_from_features(features), joints_from_features(recon)
-        for aligned in errors:
-            errors[aligned].append(mpjpe(guess, truth, aligned=aligned, reduce=False))
-    model.train(was_training)
-    if not used:
-        raise ValueError(f"The split {split!r} has no clips to measure on.")
-    use = codebook_use(np.concatenate(used), model.codebook_size)
-    return {
-        "l1": total / count,
-        "mpjpe_mm": float(1000 * data.unit * np.concatenate(errors[True]).mean()),
-        "global_mpjpe_mm": float(1000 * data.unit * np.concatenate(errors[False]).mean()),
-        "usage": use.usage,
-        "entropy": use.entropy,
-    }
+PAPER = Optimisation(steps=6000, lr=8e-4, schedule="multistep", warmup=0.003)
+"""Appendix Tab. 2's tokenizer column; steps and rate, which the paper does not state, are ours."""
 
 
 @dataclass(frozen=True)
-class Args:
-    """Train a Motion FSQ-VAE; run again to resume."""
+class TokenizerTraining:
+    """Train a Motion FSQ-VAE; the same command again continues a run."""
 
     data: Path
-    """A dataset folder made by training.prepare."""
-    out: Path
-    """The run's folder; the finished tokenizer is OUT/model."""
+    """A dataset folder."""
+    run: Run
     codebook: int = 1024
     """Nominal codebook size, one of 16, 64, 256 ... 65536 (appendix Tab. 6)."""
     quantiser: Literal["fsq", "vq"] = "fsq"
     """fsq, or vq: the baseline, a learned codebook of exactly that size."""
     width: int = 512
     """Channels of the convolutions and of the latent (the paper's: 512)."""
-    steps: int = 6000
     batch: int = 32
     """Windows a step."""
     window: int = 64
-    """Frames a window; shorter clips are not learned from."""
+    """Frames of a window; shorter clips are not learned from."""
     lengths: tuple[int, ...] = ()
-    """Draw every step's window from these instead, with as many frames in all. A network that has seen one length alone
-    leans on where the window ends, and reconstructs whole clips worse than windows."""
+    """Draw every step's window length from these instead, with as many frames in all. A network that has learned from
+    one length reconstructs whole clips worse than windows, because it relies on where a window ends."""
     emphasis: bool = False
     """Weigh the channels that become joints more (see channel_emphasis); the paper weighs all alike."""
-    restraint: float = 0.0
+    latent_penalty: Annotated[float, tyro.conf.arg(aliases=["--restraint"])] = 0.0
     """Weight of a penalty on latents beyond the last level, which keeps codes from collapsing at high rates; the paper
     has none."""
-    path: float = 0.0
-    """Weight of the drift of the root over a window, in metres and radians: small errors of one sign add up in clips.
-    The paper has none."""
+    drift_penalty: Annotated[float, tyro.conf.arg(aliases=["--path"])] = 0.0
+    """Weight of the root's drift over a window, in metres and radians: small errors of one sign add up in clips. The
+    paper has none."""
     start: Path | None = None
-    """A tokenizer's folder whose encoder and decoder to begin with, of whichever codebook; None begins with chance."""
-    lr: float = 8e-4
-    schedule: Literal["multistep", "cosine"] = "multistep"
-    """multistep: appendix Tab. 2's; cosine falls to a hundredth and gets further in few steps."""
-    warmup: float = 0.003
-    """Share of the steps in which the rate rises (appendix Tab. 2: 0.003)."""
-    precision: str = "no"
-    seed: int = 0
-    threads: int = 0
-    """CPU threads (0: torch's choice)."""
-    save_every: int = 500
-    validate_every: int = 2000
-    tensorboard: bool = False
-    """Write curves to OUT/tensorboard too."""
-    dry_run: bool = False
-    """Print parameters, operations, memory and the expected duration, and train nothing."""
+    """A tokenizer's folder whose encoder and decoder to begin with, of any codebook; None: random weights."""
+    optimisation: Optimisation = PAPER
 
 
-def optimisation(args: Args) -> Optimisation:
-    """Appendix Tab. 2's tokenizer column, unless the schedule is another."""
-    return Optimisation(
-        steps=args.steps, lr=args.lr, schedule=args.schedule, warmup=args.warmup, milestone=0.6,
-        fall=0.1 if args.schedule == "multistep" else 0.01, precision=args.precision,
-    )  # fmt: skip
-
-
-def config_of(args: Args, features: int) -> TokenizerConfig:
-    """The network's shape; ValueError for a codebook that is none."""
-    if args.quantiser == "fsq" and args.codebook not in LEVELS:
-        raise ValueError(f"No codebook {args.codebook}; choose one of {', '.join(map(str, LEVELS))}.")
-    levels = LEVELS[args.codebook] if args.quantiser == "fsq" else (args.codebook,)
-    return TokenizerConfig(levels, width=args.width, code_width=args.width, features=features)
+def config_of(training: TokenizerTraining, features: int) -> TokenizerConfig:
+    """The network's shape for motions of ``features`` numbers a frame. ValueError for an unknown codebook."""
+    if training.quantiser == "fsq" and training.codebook not in LEVELS:
+        raise ValueError(f"No codebook {training.codebook}; choose one of {', '.join(map(str, LEVELS))}.")
+    levels = LEVELS[training.codebook] if training.quantiser == "fsq" else (training.codebook,)
+    return TokenizerConfig(levels, width=training.width, code_width=training.width, features=features)
 
 
 def begin_with(model: MotionTokenizer, other: MotionTokenizer) -> None:
-    """Copy the encoder and decoder of another tokenizer, and its quantiser where the levels are the same."""
+    """Copy the encoder and decoder of another tokenizer, and its quantiser where the levels are the same.
+
+    ValueError where it has another width.
+    """
     taken = {name: value for name, value in other.state_dict().items() if name.startswith("vqvae.")}
     if model.levels != other.levels:
         taken = {name: value for name, value in taken.items() if ".quantizer." not in name}
@@ -271,71 +85,79 @@ def begin_with(model: MotionTokenizer, other: MotionTokenizer) -> None:
     model.load_state_dict(taken, strict=False)
 
 
-def dry_run(args: Args, features: int) -> None:
-    """Print what the training would cost. The baseline costs what its FSQ counterpart does, but for the look-up."""
-    config = config_of(args, features)
+class TokenizerTask:
+    """A tokenizer's training with its dataset open (see training.run.Task)."""
 
-    def loss(model: nn.Module, device: torch.device) -> Tensor:
-        x_btd = torch.randn(args.batch, args.window, features, device=device)
-        return nn.functional.smooth_l1_loss(model(x_btd)[0], x_btd)
+    def __init__(self, config: TokenizerTraining) -> None:
+        """ValueError where the dataset cannot be read or settings contradict each other."""
+        self.config = config
+        self.data = Dataset(config.data)
+        self.about = self.data.about
+        self.shape = config_of(config, self.data.features.shape[1])
+        if config.quantiser == "vq" and (config.latent_penalty or config.drift_penalty):
+            raise ValueError(
+                "The baseline has no --latent-penalty and no --drift-penalty; leave them out with --quantiser vq."
+            )
 
-    print(estimate(lambda: MotionTokenizer(config), loss, optimisation(args)))
+    def inputs(self) -> dict[str, Any]:
+        """The dataset, and the tokenizer to begin with."""
+        start = self.config.start
+        return {"data": self.data.digest, "start": checkpoint.fingerprint(start) if start else None}
+
+    def cost(self) -> str:
+        """What the training will cost. The baseline costs as much, apart from the look-up of codes."""
+        config = self.config
+
+        def loss(model: nn.Module, device: torch.device) -> Tensor:
+            x_btd = torch.randn(config.batch, config.window, self.shape.features, device=device)
+            return nn.functional.smooth_l1_loss(model(x_btd)[0], x_btd)
+
+        return str(estimate(lambda: MotionTokenizer(self.shape), loss, config.optimisation))
+
+    def objective(self) -> Reconstruction:
+        """The network, new or with the weights of another, and the loss of its quantiser."""
+        config, statistics = self.config, self.data.statistics
+        kind: type[Reconstruction] = Reconstruction
+        if config.quantiser == "vq":
+            kind = VQReconstruction
+            model: MotionTokenizer = VQTokenizer(
+                self.shape, statistics.mean, statistics.std, config.batch * config.window // 4
+            )
+        else:
+            model = MotionTokenizer(self.shape, statistics.mean, statistics.std)
+        if config.start:
+            begin_with(model, MotionTokenizer.from_pretrained(config.start))
+        objective = kind(
+            model, self.data, config.window, config.batch, config.run.seed, statistics, config.emphasis, config.lengths,
+            config.latent_penalty, config.drift_penalty,
+        )  # fmt: skip
+        clips = self.data.split("train")
+        shorter = sum(clip.frames < min(objective.lengths) for clip in clips)
+        print(json.dumps({"training_clips": len(clips), "shorter_than_a_window": shorter}), flush=True)
+        return objective
+
+    def amounts(self) -> dict[str, Any]:
+        """Frames of the training, and what the tokenizer that it begins with has cost."""
+        config = self.config
+        frames = {"frames": config.optimisation.steps * config.batch * config.window}
+        if not config.start:
+            return frames
+        cost = checkpoint.read_card(config.start).get("training", {})
+        return frames | {
+            "start": {name: cost[name] for name in ("codebook", "steps", "frames", "seconds") if name in cost}
+        }
+
+    def save(self, model: MotionTokenizer, folder: Path, card: dict[str, Any]) -> None:
+        """Write the tokenizer's folder."""
+        model.save_pretrained(folder, card=card)
 
 
-def main(args: Args) -> None:
+def main(config: TokenizerTraining) -> None:
     """Train, measure on the test split, and write the model folder."""
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    data = Dataset(args.data)
-    config = config_of(args, data.features.shape[1])
-    if args.dry_run:
-        return dry_run(args, config.features)
-    torch.manual_seed(args.seed)
-    statistics = data.statistics
-    vq = args.quantiser == "vq"
-    model = (
-        VQTokenizer(config, statistics.mean, statistics.std, args.batch * args.window // 4)
-        if vq
-        else MotionTokenizer(config, statistics.mean, statistics.std)
-    )
-    task = VQReconstruction if vq else Reconstruction
-    if vq and (args.restraint or args.path):
-        raise ValueError("The baseline knows no --restraint and no --path; leave them out with --quantiser vq.")
-    before = {}
-    if args.start:
-        begin_with(model, MotionTokenizer.from_pretrained(args.start))
-        cost = checkpoint.read_card(args.start).get("training", {})
-        before = {"start": {name: cost[name] for name in ("codebook", "steps", "frames", "seconds") if name in cost}}
-    settings = settings_of(args, optimisation(args), data=data.digest,
-                           start=checkpoint.fingerprint(args.start) if args.start else None)  # fmt: skip
-    if is_finished(args.out, settings):
-        print({"model": str(args.out / "model"), "kept": True})
-        return
-    objective = task(
-        model, data, args.window, args.batch, args.seed, statistics, args.emphasis, args.lengths, args.restraint,
-        args.path,
-    )  # fmt: skip
-    clips = data.split("train")
-    never = sum(clip.frames < min(objective.lengths) for clip in clips)
-    print({"training_clips": len(clips), "shorter_than_a_window": never}, flush=True)
-    saving = Saving(20, args.save_every, args.validate_every, args.tensorboard)
-    result = train(objective, optimisation(args), args.out, args.seed, saving, settings)
-    if not is_main_process():
-        return
-    model = objective.model.cpu().eval()
-    metrics = measure(model, data, "test")
-    card = {
-        "metrics": metrics,
-        "data": data.about.get("source"),
-        "licence": data.about.get("licence"),
-        "attribution": data.about.get("attribution"),
-        "training": training_facts(args, result["seconds"], frames=args.steps * args.batch * args.window) | before,
-    }
-    model.save_pretrained(args.out / "model", card=card)
-    print({"model": str(args.out / "model"), **metrics})
+    run_task(TokenizerTask(config))
 
 
 if __name__ == "__main__":
-    from training.run import run_command
+    from training.command_line import run_command
 
-    run_command(main, Args)
+    run_command(main, TokenizerTraining)

@@ -3,17 +3,19 @@
     python -m training.tasks.transformer --data data/bandai --texts data/bandai-minilm \
         --tokenizer runs/tokenizer-1024/model --size 4M --out runs/1024-4M
 
-Every clip and its mirror image, each time with another of its captions; cross-entropy on motion tokens and the end
-token only (eq. 5), no corruption of the input. AdamW, warm-up 0.1, cosine (appendix Tab. 2). Batches hold rows of
-similar length up to a number of targets, so that little is padding. ``--dry-run`` says what it would cost. Run it again
-to resume.
+It learns from every clip and its mirror image, each time with one of its captions. The loss is the cross-entropy on
+motion tokens and the end token only (eq. 5), without corruption of the input. AdamW, warm-up 0.1, cosine (appendix
+Tab. 2). Batches hold rows of similar length up to a number of targets, so that little is padding. ``--dry-run`` prints
+what the training would cost. The same command again continues a run.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +27,22 @@ from scamo import checkpoint, flops
 from scamo.metrics import normalised_loss
 from scamo.tokenizer import MotionTokenizer, codebook_label
 from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig
+from training.configuration import Optimisation, Run
 from training.data.dataset import Dataset
 from training.data.text_embeddings import TextBank
 from training.data.token_cache import TokenClip, load_tokens
 from training.estimate import estimate
-from training.loop import Optimisation, Saving, is_finished, is_main_process, settings_of, train
-from training.publish import training_facts
+from training.run import run_task
 
-TEMPERATURE = 0.7  # at which models of a few million parameters do what is asked most often; users may choose another
+TEMPERATURE = 0.7
+"""A card's default: at it, models of a few million parameters do what a prompt asks most often."""
+
+PAPER = Optimisation(steps=2000, lr=1e-3, schedule="cosine", warmup=0.1, final_share=0.02, weight_decay=1e-6)
+"""Appendix Tab. 2's transformer column; steps and rate, which the paper does not state, are ours."""
 
 
 class NextToken:
-    """The transformer's objective: the tokens of a motion, one after the other, and its end."""
+    """The transformer's objective: each token of a motion, and its end, from the sentence and those before (eq. 5)."""
 
     unit = "tokens"
 
@@ -48,16 +54,17 @@ class NextToken:
         targets: int,
         seed: int,
     ) -> None:
+        """clips: by split; targets: motion tokens and ends that a batch holds, about."""
         self.model, self.texts, self.targets, self.seed = model, texts, targets, seed
         self.clips, config = clips, model.config
         self.end, self.pad, self.codes = config.end_id, config.pad_id, config.codebook_size
         self.samples = np.concatenate([[i] * clip.repeat for i, clip in enumerate(clips["train"])])
         self.lengths = np.array([len(clip.tokens) + 1 for clip in clips["train"]])
         self._newest: tuple[int, list[np.ndarray]] = (-1, [])
-        self._steps: list[int] = []  # of every epoch that was reached
-        # Eq. 8's p(m | V): the training corpus' frequencies, one added so that a code never seen is not impossible.
-        seen = np.concatenate([np.append(clip.tokens, self.end) for clip in clips["train"]])
-        counts = np.bincount(seen, minlength=self.codes + 1) + 1
+        self._steps: list[int] = []  # the steps of every epoch that was reached
+        # Eq. 8's p(m | V): frequencies in the training corpus, with one added for codes that are not in it.
+        all_targets = np.concatenate([np.append(clip.tokens, self.end) for clip in clips["train"]])
+        counts = np.bincount(all_targets, minlength=self.codes + 1) + 1
         self.log_unigram = np.log(counts / counts.sum())
 
     @property
@@ -77,7 +84,7 @@ class NextToken:
         return self._newest[1]
 
     def _place(self, step: int) -> tuple[int, int]:
-        """A step -> its epoch, and its number there."""
+        """The epoch of a step, and the step's number in it."""
         for epoch in itertools.count():
             if epoch == len(self._steps):
                 self._steps.append(len(self._epoch(epoch)))
@@ -87,7 +94,7 @@ class NextToken:
         raise AssertionError
 
     def batch(self, step: int, part: int, parts: int) -> dict[str, Any]:
-        """Rows of a batch: tokens int64 [B, n] filled with the padding id, text [B, L, D] and its mask."""
+        """Rows of a batch: tokens int64 [B, n] with padding, text float32 [B, L, D] and its mask bool [B, L]."""
         epoch, step = self._place(step)
         chosen = self._epoch(epoch)[step]
         draw = np.random.default_rng([self.seed, 2, epoch, step])
@@ -101,7 +108,7 @@ class NextToken:
         return batch | {"share": count / self.lengths[chosen].sum(), "units": count}
 
     def collate(self, rows: list[TokenClip], texts: list[str]) -> dict[str, Any]:
-        """Clips and a sentence for each -> tensors; targets have the end id after the last token, then padding."""
+        """Tensors of clips and a sentence for each. Targets have the end id after the last token, then padding."""
         longest = max(len(row.tokens) for row in rows)
         tokens = torch.full((len(rows), longest), self.pad)
         targets = torch.full((len(rows), longest + 1), self.pad)
@@ -110,7 +117,7 @@ class NextToken:
             tokens[i, :n] = targets[i, :n] = torch.from_numpy(row.tokens)
             targets[i, n] = self.end
         text, mask = self.texts.batch(texts)
-        # Sentences differ in length more than the motions of a batch do: their padding would be a fifth of all work.
+        # Sentences differ in length more than the motions of a batch do. Their padding would be a fifth of all work.
         real = torch.cat([mask, tokens != self.pad], dim=1).flatten().nonzero()[:, 0]
         return {"tokens_bn": tokens, "targets_bn": targets, "text_bld": text, "mask_bl": mask, "real_r": real}
 
@@ -129,7 +136,10 @@ class NextToken:
 
     @torch.inference_mode()
     def measure(self, model: nn.Module, split: str) -> dict[str, float]:
-        """Cross-entropy (nats a token) and normalised loss (eq. 8) of a split, every clip with its first caption."""
+        """Cross-entropy (nats a token) and normalised loss (eq. 8) of a split, every clip with its first caption.
+
+        ValueError where the split has no clip.
+        """
         was_training = model.training
         model.eval()
         device = next(model.parameters()).device
@@ -152,8 +162,8 @@ class NextToken:
 
 
 @dataclass(frozen=True)
-class Args:
-    """Train a text-prefix transformer; run again to resume."""
+class TransformerTraining:
+    """Train a text-prefix transformer; the same command again continues a run."""
 
     data: Path
     """A dataset folder."""
@@ -161,32 +171,19 @@ class Args:
     """Embeddings of its captions, made by training.data.text_embeddings."""
     tokenizer: Path
     """The folder of a trained tokenizer."""
-    out: Path
-    """The run's folder; the finished transformer is OUT/model."""
+    run: Run
     size: str = "4M"
     """One of scamo.transformer.SIZES: 0.3M, 1M, 4M, 44M ... 3B."""
     tokens: Path | None = None
-    """What training.data.token_cache made of the two, or where to keep it; without it they are made for every run."""
+    """The file that training.data.token_cache makes of dataset and tokenizer, or where to keep it; without it the
+    tokens are made for every run."""
     start: Path | None = None
     """A transformer's folder whose weights to begin with, of the same codebook, size and text encoder."""
     tied: bool = True
     """Whether head and embedding share one matrix (the paper's do not; it halves the bundled files)."""
-    steps: int = 2000
     targets: int = 1500
     """Motion tokens a step."""
-    lr: float = 1e-3
-    weight_decay: float = 1e-6
-    accumulate: int = 1
-    precision: str = "no"
-    seed: int = 0
-    threads: int = 0
-    """CPU threads (0: torch's choice)."""
-    save_every: int = 250
-    validate_every: int = 500
-    tensorboard: bool = False
-    """Write curves to OUT/tensorboard too."""
-    dry_run: bool = False
-    """Print parameters, operations, memory and the expected duration, and train nothing."""
+    optimisation: Optimisation = PAPER
 
 
 def begin_with(model: PrefixTransformer, other: PrefixTransformer) -> None:
@@ -199,110 +196,114 @@ def begin_with(model: PrefixTransformer, other: PrefixTransformer) -> None:
     model.load_state_dict(theirs)
 
 
-def settings(args: Args, data: Dataset, texts: TextBank) -> dict[str, Any]:
-    """What decides the curve of a run with these arguments, which open ``data`` and ``texts``."""
-    return settings_of(
-        args, optimisation(args), data=data.digest, texts=texts.encoder,
-        tokenizer=checkpoint.fingerprint(args.tokenizer),
-        start=checkpoint.fingerprint(args.start) if args.start else None,
-    )  # fmt: skip
+def cost(training: TransformerTraining, shape: TransformerConfig, processes: int) -> str:
+    """What a training would cost, with batches of motions of 50 tokens behind 20 word pieces.
 
-
-def optimisation(args: Args) -> Optimisation:
-    """Appendix Tab. 2's transformer column."""
-    return Optimisation(
-        steps=args.steps,
-        lr=args.lr,
-        schedule="cosine",
-        warmup=0.1,
-        fall=0.02,
-        weight_decay=args.weight_decay,
-        accumulate=args.accumulate,
-        precision=args.precision,
-    )
-
-
-def dry_run(args: Args, config: TransformerConfig, processes: int) -> None:
-    """Print what the training would cost, with batches of motions of 50 tokens behind 20 word pieces."""
-    length, words = 50, 20
-    rows = max(1, round(args.targets / args.accumulate / processes / (length + 1)))
+    Operations are counted on the network, by eq. 7, and by the appendix's Code 1.
+    """
+    length, words, schedule = 50, 20, training.optimisation
+    rows = max(1, round(training.targets / schedule.accumulate / processes / (length + 1)))
 
     def loss(model: nn.Module, device: torch.device) -> Tensor:
-        tokens_bn = torch.randint(config.codebook_size, (rows, length), device=device)
-        text_bld = torch.randn(rows, words, config.text_width, device=device)
+        tokens_bn = torch.randint(shape.codebook_size, (rows, length), device=device)
+        text_bld = torch.randn(rows, words, shape.text_width, device=device)
         logits = model(tokens_bn, text_bld, torch.ones(rows, words, dtype=torch.bool, device=device))
         targets = torch.zeros(rows * (length + 1), dtype=torch.long, device=device)
         return nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets)
 
-    with torch.device("meta"):
-        counts = PrefixTransformer(config).parameter_counts()
-    tokens = args.steps * args.targets
-    paper = flops.paper_vocabulary_parameters(config.codebook_size, config.width)
-    forward = flops.forward_flops_per_token(
-        config.layers, config.heads, config.width, words + length, config.codebook_size
+    counts = shape.parameter_counts
+    tokens = schedule.steps * training.targets
+    paper = flops.paper_vocabulary_parameters(shape.codebook_size, shape.width)
+    forward = flops.forward_flops_per_token(shape.layers, shape.heads, shape.width, words + length, shape.codebook_size)
+    return "\n".join(
+        [
+            str(estimate(lambda: PrefixTransformer(shape), loss, schedule, processes)),
+            f"of which     {counts.non_vocabulary:,} non-vocabulary, {counts.vocabulary:,} vocabulary parameters",
+            f"tokens       {tokens:,}",
+            f"6 (Nnv+Vd) D {flops.training_flops(counts.non_vocabulary, paper, tokens):.3g} FLOPs (eq. 7)",
+            f"appendix A   {3 * forward * tokens:.3g} FLOPs (three forward passes of Code 1 a token)",
+        ]
     )
-    print(estimate(lambda: PrefixTransformer(config), loss, optimisation(args), processes))
-    print(f"of which     {counts.non_vocabulary:,} non-vocabulary, {counts.vocabulary:,} vocabulary parameters")
-    print(f"tokens       {tokens:,}")
-    print(f"6 (Nnv+Vd) D {flops.training_flops(counts.non_vocabulary, paper, tokens):.3g} FLOPs (eq. 7)")
-    print(f"appendix A   {3 * forward * tokens:.3g} FLOPs (three forward passes of Code 1 a token)")
 
 
-def main(args: Args) -> None:
+class TransformerTask:
+    """A transformer's training with its inputs open (see training.run.Task)."""
+
+    def __init__(self, config: TransformerTraining, data: Dataset | None = None, texts: TextBank | None = None) -> None:
+        """data, texts: given where they are open already. ValueError for unreadable inputs and unknown sizes."""
+        if config.size not in SIZES:
+            raise ValueError(f"No size {config.size!r}; choose one of {', '.join(SIZES)}.")
+        self.config = config
+        self.data, self.texts = data or Dataset(config.data), texts or TextBank(config.texts)
+        self.about = self.data.about
+
+    @cached_property
+    def tokenizer(self) -> MotionTokenizer:
+        """The tokenizer, on the CPU."""
+        return MotionTokenizer.from_pretrained(self.config.tokenizer)
+
+    @property
+    def shape(self) -> TransformerConfig:
+        """The network's shape, for the default number of positions."""
+        size = SIZES[self.config.size]
+        return TransformerConfig(
+            self.tokenizer.codebook_size, size.layers, size.heads, size.width, self.texts.width, tied=self.config.tied
+        )
+
+    def inputs(self) -> dict[str, Any]:
+        """The dataset, the text encoder, the tokenizer, and the transformer to begin with."""
+        start = self.config.start
+        return {
+            "data": self.data.digest,
+            "texts": self.texts.encoder,
+            "tokenizer": checkpoint.fingerprint(self.config.tokenizer),
+            "start": checkpoint.fingerprint(start) if start else None,
+        }
+
+    def cost(self) -> str:
+        """See the function of this name."""
+        return cost(self.config, self.shape, int(os.environ.get("WORLD_SIZE", "1")))
+
+    def objective(self) -> NextToken:
+        """The network, new or with the weights of another, and the next-token loss on the dataset's tokens."""
+        config = self.config
+        clips = load_tokens(config.tokens, self.data, config.tokenizer)
+        if not clips["train"]:
+            raise ValueError(f"No training clip of {config.data} has a sentence; prepare it with texts.")
+        longest = max(len(clip.tokens) + max(map(self.texts.length, clip.captions)) for clip in clips["train"])
+        model = PrefixTransformer(replace(self.shape, max_positions=longest))
+        if config.start:
+            begin_with(model, PrefixTransformer.from_pretrained(config.start))
+        objective = NextToken(model, clips, self.texts, config.targets, config.run.seed)
+        counts = model.config.parameter_counts._asdict()
+        print(json.dumps({"tokens_per_epoch": objective.tokens_per_epoch, **counts}), flush=True)
+        return objective
+
+    def amounts(self) -> dict[str, Any]:
+        """Motion tokens of the training."""
+        return {"tokens": self.config.optimisation.steps * self.config.targets}
+
+    def save(self, model: PrefixTransformer, folder: Path, card: dict[str, Any]) -> None:
+        """Write the transformer's folder."""
+        own = {
+            "name": f"{codebook_label(self.tokenizer.levels)}-{self.config.size}",
+            "levels": list(self.tokenizer.levels),
+            "size": self.config.size,
+            "tokenizer": os.path.relpath(self.config.tokenizer, folder),
+            "text_encoder": self.texts.encoder,
+            "parameters": model.config.parameter_counts._asdict(),
+            "knows": self.about.get("knows"),
+            "sampling": {"temperature": TEMPERATURE},
+        }
+        model.save_pretrained(folder, card=own | card)
+
+
+def main(config: TransformerTraining) -> None:
     """Train, measure on the test split, and write the model folder."""
-    if args.size not in SIZES:
-        raise ValueError(f"No size {args.size!r}; choose one of {', '.join(SIZES)}.")
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    data, texts = Dataset(args.data), TextBank(args.texts)
-    tokenizer = MotionTokenizer.from_pretrained(args.tokenizer)
-    size = SIZES[args.size]
-    config = TransformerConfig(
-        tokenizer.codebook_size, size.layers, size.heads, size.width, texts.width, tied=args.tied
-    )
-    if args.dry_run:
-        return dry_run(args, config, int(os.environ.get("WORLD_SIZE", "1")))
-    if is_finished(args.out, settings(args, data, texts)):
-        print({"model": str(args.out / "model"), "kept": True})
-        return
-    clips = load_tokens(args.tokens, data, args.tokenizer)
-    if not clips["train"]:
-        raise ValueError(f"No training clip of {args.data} has a sentence; prepare it with texts.")
-    longest = max(len(clip.tokens) + max(map(texts.length, clip.captions)) for clip in clips["train"])
-    config = replace(config, max_positions=longest)
-    torch.manual_seed(args.seed)
-    model = PrefixTransformer(config)
-    if args.start:
-        begin_with(model, PrefixTransformer.from_pretrained(args.start))
-    objective = NextToken(model, clips, texts, args.targets, args.seed)
-    print({"tokens_per_epoch": objective.tokens_per_epoch, **model.parameter_counts()._asdict()}, flush=True)
-    saving = Saving(20, args.save_every, args.validate_every, args.tensorboard)
-    result = train(objective, optimisation(args), args.out, args.seed, saving, settings(args, data, texts))
-    if not is_main_process():
-        return
-    model = objective.model.cpu()
-    metrics = objective.measure(model, "test")
-    counts = model.parameter_counts()
-    card = {
-        "name": f"{codebook_label(tokenizer.levels)}-{args.size}",
-        "levels": list(tokenizer.levels),
-        "size": args.size,
-        "tokenizer": os.path.relpath(args.tokenizer, args.out / "model"),
-        "text_encoder": texts.encoder,
-        "metrics": metrics,
-        "parameters": counts._asdict(),
-        "data": data.about.get("source"),
-        "licence": data.about.get("licence"),
-        "attribution": data.about.get("attribution"),
-        "knows": data.about.get("knows"),
-        "sampling": {"temperature": TEMPERATURE},
-        "training": training_facts(args, result["seconds"], tokens=args.steps * args.targets),
-    }
-    model.save_pretrained(args.out / "model", card=card)
-    print({"model": str(args.out / "model"), **metrics})
+    run_task(TransformerTask(config))
 
 
 if __name__ == "__main__":
-    from training.run import run_command
+    from training.command_line import run_command
 
-    run_command(main, Args)
+    run_command(main, TransformerTraining)

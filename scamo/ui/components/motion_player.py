@@ -19,7 +19,8 @@ from scamo.body.mannequin import mannequin, rest_joints
 from scamo.motion import Motion
 from scamo.render.scene import palettes
 from scamo.render.stick import BONES, extend
-from scamo.skeleton import JOINTS, PARENTS, joint_rotations, quat_multiply
+from scamo.rotation import quat_multiply
+from scamo.skeleton import JOINTS, PARENTS, joint_rotations
 
 STATIC = Path(__file__).parents[1] / "static"
 MILLIMETRES = 1000  # int16 reaches 32.767 metres from the origin

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from scamo.io.write import load_motion
+from scamo.io.read import load_motion
 from scamo.motion import Motion
 from scamo.options import Prompt
 from scamo.ui.components.controls import INSTANT, QUIET, video_field

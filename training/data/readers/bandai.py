@@ -5,8 +5,8 @@
 ``--source`` is a clone of the public repository BandaiNamcoResearchInc/Bandai-Namco-Research-Motiondataset, its
 ``dataset`` folder, or a .tar.xz/.zip of it. The dataset is CC BY-NC 4.0 (Kobayashi et al. 2023, arXiv 2306.08861).
 
-Its rig differs from HumanML3D's: limbs take the directions of its own bones, the trunk's joints sit at fixed
-directions in the frame of the nearest bone, and everything gets HumanML3D's lengths.
+Its rig differs from HumanML3D's, so `scamo.io.retarget` brings its clips to ours; the frames of the trunk are those of
+its own bones.
 """
 
 from __future__ import annotations
@@ -24,37 +24,19 @@ from pathlib import Path
 import numpy as np
 
 from scamo.io.bvh import BvhMotion, read_bvh
+from scamo.io.retarget import retarget
 from scamo.motion import canonical_joints, resample_joints
-from scamo.skeleton import BONE_LENGTHS, PARENTS
 from training.data.archive import Clip, PackWriter, read_about
 
-# Joint -> (frame that carries it, direction from its parent as (left, up, forward) in that frame).
-TRUNK = {
-    1: ("Hips", (0.57, -0.82, -0.075)),
-    2: ("Hips", (-0.57, -0.82, -0.075)),
-    3: ("Hips", (0.0, 0.964, -0.266)),
-    6: ("Spine", (0.0, 0.97, 0.24)),
-    9: ("Spine", (0.0, 0.96, 0.28)),
-    12: ("Chest", (0.0, 1.0, 0.0)),
-    13: ("Chest", (0.55, 0.835, -0.02)),
-    14: ("Chest", (-0.55, 0.835, -0.02)),
-    15: ("Neck", (0.0, 0.8, 0.6)),
-}
-# Joint -> the two joints of the rig whose line is its bone's direction.
-LIMBS = {
-    4: ("UpperLeg_L", "LowerLeg_L"),
-    5: ("UpperLeg_R", "LowerLeg_R"),
-    7: ("LowerLeg_L", "Foot_L"),
-    8: ("LowerLeg_R", "Foot_R"),
-    10: ("Foot_L", "Toes_L"),
-    11: ("Foot_R", "Toes_R"),
-    16: ("Shoulder_L", "UpperArm_L"),
-    17: ("Shoulder_R", "UpperArm_R"),
-    18: ("UpperArm_L", "LowerArm_L"),
-    19: ("UpperArm_R", "LowerArm_R"),
-    20: ("LowerArm_L", "Hand_L"),
-    21: ("LowerArm_R", "Hand_R"),
-}
+BANDAI = {
+    f"{side}_{ours}": f"{theirs}_{side[0].upper()}"
+    for side in ("left", "right")
+    for ours, theirs in {"collar": "Shoulder", "shoulder": "UpperArm", "elbow": "LowerArm", "wrist": "Hand",
+                         "hip": "UpperLeg", "knee": "LowerLeg", "ankle": "Foot", "foot": "Toes"}.items()
+}  # fmt: skip
+"""Our joint names -> the dataset's."""
+FRAMES = {"hips": "Hips", "spine": "Spine", "chest": "Chest", "neck": "Neck"}
+"""The frames that carry the trunk's joints -> the dataset's joints whose rotations they are."""
 # What models trained on this data may be asked for, in words for the people who ask.
 KNOWS = (
     "Learned from 3.8 hours of motion capture: walking, running and dashing forward, walking backward and to the side, "
@@ -70,38 +52,15 @@ FOOT_PITCH = np.radians(14)  # the rig's foot bone points steeper down than SMPL
 def _axes(rotation: np.ndarray, frame: str) -> np.ndarray:
     """Columns left, up, forward of one of the rig's frames. [T, 3, 3] -> [T, 3, 3]."""
     x, y, z = np.moveaxis(rotation, -1, 0)
-    left, up, forward = (-y, x, z) if frame == "Hips" else (z, x, y)
+    left, up, forward = (-y, x, z) if frame == "hips" else (z, x, y)
     return np.stack([left, up, forward], axis=-1)
 
 
-def retarget(bvh: BvhMotion) -> np.ndarray:
+def canonical(bvh: BvhMotion) -> np.ndarray:
     """A clip of the dataset's rig (centimetres) -> canonical joints float64 [T, 22, 3] at 20 fps, in metres."""
-    at = {name: bvh.positions[:, i] for i, name in enumerate(bvh.names)}
-    directions = np.zeros((len(bvh.positions), 22, 3))
-    for joint, (frame, direction) in TRUNK.items():
-        directions[:, joint] = _axes(bvh.rotations[:, bvh.joint(frame)], frame) @ np.array(direction)
-    for joint, (start, end) in LIMBS.items():
-        directions[:, joint] = at[end] - at[start]
-    directions /= np.maximum(np.linalg.norm(directions, axis=-1, keepdims=True), 1e-9)
-    for ankle, foot in ((7, 10), (8, 11)):
-        directions[:, foot] = _pitched_up(directions[:, foot], directions[:, ankle])
-
-    own_leg = np.linalg.norm(at["UpperLeg_R"][0] - at["LowerLeg_R"][0])
-    own_leg += np.linalg.norm(at["LowerLeg_R"][0] - at["Foot_R"][0])
-    scale = (BONE_LENGTHS[5] + BONE_LENGTHS[8]) / own_leg
-    hips = directions[:, 1] * BONE_LENGTHS[1] + directions[:, 2] * BONE_LENGTHS[2]
-    joints = np.empty_like(directions)
-    joints[:, 0] = (at["UpperLeg_L"] + at["UpperLeg_R"]) / 2 * scale - hips / 2
-    for joint in range(1, 22):
-        joints[:, joint] = joints[:, PARENTS[joint]] + directions[:, joint] * BONE_LENGTHS[joint]
-    return canonical_joints(resample_joints(joints, bvh.fps))
-
-
-def _pitched_up(foot: np.ndarray, shin: np.ndarray) -> np.ndarray:
-    """Turn the foot away from the shin, in their common plane, by FOOT_PITCH. [T, 3] unit vectors -> [T, 3]."""
-    down = shin - (shin * foot).sum(-1, keepdims=True) * foot
-    down /= np.maximum(np.linalg.norm(down, axis=-1, keepdims=True), 1e-6)
-    return np.cos(FOOT_PITCH) * foot - np.sin(FOOT_PITCH) * down
+    at = {ours: bvh.positions[:, bvh.joint(theirs)] for ours, theirs in BANDAI.items()}
+    frames = {frame: _axes(bvh.rotations[:, bvh.joint(theirs)], frame) for frame, theirs in FRAMES.items()}
+    return canonical_joints(resample_joints(retarget(at, frames, FOOT_PITCH), bvh.fps))
 
 
 def assign_splits(groups: list[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:
@@ -138,24 +97,27 @@ class Args:
 
 
 def _bvh_files(source: Path, scratch: Path) -> list[Path]:
+    """The dataset's clips, those of archives unpacked into `scratch`; nothing is written into `source`."""
+    folders = [source]
     if source.is_file():
+        folders = [scratch / "dataset"]
         if zipfile.is_zipfile(source):
             with zipfile.ZipFile(source) as archive:
-                archive.extractall(scratch)
+                archive.extractall(folders[0])
         elif tarfile.is_tarfile(source):
             with tarfile.open(source) as archive:
-                archive.extractall(scratch, filter="data")
+                archive.extractall(folders[0], filter="data")
         else:
             raise ValueError(f"{source} is neither a folder nor a .tar.xz or .zip archive of the dataset.")
-        source = scratch
-    for inner in source.rglob("data.zip"):  # the public repository ships each dataset's clips zipped
+    for number, inner in enumerate(sorted(folders[0].rglob("data.zip"))):  # the public repository zips each dataset
         if not any(inner.parent.rglob("*.bvh")):
+            folders.append(scratch / f"data-{number}")
             with zipfile.ZipFile(inner) as archive:
-                archive.extractall(inner.parent)
-    files = sorted(source.rglob("dataset-[12]_*.bvh"), key=lambda path: path.name)
+                archive.extractall(folders[-1])
+    files = [path for folder in folders for path in folder.rglob("dataset-[12]_*.bvh")]
     if not files:
         raise ValueError(f"No dataset-1_*.bvh or dataset-2_*.bvh below {source}; is it the Bandai-Namco dataset?")
-    return files
+    return sorted(files, key=lambda path: path.name)
 
 
 def _group(path: Path) -> tuple[str, str, str]:
@@ -172,7 +134,7 @@ def read_clips(files: list[Path], skipped: dict[str, str]) -> Iterator[Clip]:
     for path in tqdm(files, desc="retarget", unit="clip"):
         dataset, content, style = groups[path]
         try:
-            joints = retarget(read_bvh(path))
+            joints = canonical(read_bvh(path))
             if len(joints) < SHORTEST:
                 raise ValueError(f"{len(joints)} frames are too few")
         except ValueError as error:
@@ -215,6 +177,6 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    from training.run import run_command
+    from training.command_line import run_command
 
     run_command(main, Args)

@@ -2,9 +2,10 @@
 
     python -m training.data.readers.bvh --source 100STYLE --out data/100style
 
-The rigs of CMU (BVH conversion), 100STYLE, LAFAN1, Mixamo and what scamo exports are known by their joints' names; for
-another give ``--joints map.json``, our names to the rig's: {"left_hip": "LThigh", ...}. The frame rate is the file's,
-the up axis follows from head and feet; both can be given. Units need not be known: bodies get HumanML3D's legs.
+The rigs of `scamo.io.retarget` (CMU's BVH conversion, 100STYLE, LAFAN1, Mixamo, SMPL and what scamo exports) are known
+by their joints' names; for another give ``--joints map.json``, our names to the rig's: {"left_hip": "LThigh", ...}. The
+frame rate is the file's, the up axis follows from head and feet; both can be given. Units need not be known, because
+bodies get HumanML3D's legs.
 
 Sentences come from NAME.txt beside each file or in ``--texts``, one a line, as HumanML3D writes them or plain.
 """
@@ -17,112 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from scamo.io.bvh import BvhMotion, read_bvh
-from scamo.motion import FPS, canonical_joints, features_from_joints, resample_joints
-from scamo.skeleton import BONE_LENGTHS, JOINTS, PARENTS
-from training.data.growing_dataset import Piece, called, pieces_of, prepare, read_splits
-from training.data.readers.bandai import TRUNK
-from training.data.readers.humanml3d import cut, read_captions
-
-SIDED = ("collar", "shoulder", "elbow", "wrist", "hip", "knee", "ankle", "toe")
-
-
-def _rig(spine: str, chest: str, neck: str, head: str, *limbs: str) -> dict[str, str]:
-    sides = {
-        f"{side}_{ours}": side + theirs for side in ("left", "right") for ours, theirs in zip(SIDED, limbs, strict=True)
-    }
-    return {"spine": spine, "chest": chest, "neck": neck, "head": head} | sides
-
-
-_ARM = ("shoulder", "arm", "forearm", "hand")
-_LEG = ("upleg", "leg", "foot")
-RIGS = {
-    "100style": _rig("chest2", "chest3", "neck", "head", "collar", "shoulder", "elbow", "wrist", "hip", "knee", "ankle",
-                     "toe"),
-    "mixamo": _rig("spine1", "spine2", "neck", "head", *_ARM, *_LEG, "toebase"),
-    "lafan1": _rig("spine1", "spine2", "neck", "head", *_ARM, *_LEG, "toe"),
-    "cmu": _rig("spine", "spine1", "neck", "head", *_ARM, *_LEG, "toebase"),
-}  # fmt: skip
-"""Our joint names -> a rig's, in small letters and without what stands before a colon."""
-
-LIMBS = {4: ("hip", "knee"), 7: ("knee", "ankle"), 10: ("ankle", "toe"), 16: ("collar", "shoulder"),
-         18: ("shoulder", "elbow"), 20: ("elbow", "wrist")}  # fmt: skip
-"""Left joint of ours (the right one is the next) -> the two joints of the rig whose line is its bone's direction."""
-
-
-def plain(name: str) -> str:
-    """A joint's name without namespace, case and punctuation."""
-    return "".join(letter for letter in name.split(":")[-1].lower() if letter.isalnum())
-
-
-def find_rig(names: tuple[str, ...], given: dict[str, str] | None = None) -> dict[str, int]:
-    """Our joint names -> places in the file. ValueError that lists the file's joints where no rig fits."""
-    places = {plain(name): place for place, name in enumerate(names)}
-    rigs = RIGS.values() if given is None else [given]
-    for rig in rigs:
-        if all(plain(theirs) in places for theirs in rig.values()):
-            return {ours: places[plain(theirs)] for ours, theirs in rig.items()}
-    what = "No known rig has" if given is None else "The joint map does not fit"
-    raise ValueError(f"{what} these joints: {', '.join(names)}; give --joints with names for {', '.join(RIGS['cmu'])}.")
-
-
-def upright(positions: np.ndarray, rig: dict[str, int], up: str = "auto") -> np.ndarray:
-    """Turn a recording [T, J, 3] so that Y is up; ``auto``: the axis along which the head is above the toes."""
-    if up == "auto":
-        toes = (positions[:, rig["left_toe"]] + positions[:, rig["right_toe"]]) / 2
-        height = (positions[:, rig["head"]] - toes).mean(0)
-        axis = int(np.abs(height).argmax())
-        if height[axis] < 0:
-            raise ValueError("the head is below the feet on average; give --up x, y or z")
-        up = "xyz"[axis]
-    x, y, z = np.moveaxis(positions, -1, 0)
-    return np.stack({"x": (-y, x, z), "y": (x, y, z), "z": (x, z, -y)}[up], axis=-1)
-
-
-def _frame(left: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """Right-angled columns left, up, forward of rough directions. [T, 3] each -> [T, 3, 3]."""
-    up = up / np.maximum(np.linalg.norm(up, axis=-1, keepdims=True), 1e-9)
-    left = left - (left * up).sum(-1, keepdims=True) * up
-    left = left / np.maximum(np.linalg.norm(left, axis=-1, keepdims=True), 1e-9)
-    return np.stack([left, up, np.cross(left, up)], axis=-1)
-
-
-def retarget(positions: np.ndarray, rig: dict[str, int], fps: float) -> np.ndarray:
-    """Positions [T, J, 3] of a rig, Y up, any unit -> canonical joints float64 [T', 22, 3] at 20 fps, in metres.
-
-    Limbs take the directions of the rig's bones. Rigs differ in where their trunk has joints, so ours sit at fixed
-    directions in the frames of pelvis and chest, which the rig's hips, spine and shoulders span.
-    """
-    at = {name: positions[:, place] for name, place in rig.items()}
-    leg = np.linalg.norm(at["right_hip"][0] - at["right_knee"][0])
-    leg += np.linalg.norm(at["right_knee"][0] - at["right_ankle"][0])
-    if not leg > 0:
-        raise ValueError("the right leg has no length in the first frame")
-    across = at["left_collar"] - at["right_collar"]
-    if np.linalg.norm(across[0]) < 0.02 * leg:  # collars in one place say nothing; shoulders move with the arms
-        across = at["left_shoulder"] - at["right_shoulder"]
-    middle = (at["left_hip"] + at["right_hip"]) / 2
-    hips = _frame(at["left_hip"] - at["right_hip"], at["spine"] - middle)
-    chest = _frame(across, at["neck"] - at["chest"])
-    spine = _frame(hips[..., 0] + chest[..., 0], hips[..., 1] + chest[..., 1])
-    frames = {"Hips": hips, "Spine": spine, "Chest": chest}
-    directions = np.zeros((len(positions), 22, 3))
-    for joint, (frame, direction) in TRUNK.items():
-        if frame in frames:
-            directions[:, joint] = frames[frame] @ np.array(direction)
-    directions[:, 15] = at["head"] - at["neck"]
-    for joint, (start, end) in LIMBS.items():
-        for side, offset in (("left", 0), ("right", 1)):
-            directions[:, joint + offset] = at[f"{side}_{end}"] - at[f"{side}_{start}"]
-    directions /= np.maximum(np.linalg.norm(directions, axis=-1, keepdims=True), 1e-9)
-    joints = np.empty_like(directions)
-    pelvis_to_hips = (directions[:, 1] * BONE_LENGTHS[1] + directions[:, 2] * BONE_LENGTHS[2]) / 2
-    joints[:, 0] = middle * (BONE_LENGTHS[5] + BONE_LENGTHS[8]) / leg - pelvis_to_hips
-    for joint in range(1, 22):
-        joints[:, joint] = joints[:, PARENTS[joint]] + directions[:, joint] * BONE_LENGTHS[joint]
-    return canonical_joints(resample_joints(joints, fps))
+from scamo.io.read import load_joints
+from scamo.motion import canonical_joints, resample_joints
+from training.data.growing_dataset import Piece, called, prepare, read_splits
+from training.data.readers.clips import clips_of, sentences_of
 
 
 @dataclass(frozen=True)
@@ -134,9 +33,9 @@ class Args:
     out: Path
     """The dataset folder to write."""
     joints: Path | None = None
-    """A JSON file that names the rig's joints, where it is none of the known ones."""
+    """A JSON file that names the rig's joints, if it is none of the known ones."""
     fps: float | None = None
-    """Frames a second of the files, where what they say is wrong."""
+    """Frames a second of the files, if what they say is wrong."""
     up: Literal["auto", "x", "y", "z"] = "auto"
     texts: Path | None = None
     """A folder with NAME.txt for each file (default: beside it)."""
@@ -154,41 +53,10 @@ class Args:
 
 def read_clips(path: Path, args: Args, given: dict[str, str] | None) -> Iterator[Piece]:
     """The clips of a file."""
-    bvh: BvhMotion = read_bvh(path)
-    fps = args.fps or bvh.fps
-    if given is None and set(JOINTS) <= set(bvh.names):  # ours already, as scamo exports it
-        joints = canonical_joints(resample_joints(bvh.positions[:, [bvh.joint(name) for name in JOINTS]], fps))
-    else:
-        rig = find_rig(bvh.names, given)
-        joints = retarget(upright(bvh.positions, rig, args.up), rig, fps)
+    joints, fps = load_joints(path, joints=given, up=args.up if args.up != "auto" else None, fps=args.fps, trunk="ours")
+    joints = canonical_joints(resample_joints(joints, fps))
     name = called(path, args.source)
     yield from clips_of(name, joints, sentences_of(path, args.source, args.texts), args.longest, args.shortest)
-
-
-def sentences_of(path: Path, source: Path, texts: Path | None) -> Path:
-    """Where a take's sentences are: beside it, or in ``texts``, in the same folder as below the source or in none."""
-    if texts is None:
-        return path.with_suffix(".txt")
-    same = texts / f"{called(path, source)}.txt"
-    return same if same.exists() else texts / f"{path.stem}.txt"
-
-
-def clips_of(name: str, joints: np.ndarray, texts: Path, longest: int, shortest: int) -> Iterator[Piece]:
-    """Canonical joints [T, 22, 3] of a take -> its clips, each brought to its own canonical place.
-
-    With sentences about parts of the take (from, to in seconds) the parts are the clips; else equal pieces are.
-    """
-    lines = read_captions(texts) if texts.exists() else []
-    if any(line.end > 0 for line in lines):
-        found = [(p.name, p.features, p.captions) for p in cut(name, joints, lines, FPS, shortest)]
-    else:
-        # T frames of joints are T - 1 of features, so neighbours share a frame.
-        edges = pieces_of(len(joints) - 1, longest)
-        words = tuple(line.caption for line in lines)
-        found = [(f"{name}_{i}" if len(edges) > 1 else name, joints[a : b + 1], words)
-                 for i, (a, b) in enumerate(edges) if b - a >= shortest]  # fmt: skip
-    for clip, part, captions in found:
-        yield Piece(clip, features_from_joints(canonical_joints(part, lengths=None)), captions, {"group": name})
 
 
 def main(args: Args) -> None:
@@ -196,10 +64,7 @@ def main(args: Args) -> None:
     files = sorted(path for path in args.source.rglob("*") if path.suffix.lower() == ".bvh")
     if not files:
         raise ValueError(f"No .bvh file below {args.source}.")
-    given = None if args.joints is None else json.loads(args.joints.read_text())
-    missing = set(RIGS["cmu"]) - set(given or RIGS["cmu"])
-    if missing:
-        raise ValueError(f"{args.joints} lacks names for {', '.join(sorted(missing))}.")
+    given = None if args.joints is None else json.loads(args.joints.read_text(encoding="utf-8"))
     about = {"source": args.name or args.source.name, "licence": args.licence, "attribution": args.attribution}
     if args.texts and not args.texts.is_dir():
         raise ValueError(f"There is no folder {args.texts}; --texts is the folder of NAME.txt for each file.")
@@ -210,6 +75,6 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    from training.run import run_command
+    from training.command_line import run_command
 
     run_command(main, Args)

@@ -4,9 +4,9 @@
 
 Needs ``new_joint_vecs/NAME.npy`` (263 numbers a frame, KIT-ML 251), ``texts/NAME.txt`` and the lists ``train.txt``,
 ``val.txt``, ``test.txt``. A caption line is ``sentence#tokens#from#to``; where from and to are not zero the sentence is
-about that part of the clip, in seconds, which becomes a clip of its own. Its mirror images (``MNAME.npy``) are left out
-of the training split, for which training makes them when it reads; what is measured on keeps them. Licences are those
-of the source.
+about that part of the clip, in seconds, which becomes a clip of its own. Mirror images (``MNAME.npy``) are left out of
+the training split, because training mirrors clips when it reads them; the other splits keep them. Licences are those of
+the source.
 """
 
 from __future__ import annotations
@@ -14,65 +14,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
 from scamo.motion import Statistics, joint_count
 from training.data.growing_dataset import Piece, prepare, read_splits
+from training.data.readers.clips import cut, read_captions
 
 KIT_FPS = 12.5
-TALL = 20.0  # a root higher than this is not measured in metres: KIT-ML's stand at 900 and something
-
-
-class Line(NamedTuple):
-    """A caption and the part of the clip it is about, in seconds; (0, 0) is all of it. tokens: ``word/POS`` or ""."""
-
-    caption: str
-    tokens: str
-    start: float
-    end: float
-
-
-def read_captions(path: Path) -> list[Line]:
-    """Captions of a text file, one a line, with or without the ``#`` fields. ValueError names a broken line."""
-    lines = []
-    for number, raw in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        caption, *rest = raw.strip().split("#")
-        if not caption.strip():
-            continue
-        try:
-            start, end = (_seconds(field) for field in rest[1:3]) if len(rest) >= 3 else (0.0, 0.0)
-        except ValueError as error:
-            raise ValueError(f"line {number} of {path.name} has times that are none: {rest[1:3]}") from error
-        lines.append(Line(caption.strip(), rest[0].strip() if rest else "", start, end))
-    return lines
-
-
-def _seconds(field: str) -> float:
-    value = float(field)
-    if np.isinf(value) or value < 0:
-        raise ValueError(field)
-    return 0.0 if np.isnan(value) else value  # HumanML3D writes nan where it means the whole
-
-
-def cut(name: str, features: np.ndarray, lines: list[Line], fps: float, shortest: int) -> Iterator[Piece]:
-    """The whole clip with the sentences about all of it, and every part that sentences are about.
-
-    features [T, D] -> pieces of at least ``shortest`` frames; sentences about the same part stay together. A clip
-    without any sentence about the whole is not kept whole, except where it has no sentence at all.
-    """
-    parts: dict[tuple[int, int], list[Line]] = {} if lines else {(0, len(features)): []}
-    for line in lines:
-        whole = line.start == 0 and line.end == 0
-        start, end = (0, len(features)) if whole else (int(line.start * fps), min(int(line.end * fps), len(features)))
-        parts.setdefault((start, end), []).append(line)
-    for (start, end), about in parts.items():
-        if end - start < shortest:
-            continue
-        suffix = "" if (start, end) == (0, len(features)) else f"_{start}-{end}"
-        labels = {"tokens": [line.tokens for line in about]} if any(line.tokens for line in about) else {}
-        yield Piece(name + suffix, features[start:end], tuple(line.caption for line in about), labels)
+TALL = 20.0  # a root higher than this is measured in millimetres: KIT-ML's are 900 and something high
 
 
 @dataclass(frozen=True)
@@ -172,6 +123,6 @@ def _folder_statistics(source: Path, width: int) -> Statistics:
 
 
 if __name__ == "__main__":
-    from training.run import run_command
+    from training.command_line import run_command
 
     run_command(main, Args)

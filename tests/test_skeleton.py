@@ -7,17 +7,16 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
+from scamo.metrics import foot_slide
+from scamo.rotation import quat_from_matrix, quat_to_matrix
 from scamo.skeleton import (
     JOINTS,
     PARENTS,
     REST_OFFSETS,
     bone_lengths,
-    foot_slide,
     forward_kinematics,
     joint_rotations,
     lock_feet,
-    quat_from_matrix,
-    quat_to_matrix,
     rest_offsets,
     with_bone_lengths,
 )

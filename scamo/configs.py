@@ -1,0 +1,174 @@
+"""The named codebooks and sizes, and the shapes of the two networks. Plain numbers; no network is imported."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from scamo import flops
+
+LEVELS: dict[int, tuple[int, ...]] = {
+    16: (5, 3),
+    64: (8, 8),
+    256: (8, 6, 5),
+    512: (8, 8, 8),
+    1024: (8, 5, 5, 5),
+    2048: (8, 8, 6, 5),
+    4096: (7, 5, 5, 5, 5),
+    16384: (8, 8, 8, 6, 5),
+    65536: (8, 8, 8, 5, 5, 5),
+}
+"""The paper's codebooks by their nominal size; the real one is the product of the levels (256 means 240 codes)."""
+
+KIT_FPS = 12.5  # frames a second of KIT-ML's motions
+
+
+def codebook_label(levels: Sequence[int]) -> int:
+    """The power of two a codebook is called by: 256 for (8, 6, 5), which has 240 codes."""
+    return 2 ** round(math.log2(math.prod(levels)))
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """Shape of a tokenizer; the defaults but `levels` are the paper's.
+
+    levels: values per latent channel. width: channels of the convolutions. code_width: channels of the latent.
+    depth: residual blocks per halving. halvings: each halves the frame rate. features: 263, or 251 for KIT-ML.
+    fps: frames a second of the motions, 20 for HumanML3D and 12.5 for KIT-ML.
+    """
+
+    levels: tuple[int, ...]
+    width: int = 512
+    code_width: int = 512
+    depth: int = 3
+    halvings: int = 2
+    dilation_growth: int = 3
+    features: int = 263
+    fps: float = 20.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "levels", tuple(int(level) for level in self.levels))
+        if not 0 < self.fps < math.inf:
+            raise ValueError(f"{self.fps} is no frame rate; give frames a second, 20 for HumanML3D")
+        # Indices are summed in float32, which counts no further than 2**24.
+        if not self.levels or min(self.levels) < 2 or math.prod(self.levels) >= 2**24:
+            raise ValueError(f"levels {list(self.levels)} make no codebook; give integers >= 2, e.g. 8 5 5 5")
+
+    @classmethod
+    def from_card(cls, fields: Mapping[str, Any]) -> TokenizerConfig:
+        """The configuration a card holds. Cards of KIT-ML's tokenizers from before `fps` was stored have its rate."""
+        is_old_kit = "fps" not in fields and fields.get("features") == 251
+        return cls(**{**fields, "fps": KIT_FPS} if is_old_kit else fields)
+
+    @property
+    def codebook_size(self) -> int:
+        """The real number of codes: token ids are 0 ... codebook_size - 1."""
+        return math.prod(self.levels)
+
+    @property
+    def frames_per_token(self) -> int:
+        """Frames that one token stands for: 4 with two halvings."""
+        return 2**self.halvings
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens that a second of motion takes: 5 for HumanML3D with two halvings."""
+        return self.fps / self.frames_per_token
+
+    def tokens_in(self, seconds: float) -> int:
+        """The number of tokens nearest to a length; halves go up. Never less than one token."""
+        return max(1, math.floor(seconds * self.tokens_per_second + 0.5 + 1e-9))
+
+
+class Size(NamedTuple):
+    """Shape of the blocks; `width` is a multiple of `heads`."""
+
+    layers: int
+    heads: int
+    width: int
+
+
+SIZES: dict[str, Size] = {
+    "0.3M": Size(4, 4, 64),
+    "1M": Size(4, 4, 128),
+    "4M": Size(4, 8, 256),
+    "44M": Size(8, 8, 512),
+    "111M": Size(12, 12, 768),
+    "343M": Size(24, 16, 1024),
+    "775M": Size(36, 20, 1280),
+    "1B": Size(48, 24, 1536),
+    "3B": Size(24, 32, 3200),
+    "7B": Size(32, 32, 4096),
+    "13B": Size(40, 40, 5120),
+    "30B": Size(60, 52, 6656),
+    "65B": Size(80, 64, 8192),
+}
+"""Named sizes: the first three are this project's (by non-vocabulary parameters), the others the authors'."""
+
+
+class ParameterCounts(NamedTuple):
+    """Parameters by the paper's split: `vocabulary` is embedding and head, a tied matrix counted once."""
+
+    vocabulary: int
+    non_vocabulary: int
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Shape of a transformer.
+
+    codebook_size: the real number of codes K; id K ends a motion, id K + 1 pads a batch.
+    text_width: width of one text embedding. tied: head and embedding are one matrix (then the head has a padding row,
+    which must never be sampled). max_positions: text + motion slots seen in training; more work, but are new to it.
+    """
+
+    codebook_size: int
+    layers: int
+    heads: int
+    width: int
+    text_width: int
+    tied: bool = False
+    max_positions: int = 201
+
+    def __post_init__(self) -> None:
+        if min(self.codebook_size, self.layers, self.heads, self.width, self.text_width) < 1:
+            raise ValueError(f"every number of {self} must be at least 1")
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} does not split into {self.heads} heads of even size; change one")
+
+    @property
+    def end_id(self) -> int:
+        """The token that ends a motion."""
+        return self.codebook_size
+
+    @property
+    def pad_id(self) -> int:
+        """The token that fills shorter rows of a training batch."""
+        return self.codebook_size + 1
+
+    @property
+    def hidden(self) -> int:
+        """Width inside the feed-forward network: 8/3 of the model's, rounded up to a multiple of 256."""
+        return math.ceil(int(8 * self.width / 3) / 256) * 256
+
+    @property
+    def head_rows(self) -> int:
+        """Rows of the head: K + 1, or K + 2 when tied."""
+        return self.codebook_size + (2 if self.tied else 1)
+
+    @property
+    def parameter_counts(self) -> ParameterCounts:
+        """Exact counts of this shape's network."""
+        return ParameterCounts(
+            flops.vocabulary_parameters(self.codebook_size, self.width, self.tied),
+            flops.non_vocabulary_parameters(self.layers, self.width, self.text_width),
+        )
+
+
+def size_label(config: TransformerConfig) -> str:
+    """The name of this shape, or layers x width where it has none."""
+    shape = (config.layers, config.width)
+    names = (name for name, size in SIZES.items() if (size.layers, size.width) == shape)
+    return next(names, f"{config.layers}x{config.width}")

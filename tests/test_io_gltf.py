@@ -1,0 +1,124 @@
+"""glTF files: posed by a reader that is not ours, they are our pose."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from scamo.body.smpl import load_body
+from scamo.io.gltf import write_glb
+from scamo.io.write import export
+from scamo.skeleton import JOINTS
+
+from .motions import MOTIONS, bundled, walk
+
+RECIPE = {"prompt": 'a person "walks" ünï', "seed": 3, "model": "4M", "odd": float("nan")}
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Gltf:
+    """A glTF file read by pygltflib and posed here, by the book: sampled, multiplied down the tree, skinned."""
+
+    def __init__(self, path: Path) -> None:
+        pygltflib = pytest.importorskip("pygltflib")
+        self.file = pygltflib.GLTF2().load_binary(str(path))
+        self.blob = self.file.binary_blob()
+
+    def array(self, index: int) -> np.ndarray:
+        accessor = self.file.accessors[index]
+        view = self.file.bufferViews[accessor.bufferView]
+        width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}[accessor.type]
+        kind = {5121: np.uint8, 5123: np.uint16, 5126: np.float32}[accessor.componentType]
+        start = (view.byteOffset or 0) + (accessor.byteOffset or 0)
+        return np.frombuffer(self.blob, kind, accessor.count * width, start).reshape(accessor.count, width)
+
+    def pose(self, seconds: float) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Places of the joints by name, and the skinned vertices."""
+        nodes = self.file.nodes
+        values: dict[tuple[int, str], np.ndarray] = {}
+        for channel in self.file.animations[0].channels:
+            sampler = self.file.animations[0].samplers[channel.sampler]
+            times, keys = self.array(sampler.input)[:, 0], self.array(sampler.output)
+            right = int(np.clip(np.searchsorted(times, seconds), 1, len(times) - 1))
+            share = np.clip((seconds - times[right - 1]) / (times[right] - times[right - 1]), 0, 1)
+            value = (1 - share) * keys[right - 1] + share * keys[right]
+            values[channel.target.node, channel.target.path] = value
+        world: dict[int, np.ndarray] = {}
+
+        def visit(index: int, above: np.ndarray) -> None:
+            local = np.eye(4)
+            local[:3, 3] = values.get((index, "translation"), np.array(nodes[index].translation or [0, 0, 0]))
+            turn = values.get((index, "rotation"), np.array(nodes[index].rotation or [0, 0, 0, 1]))
+            local[:3, :3] = Rotation.from_quat(turn).as_matrix()
+            world[index] = above @ local
+            for child in nodes[index].children or []:
+                visit(child, world[index])
+
+        for index in self.file.scenes[0].nodes:
+            visit(index, np.eye(4))
+        skin = self.file.skins[0]
+        inverse = self.array(skin.inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1)
+        bones = np.stack([world[node] for node in skin.joints]) @ inverse
+        attributes = self.file.meshes[0].primitives[0].attributes
+        places = np.insert(self.array(attributes.POSITION), 3, 1, axis=1)
+        which, weights = self.array(attributes.JOINTS_0), self.array(attributes.WEIGHTS_0)
+        skinned = np.einsum("vk,vkij,vj->vi", weights, bones[which], places)[:, :3]
+        return {nodes[node].name: world[node][:3, 3] for node in skin.joints}, skinned
+
+
+@pytest.mark.parametrize("name", [*MOTIONS, "bundled"])
+def test_glb_is_our_pose(tmp_path: Path, name: str) -> None:
+    joints = bundled() if name == "bundled" else MOTIONS[name](40)
+    body = load_body()
+    pose = body.fit(joints)
+    vertices = next(iter(body.vertices(pose)))
+    file = Gltf(write_glb(joints, tmp_path / "a.glb", recipe=RECIPE))
+    for frame in (0, 17, 39):
+        places, skinned = file.pose(frame / 20)
+        ours = body.posed_joints(pose)[frame]
+        assert np.abs(np.stack([places[name] for name in JOINTS]) - ours).max() < 1e-3
+        assert np.abs(skinned - vertices[frame]).max() < 1e-3
+    assert file.file.asset.extras == {**RECIPE, "odd": None}  # JSON has no NaN
+    assert len(file.file.animations) == len(file.file.materials) == 1
+
+
+def test_glb_as_a_stick_figure(tmp_path: Path) -> None:
+    file = Gltf(export(walk(20), "glb", tmp_path, "a", body="stick")[0])
+    places, skinned = file.pose(0.5)
+    np.testing.assert_allclose(places["left_wrist"], walk(20)[10, 20], atol=1e-3)
+    near = np.linalg.norm(skinned[:, None] - np.stack(list(places.values())), axis=-1).min(axis=1)
+    assert near.max() < 0.25
+    assert len(file.file.meshes) == 1
+
+
+def test_glb_loads_in_trimesh(tmp_path: Path) -> None:
+    trimesh = pytest.importorskip("trimesh")
+    scene = trimesh.load(write_glb(walk(4), tmp_path / "a.glb"))
+    mesh = next(iter(scene.geometry.values()))
+    assert mesh.is_watertight
+    assert mesh.volume > 0.05  # outward
+    assert mesh.vertices.shape == (6890, 3)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node")
+def test_glb_passes_the_khronos_validator(tmp_path: Path) -> None:
+    """Run after `npm install --no-save gltf-validator`, here or where NODE_PATH points."""
+    script = """
+        const validator = require('gltf-validator'), fs = require('fs');
+        Promise.all(process.argv.slice(1).map(f => validator.validateBytes(new Uint8Array(fs.readFileSync(f)))))
+            .then(all => console.log(JSON.stringify(all.map(r => r.issues))));
+    """
+    if subprocess.run(["node", "-e", "require('gltf-validator')"], capture_output=True, cwd=ROOT).returncode:
+        pytest.skip("no gltf-validator")
+    files = [write_glb(MOTIONS[name](20), tmp_path / f"{name}.glb", recipe=RECIPE) for name in MOTIONS]
+    files.append(write_glb(walk(1), tmp_path / "one.glb"))
+    files.append(write_glb(walk(20), tmp_path / "stick.glb", figure="stick"))
+    found = subprocess.run(
+        ["node", "-e", script, *map(str, files)], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    for path, issues in zip(files, json.loads(found.stdout), strict=True):
+        assert issues["numErrors"] == issues["numWarnings"] == 0, (path.name, issues["messages"][:5])

@@ -1,0 +1,136 @@
+"""The tokenizer's objective, its measurements, and its runs."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("accelerate")
+
+from scamo.motion import canonical_joints, features_from_joints, joints_from_features
+from scamo.skeleton import quat_rotate
+from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
+from tests.corpus import write_codec, write_corpus
+from tests.motions import walk
+from training.configuration import Run, with_settings
+from training.data.dataset import Dataset
+from training.tasks import tokenizer
+from training.tasks.reconstruction import Reconstruction, measure_reconstruction, root_path
+from training.tasks.tokenizer import TokenizerTraining
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "data")
+
+
+@pytest.fixture(scope="module")
+def codec(corpus: Path) -> Path:
+    return write_codec(corpus)
+
+
+def test_reconstruction_parts_make_the_whole_batch(corpus: Path) -> None:
+    data = Dataset(corpus)
+    model = MotionTokenizer(TokenizerConfig(LEVELS[16], width=8, code_width=8, depth=1))
+    task = Reconstruction(model, data, 16, 5, 0, data.statistics)
+    whole = task.batch(7, 0, 1)["x_btd"]
+    parts = [task.batch(7, part, 2) for part in range(2)]
+    assert torch.equal(whole[0::2], parts[0]["x_btd"]) and torch.equal(whole[1::2], parts[1]["x_btd"])
+    assert [part["share"] for part in parts] == pytest.approx([0.6, 0.4])
+    idle = task.batch(7, 6, 7)
+    assert idle["share"] == 0 and idle["units"] == 0 and len(idle["x_btd"]) == 1
+
+
+def test_the_path_is_that_of_the_joints() -> None:
+    frames = walk(61).astype(np.float64)
+    heading = np.linspace(0, 2.0, 61) / 2
+    turn = np.stack([np.cos(heading), 0 * heading, np.sin(heading), 0 * heading], -1)[:, None]
+    features = features_from_joints(canonical_joints(quat_rotate(turn, frames), lengths=None)).astype(np.float32)
+    joints = joints_from_features(features)
+    _, path_btx = root_path(torch.from_numpy(features)[None])
+    np.testing.assert_allclose(path_btx[0].numpy(), joints[:, 0][:, [0, 2]], atol=1e-5)
+
+
+def test_penalties_add_what_they_say(corpus: Path) -> None:
+    data = Dataset(corpus)
+    model = MotionTokenizer(TokenizerConfig(LEVELS[16], width=8, code_width=8, depth=1))
+    options = {"latent_penalty": 0.5, "drift_penalty": 2.0}
+    plain = Reconstruction(model, data, 16, 5, 0, data.statistics)
+    task = Reconstruction(model, data, 16, 5, 0, data.statistics, **options)
+    batch = task.batch(0, 0, 1)
+    near, extra = task.loss(model, batch)
+    assert near.item() == pytest.approx(plain.loss(model, batch)[0].item() + 2 * extra["drift"], rel=1e-5)
+    model.vqvae.quantizer.project_in.bias.data += 2.5  # every latent is about one beyond its reach
+    far, extra = task.loss(model, batch)
+    beyond = far.item() - plain.loss(model, batch)[0].item() - 2 * extra["drift"]
+    assert beyond == pytest.approx(0.5, rel=0.5)
+
+
+def test_another_codebook_goes_on_from_a_trained_network(codec: Path) -> None:
+    old = MotionTokenizer.from_pretrained(codec)
+    model = MotionTokenizer(TokenizerConfig(LEVELS[64], width=8, code_width=8, depth=1))
+    tokenizer.begin_with(model, old)
+    features = np.random.default_rng(0).normal(size=(1, 16, 263)).astype(np.float32)
+    encoded = [m.vqvae.encoder(torch.from_numpy(features).transpose(1, 2)) for m in (model, old)]
+    assert torch.equal(*encoded)
+    with pytest.raises(ValueError, match="--width 8"):
+        tokenizer.begin_with(MotionTokenizer(TokenizerConfig(LEVELS[64], width=16, code_width=16, depth=1)), old)
+
+
+def test_a_tokenizer_is_measured_as_by_hand(corpus: Path) -> None:
+    class Lifted:
+        """Lifts the root by 5 cm, and nothing else; its tokens are 0 and 1 by turns."""
+
+        training, frames_per_token, codebook_size = False, 4, 8
+
+        def __init__(self, data: Dataset) -> None:
+            self.mean, self.std = map(torch.from_numpy, (data.statistics.mean, data.statistics.std))
+
+        def eval(self) -> None: ...
+
+        def train(self, mode: bool) -> None: ...
+
+        def encode(self, features: np.ndarray) -> np.ndarray:
+            self.features = features
+            return np.arange(len(features) // 4) % 2
+
+        def decode(self, tokens: np.ndarray) -> np.ndarray:
+            return self.features + 0.05 * (np.arange(263) == 3)
+
+    data = Dataset(corpus)
+    found = measure_reconstruction(Lifted(data), data, "test")  # type: ignore[arg-type]
+    assert found["l1"] == pytest.approx(0.05 / data.statistics.std[3] / 263, rel=1e-4)
+    assert found["global_mpjpe_mm"] == pytest.approx(50 / 22, rel=1e-3)
+    assert found["mpjpe_mm"] == pytest.approx(50 * 21 / 22, rel=1e-3)  # relative to the pelvis the others sink
+    assert found["usage"] == 2 / 8
+    tokens = [clip.frames // 4 for clip in data.split("test")]
+    ones = sum(n // 2 for n in tokens) / sum(tokens)
+    assert found["entropy"] == pytest.approx(math.exp(-ones * math.log(ones) - (1 - ones) * math.log(1 - ones)))
+    data.about["unit"] = 0.001
+    assert measure_reconstruction(Lifted(data), data, "test")["mpjpe_mm"] == pytest.approx(0.05 * 21 / 22, rel=1e-3)  # type: ignore[arg-type]
+
+
+def test_windows_are_whole_tokens(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="multiples of 4"):
+        tokenizer.main(TokenizerTraining(corpus, Run(tmp_path / "run"), width=8, window=18))
+
+
+def test_a_run_goes_on_as_it_was_begun_and_is_kept_when_done(corpus: Path, tmp_path: Path, capsys) -> None:
+    training = with_settings(
+        TokenizerTraining(corpus, Run(tmp_path / "run"), codebook=4096, width=8, batch=2, window=16), steps=2
+    )
+    tokenizer.main(training)
+    card = (tmp_path / "run" / "model" / "card.json").read_bytes()
+    # 4096 and 16384 have five channels each, so the weights of one would load into the other.
+    for other in ({"codebook": 16384}, {"batch": 4}, {"seed": 1}):
+        with pytest.raises(ValueError, match=r"begun with another (codebook|batch|seed)"):
+            tokenizer.main(with_settings(training, **other))
+    capsys.readouterr()
+    tokenizer.main(with_settings(training, threads=1, save_every=7))
+    assert '"kept": true' in capsys.readouterr().out
+    assert (tmp_path / "run" / "model" / "card.json").read_bytes() == card
