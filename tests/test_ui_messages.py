@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-gr = pytest.importorskip("gradio")
+pytest.importorskip("gradio")
+
+import gradio as gr
 
 from scamo.ui.messages import note, reason, refusing, sentence
 

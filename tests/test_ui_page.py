@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("gradio")
@@ -24,3 +27,24 @@ def test_the_page_is_built_without_models_too(monkeypatch, tmp_path):
     demo = page.build()
     titles = [block.label for block in demo.blocks.values() if block.get_block_name() == "tabitem"]
     assert titles == list(page.TABS)
+
+
+UI = Path(page.__file__).parent
+FILES = sorted(UI.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(UI)))
+def test_imports_go_down_and_take_public_names_only(path):
+    """The page imports tabs, tabs import components, and both import the modules beside the page."""
+    imported = [
+        (node.module, alias.name)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("scamo")
+        for alias in node.names
+    ]
+    assert not [name for _, name in imported if name.startswith("_")]
+    tabs, components = "scamo.ui.tabs", "scamo.ui.components"
+    above = {"tabs": (tabs,), "components": (tabs,), "ui": (tabs, components)}
+    for module, name in imported:
+        if path.name not in ("page.py", "__init__.py"):
+            assert not module.startswith((*above[path.parent.name], "scamo.ui.page")), f"{path.name} imports {name}"

@@ -194,7 +194,7 @@ def _with_own_urls(file: gr.File) -> gr.File:
 
     Gradio fetches nothing from private addresses, and an MCP client can give nothing but URLs.
     """
-    component: Any = file  # whose method cannot be overridden in a subclass: Gradio writes a file beside those
+    component: Any = file  # not a subclass: Gradio writes a file beside every module that holds one
     fetch = component.async_move_resource_to_block_cache
 
     async def move(place: Any) -> str | None:

@@ -28,7 +28,7 @@ from scamo.ui.motion_files import RecordedMotion, decode_recipe, draw_video
 
 MAX_ELAPSED = 600.0  # seconds of computing for one click
 REFRESH = 0.2  # seconds between two reports to the page
-_POLL = 0.05  # seconds between two looks at whether a drawing is ready
+_POLL = 0.05  # seconds between two checks whether a drawing is ready
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class Steps(Protocol[T]):
 
 
 class Deadline:
-    """The end of the time that one click may take."""
+    """Keeps the time that one click may take."""
 
     def __init__(self) -> None:
         self._end = time.monotonic() + MAX_ELAPSED
@@ -76,7 +76,7 @@ def follow(steps: Steps[T], deadline: Deadline | None = None) -> Iterator[Step[T
 
 @dataclass(frozen=True)
 class CompareRequest:
-    """What one click asks of every chosen model: samples of one prompt, with the seed and those that follow it."""
+    """What one click asks of every chosen model: samples of one prompt, with consecutive seeds."""
 
     prompt: Prompt
     options: GenerationOptions  # with a definite seed
@@ -95,7 +95,7 @@ class CompareRequest:
 
     @property
     def seeds(self) -> list[int]:
-        """One for each sample."""
+        """The seed of each sample."""
         return [self.seed + sample for sample in range(self.samples)]
 
 
@@ -130,12 +130,12 @@ class ModelResult:
 
     @property
     def recipe(self) -> Recipe:
-        """Of the sample that is shown."""
+        """The recipe of the sample that is shown."""
         return self.samples[self.picked].recipe
 
     @property
     def recorded(self) -> RecordedMotion:
-        """The sample that is shown."""
+        """The sample that is shown, for its files."""
         return RecordedMotion(self.recipe, self.motion)
 
 

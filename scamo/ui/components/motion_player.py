@@ -29,18 +29,18 @@ TURNING = sorted(set(PARENTS) - {-1})  # the end of a limb turns with its parent
 
 
 def motion_player(elem_id: str, without: str) -> gr.HTML:
-    """A player to lay out inside Blocks; its value comes from `player_value`, or None for an empty floor.
+    """Lay out a player inside Blocks. Its value comes from `player_value`, or is None for an empty floor.
 
-    People must see it before it is filled: put it into the first tab, or fill it when its tab is selected. without:
-    the hint for a browser that shows no 3D.
+    Fill it only where people have seen it: Gradio drops values of tabs that were never opened. without: the hint for
+    a browser that shows no 3D.
     """
     gr.set_static_paths([STATIC])
+    # The template is without `${`, so that a new value does not replace the canvas.
+    template = (STATIC / "player.html").read_text(encoding="utf-8")
     scripts = [f'<script src="gradio_api/file={STATIC / name}"></script>' for name in ("three.min.js", "player.js")]
     return gr.HTML(
         None,
-        html_template=(STATIC / "player.html").read_text(
-            encoding="utf-8"
-        ),  # without `${`: a value must not replace the canvas
+        html_template=template,
         head="".join(scripts),
         js_on_load="window.mountMotionPlayer(element, props, watch, server);",
         server_functions=[body],
