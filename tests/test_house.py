@@ -213,6 +213,17 @@ def test_nothing_is_called_by_a_word_of_the_old_dialect() -> None:
     assert not found, "\n".join(found)
 
 
+def test_only_the_public_face_and_motions_reach_up_by_name() -> None:
+    """`motion.save("walk.bvh")` is promised to users, so scamo.motion finds scamo.io when it is called."""
+    found = {
+        name_of(path)
+        for path in house.python_files(*house.PACKAGES)
+        for node in ast.walk(house.tree(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__")
+    }
+    assert found <= {"scamo/__init__.py", "scamo/motion.py"}
+
+
 @pytest.mark.parametrize("page", ["architecture.md", "contributing.md"])
 def test_the_documentation_names_files_that_are_there(page: str) -> None:
     words = (ROOT / "docs" / page).read_text(encoding="utf-8")
