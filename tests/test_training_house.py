@@ -1,4 +1,4 @@
-"""The floors of the training package, held by reading its imports. tests/test_house.py holds what all packages share."""
+"""The floors of the training package, held by its imports. tests/test_house.py holds what all packages share."""
 
 from __future__ import annotations
 
