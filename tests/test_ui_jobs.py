@@ -16,6 +16,7 @@ from scamo import registry
 from scamo.io.recipe import read_recipe
 from scamo.stream import Step
 from scamo.ui import jobs
+from scamo.ui.components.motion_player import player_figure
 from scamo.ui.motion_files import decode_recipe
 
 BOTH = ((1024, "0.3M"), (1024, "1M"))
@@ -205,6 +206,16 @@ def test_any_script_gives_a_motion_and_a_plain_file_name(shared_pool, undrawn, t
     models = last(jobs.compare(shared_pool, request_of(shared_pool, prompt, BOTH[:1]), tmp_path))
     assert models[0].state == "done"
     assert re.fullmatch(r"[a-zA-Z0-9.-]+", Path(models[0].result.video).name)
+
+
+@pytest.mark.parametrize(("codebook", "frames"), [(256, 24), (512, 28)])
+def test_codecs_of_other_rates_are_drawn_and_played(slow_pool, tmp_path, codebook, frames):
+    request = request_of(slow_pool, keys=[(codebook, "0.3M")], seconds=1.2 if codebook == 256 else 2.2)
+    (model,) = last(jobs.compare(slow_pool, request, tmp_path))
+    assert model.error == "" and len(model.result.motion) == frames
+    assert read_recipe(model.result.video).tokens == model.result.recipe.tokens
+    figure = player_figure("", model.result.motion)
+    assert (figure["frames"], figure["fps"]) == (frames, model.result.card.tokenizer.fps)
 
 
 def test_without_a_seed_one_is_drawn_and_kept(shared_pool):

@@ -58,9 +58,9 @@ def test_positions_travel_to_the_browser_within_half_a_millimetre(motion):
 
 def test_figures_have_their_own_colours_by_day_and_by_night(motion):
     one = player_figure("one", motion)
-    alone, first = (player_value([one], "run", 20, places)["figures"][0] for places in (1, 3))
+    alone, first = (player_value([one], "run", places)["figures"][0] for places in (1, 3))
     assert alone["light"] != first["light"]  # alone it is told by its sides, in company by its hue
-    assert first["light"] == player_value([one] * 3, "run", 20)["figures"][0]["light"]
+    assert first["light"] == player_value([one] * 3, "run")["figures"][0]["light"]
     assert all(len(set(figure[theme])) == 3 for figure in (alone, first) for theme in ("light", "dark"))
 
 
@@ -71,8 +71,9 @@ def test_poses_between_frames_are_mixed_and_the_ends_hold():
 
 
 def test_the_clock_goes_round_or_rests():
-    assert node("return p.duration([{frames: 21}, {frames: 41}, {frames: 1}], 20)") == 2
-    assert node("return p.duration([], 20)") == 0
+    assert node("return p.duration([{frames: 21, fps: 20}, {frames: 41, fps: 20}, {frames: 1, fps: 20}])") == 2
+    assert node("return p.duration([{frames: 41, fps: 20}, {frames: 41, fps: 12.5}])") == 3.2
+    assert node("return p.duration([])") == 0
     assert node("return p.advance(1, 0.5, 2, true)") == {"time": 1.5, "playing": True}
     assert node("return p.advance(1.5, 1, 2, true)") == {"time": 0.5, "playing": True}
     assert node("return p.advance(1.5, 1, 2, false)") == {"time": 2, "playing": False}

@@ -9,8 +9,9 @@ import pytest
 
 pytest.importorskip("gradio")
 
+from scamo.configs import LEVELS
 from scamo.motion import Motion
-from scamo.tokenizer import LEVELS, VQTokenizer
+from scamo.tokenizer import VQTokenizer
 from scamo.ui.components.reconstruction_report import error_curves, error_table
 from scamo.ui.reconstruction import reconstruct, tokenizer_cards
 from tests.motions import walk

@@ -9,8 +9,7 @@ import pytest
 pytest.importorskip("gradio")
 
 from scamo import flops
-from scamo.tokenizer import LEVELS
-from scamo.transformer import SIZES
+from scamo.configs import LEVELS, SIZES
 from scamo.ui import scaling_plan
 
 

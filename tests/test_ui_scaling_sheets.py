@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("gradio")
 
-from scamo.transformer import SIZES, Size
+from scamo.configs import SIZES, Size
 from scamo.ui.components.scaling_sheets import model_sheet, plan_sheet
 from scamo.ui.scaling_plan import plan_budget
 from tests.test_flops import FORWARD

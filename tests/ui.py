@@ -35,8 +35,9 @@ def write_slow_models(folder: Path) -> Path:
     """Two models: HumanML3D's with three halvings (2.5 tokens a second), and KIT-ML's (3.125 a second)."""
     import math
 
-    from scamo.tokenizer import MotionTokenizer, TokenizerConfig
-    from scamo.transformer import PrefixTransformer, TransformerConfig
+    from scamo.configs import TokenizerConfig, TransformerConfig
+    from scamo.tokenizer import MotionTokenizer
+    from scamo.transformer import PrefixTransformer
     from tests.tiny import ABOUT
 
     configs = {

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from scamo.configs import TokenizerConfig
 from scamo.io.read import load_motion
 from scamo.io.recipe import PICTURES, Recipe, read_recipe
 from scamo.motion import Motion
 from scamo.options import MAX_SECONDS, GenerationOptions, Prompt
 from scamo.pipeline import Generation, MotionPipeline
 from scamo.stream import Step
-from scamo.tokenizer import TokenizerConfig
 from scamo.ui.limits import checked_seconds
 from scamo.ui.model_pool import ModelPool
 from scamo.ui.motion_files import RecordedMotion, decode_recipe

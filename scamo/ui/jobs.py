@@ -253,12 +253,13 @@ class _Comparison:
 
 def finish_model(label: str, card: ModelCard, generations: Sequence[Generation], folder: Path) -> ModelResult:
     """Measure the samples that a model made, and draw the smoothest."""
-    slides = [metrics.foot_slide(one.motion.joints, one.motion.fps) for one in generations]
-    jitters = [metrics.jitter(one.motion.joints, one.motion.fps) for one in generations]
+    motions = [one.motion for one in generations]
+    slides = [metrics.foot_slide(motion.skeleton_joints, motion.fps) for motion in motions]
+    jitters = [metrics.jitter(motion.skeleton_joints, motion.fps) for motion in motions]
     roughness = metrics.roughness_score(slides, jitters).tolist()
     order = sorted(range(len(generations)), key=lambda place: roughness[place])
     samples = [Sample(generations[place].recipe, slides[place], jitters[place], roughness[place]) for place in order]
-    motion, began = generations[order[0]].motion, time.perf_counter()
+    motion, began = motions[order[0]], time.perf_counter()
     video = draw_video({label: motion}, samples[0].recipe, folder)
     drawing_elapsed = time.perf_counter() - began
     return ModelResult(label, card, tuple(samples), generations[0].elapsed, 0, motion, video, drawing_elapsed)

@@ -115,4 +115,4 @@ def draw_video(motions: Mapping[str, Motion], recipe: Recipe | None, folder: Pat
     if len(figures) > 1:
         options = {"labels": list(motions), "size": (480 if len(figures) < 3 else 300 * len(figures), 480)}
     metadata = recipe.to_dict() if recipe else None
-    return str(render_motion(figures, path, fps=figures[0].fps, metadata=metadata, **options))
+    return str(render_motion(figures, path, metadata=metadata, **options))

@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass
 
 from scamo import flops
-from scamo.tokenizer import LEVELS
-from scamo.transformer import SIZES
+from scamo.configs import LEVELS, SIZES
 from scamo.ui.formatting import scientific
 
 SMALLEST = 10 ** (13.839 / 1.062)  # below this eq. 14 gives a loss above zero

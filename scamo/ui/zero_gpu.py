@@ -13,9 +13,10 @@ from typing import Any
 from torch import Tensor
 
 from scamo import registry
+from scamo.configs import TransformerConfig
 from scamo.engine import Engine, LocalEngine, SampledTokens, TokenRequest
 from scamo.registry import ModelCard
-from scamo.transformer import PrefixTransformer, TransformerConfig
+from scamo.transformer import PrefixTransformer
 
 LARGE = 1 << 30  # bytes: a model of 343M needs 1.4 GB and takes the CPU 5 s and more
 _START_SECONDS = 20.0  # until a lent GPU can begin: a new process, CUDA

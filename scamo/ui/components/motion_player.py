@@ -53,17 +53,19 @@ def motion_player(elem_id: str, without: str) -> gr.HTML:
 def player_figure(label: str, motion: Motion) -> dict[str, Any]:
     """A motion as the browser gets it: the places of its points, for the sticks, and the turns of its joints, for the
     body."""
-    points = extend(motion.joints)
+    joints = np.asarray(motion.skeleton_joints)
+    points = extend(joints)
     return {
         "label": label,
+        "fps": motion.fps,
         "frames": len(points),
         "points": points.shape[1],
         "positions": pack_int16(points, MILLIMETRES),
-        "turns": pack_int16(turns(motion.joints), FINE),
+        "turns": pack_int16(turns(joints), FINE),
     }
 
 
-def player_value(figures: Sequence[dict[str, Any]], run: str, fps: float, places: int | None = None) -> dict[str, Any]:
+def player_value(figures: Sequence[dict[str, Any]], run: str, places: int | None = None) -> dict[str, Any]:
     """A player's value: figures from `player_figure`, side by side in this order.
 
     run: values of one run keep the clock and the view, so that a figure can join those that already move. places: the
@@ -75,7 +77,7 @@ def player_value(figures: Sequence[dict[str, Any]], run: str, fps: float, places
         one | {theme: [_code(colour) for colour in palette[place]] for theme, palette in colours.items()}
         for place, one in enumerate(figures)
     ]
-    return {"run": run, "fps": fps, "bones": BONES, "figures": painted}
+    return {"run": run, "bones": BONES, "figures": painted}
 
 
 def turns(joints: np.ndarray) -> NDArray[np.float64]:

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from scamo import checkpoint, flops
+from scamo.configs import LEVELS, SIZES
 from scamo.registry import ModelCard
-from scamo.tokenizer import LEVELS
-from scamo.transformer import SIZES
 from scamo.ui.components.chart import Axis, Series, chart
 from scamo.ui.formatting import scientific, with_prefix
 from scamo.ui.messages import note

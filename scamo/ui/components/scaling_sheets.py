@@ -7,8 +7,7 @@ import math
 from collections.abc import Sequence
 
 from scamo import flops
-from scamo.tokenizer import LEVELS, TokenizerConfig
-from scamo.transformer import SIZES, Size, TransformerConfig
+from scamo.configs import LEVELS, SIZES, Size, TokenizerConfig, TransformerConfig
 from scamo.ui.formatting import gpu_time, scientific, three_digits, with_prefix
 from scamo.ui.messages import note
 from scamo.ui.scaling_plan import Plan, nearest_codebook

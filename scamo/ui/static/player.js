@@ -1,8 +1,8 @@
 // The motion player: several figures on one floor and one clock, drawn by three.js (three.min.js beside this file).
 //
 // The first half only computes; tests/test_ui_motion_player.py runs it in node. The second half draws.
-// A motion comes from scamo/ui/components/motion_player.py: int16 millimetres [frames, points, 3] in base64, Y up, one
-// pose every 1/fps s. The sticks are built round these points. The body is a skin: its bones stand at the first 22 points
+// A motion comes from scamo/ui/components/motion_player.py: int16 millimetres [frames, points, 3] in base64, Y up, at
+// its own fps. The sticks are built round these points. The body is a skin: its bones stand at the first 22 points
 // and are turned as Python computed (`turns`). Where a model stretches a bone a little, the skin stretches with it.
 "use strict";
 
@@ -69,8 +69,8 @@
     }
 
     /** Seconds from the first to the last frame of the longest figure. */
-    function duration(figures, fps) {
-        return Math.max(0, ...figures.map((figure) => (figure.frames - 1) / fps));
+    function duration(figures) {
+        return Math.max(0, ...figures.map((figure) => (figure.frames - 1) / figure.fps));
     }
 
     /** The clock a moment later: it starts again if it loops, and otherwise stops at the end. */
@@ -335,8 +335,8 @@
 
     /** One motion on the floor: its surface, its shadow, its path and its past poses. */
     class Figure {
-        constructor(data, fps) {
-            Object.assign(this, data, { positions: decode(data.positions), fps, shown: true });
+        constructor(data) {
+            Object.assign(this, data, { positions: decode(data.positions), shown: true });
             this.turns = quaternions(decode(data.turns, 10000));
             this.box = ground(this);
             this.group = new THREE.Group();
@@ -439,7 +439,7 @@
         constructor(root, server) {
             Object.assign(this, { root, server });
             this.find = (name) => root.querySelector(name);
-            Object.assign(this, { figures: [], fps: 20, time: 0, end: 0, playing: false, run: null, free: false });
+            Object.assign(this, { figures: [], time: 0, end: 0, playing: false, run: null, free: false });
             Object.assign(this, { shape: "sticks", body: null }); // the choice; the body once it has been fetched
             this.pace = 0;
             this.option = { loop: true, follow: true, trail: false, overlaid: false };
@@ -495,10 +495,9 @@
             const hidden = new Set(this.figures.filter((figure) => !figure.shown).map((figure) => figure.label));
             const same = value && value.run === this.run;
             this.run = value ? value.run : null;
-            this.fps = value ? value.fps : 20;
-            this.figures = value ? value.figures.map((data) => new Figure(data, value.fps)) : [];
+            this.figures = value ? value.figures.map((data) => new Figure(data)) : [];
             this.bones = value ? value.bones : [];
-            this.end = duration(this.figures, this.fps);
+            this.end = duration(this.figures);
             for (const figure of this.figures) {
                 figure.shown = !(same && hidden.has(figure.label));
                 this.scene.add(figure.group);
@@ -563,7 +562,7 @@
         _places(time) {
             const shown = this.figures.filter((figure) => figure.shown);
             return (shown.length ? shown : this.figures).map((figure) => {
-                const [x, , z] = poseAt(figure, time, this.fps);
+                const [x, , z] = poseAt(figure, time, figure.fps);
                 return [x + figure.group.position.x, z + figure.group.position.z];
             });
         }

@@ -130,7 +130,7 @@ class ArenaTab:
                         motions.append(step.result.motion)
                     yield tuple(gr.skip() for _ in range(4 + len(self.buttons)))  # at a yield, Stop can end it
             figures = [player_figure(side, motion) for side, motion in zip(("Left", "Right"), motions, strict=True)]
-            shown = player_value(figures, uuid.uuid4().hex, motions[0].fps)
+            shown = player_value(figures, uuid.uuid4().hex)
         except Exception as error:
             yield note(reason(error)), gr.skip(), None, "", *self._vote_buttons(False)
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -158,7 +158,7 @@ class CompareTab:
                     figures.append(player_figure(result.label, result.motion))
                 if new:  # the previous motions stay until the first new one is ready
                     now = jobs.Comparison(folder.name, request.text, request.seed, len(models), results)
-                    yield progress_rows(models), now, _player_value(now, figures), gr.skip()
+                    yield progress_rows(models), now, player_value(figures, now.run, now.places), gr.skip()
                 elif time.monotonic() - reported > jobs.REFRESH:
                     yield progress_rows(models), gr.skip(), gr.skip(), gr.skip()
                 else:
@@ -225,8 +225,5 @@ class CompareTab:
 
 def player_of(comparison: jobs.Comparison) -> dict[str, Any]:
     """The player's value: a figure for every model that is done."""
-    return _player_value(comparison, [player_figure(result.label, result.motion) for result in comparison.results])
-
-
-def _player_value(comparison: jobs.Comparison, figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return player_value(figures, comparison.run, comparison.results[0].motion.fps, comparison.places)
+    figures = [player_figure(result.label, result.motion) for result in comparison.results]
+    return player_value(figures, comparison.run, comparison.places)

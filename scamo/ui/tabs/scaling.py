@@ -7,8 +7,7 @@ from typing import Any
 import gradio as gr
 
 from scamo import flops
-from scamo.tokenizer import LEVELS
-from scamo.transformer import SIZES, Size
+from scamo.configs import LEVELS, SIZES, Size
 from scamo.ui.components.chart import POINTER_SCRIPT
 from scamo.ui.components.controls import INSTANT
 from scamo.ui.components.scaling_charts import (
