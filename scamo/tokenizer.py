@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from scamo import checkpoint
-from scamo.configs import KIT_FPS, LEVELS, TokenizerConfig, codebook_label  # noqa: F401 (until all rooms import configs)
+from scamo.configs import TokenizerConfig, codebook_label
 
 
 class FSQ(nn.Module):

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scamo import checkpoint
-from scamo.configs import SIZES, ParameterCounts, Size, TransformerConfig, size_label  # noqa: F401 (until all rooms import configs)
+from scamo.configs import TransformerConfig, size_label
 
 _Rotary = tuple[Tensor, Tensor]  # cosine and sine of the slots' angles, float32 [b, s, e / 2]
 

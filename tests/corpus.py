@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from scamo.configs import LEVELS, TokenizerConfig
 from scamo.motion import canonical_joints, features_from_joints
-from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
+from scamo.tokenizer import MotionTokenizer
 from tests.motions import backwards, turning, walk
 from training.data.captions import mirrored_words
 from training.data.dataset import Dataset, DatasetWriter

@@ -12,8 +12,9 @@ import pytest
 pytest.importorskip("accelerate")
 
 from scamo import metrics
+from scamo.configs import TransformerConfig
 from scamo.motion import canonical_joints, features_from_joints, joints_from_features
-from scamo.transformer import PrefixTransformer, TransformerConfig
+from scamo.transformer import PrefixTransformer
 from tests.corpus import write_corpus
 from tests.motions import walk
 from training.data.dataset import Dataset

@@ -16,8 +16,8 @@ pytest.importorskip("vector_quantize_pytorch")
 import scamo
 from scamo import checkpoint, registry
 from scamo.checkpoint import CheckpointError
+from scamo.configs import SIZES
 from scamo.tokenizer import MotionTokenizer
-from scamo.transformer import SIZES
 from training import publish, recipes
 from training.configuration import flat_settings, with_current_names
 from training.recipes import Places

@@ -13,7 +13,8 @@ import pytest
 pytest.importorskip("accelerate")
 
 from scamo import flops
-from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
+from scamo.configs import LEVELS, TokenizerConfig
+from scamo.tokenizer import MotionTokenizer
 from tests.corpus import WIDTH, write_corpus, write_texts
 from tests.toy_sweep import Job, finished, work
 from training import sweep

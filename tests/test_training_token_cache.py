@@ -11,7 +11,8 @@ import torch
 
 pytest.importorskip("accelerate")
 
-from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
+from scamo.configs import LEVELS, TokenizerConfig
+from scamo.tokenizer import MotionTokenizer
 from tests.corpus import write_codec, write_corpus
 from training.data import token_cache
 from training.data.dataset import Dataset

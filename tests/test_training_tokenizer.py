@@ -11,9 +11,10 @@ import torch
 
 pytest.importorskip("accelerate")
 
+from scamo.configs import LEVELS, TokenizerConfig
 from scamo.motion import canonical_joints, features_from_joints, joints_from_features
 from scamo.skeleton import quat_rotate
-from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
+from scamo.tokenizer import MotionTokenizer
 from tests.corpus import write_codec, write_corpus
 from tests.motions import walk
 from training.configuration import Run, with_settings

@@ -13,7 +13,8 @@ from torch import nn
 pytest.importorskip("accelerate")
 
 from scamo import checkpoint
-from scamo.transformer import PrefixTransformer, TransformerConfig
+from scamo.configs import TransformerConfig
+from scamo.transformer import PrefixTransformer
 from tests.corpus import WIDTH, write_codec, write_corpus, write_texts
 from training.configuration import Run, with_settings
 from training.data import token_cache

@@ -11,7 +11,7 @@ import torch
 pytest.importorskip("accelerate")
 
 from scamo import checkpoint, registry
-from scamo.tokenizer import TokenizerConfig
+from scamo.configs import TokenizerConfig
 from tests.corpus import write_corpus
 from training.configuration import Run, with_settings
 from training.data.dataset import Dataset

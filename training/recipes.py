@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from scamo.transformer import SIZES
+from scamo.configs import SIZES
 from training.configuration import Run, with_settings
 from training.tasks import tokenizer, transformer
 from training.tasks.evaluator import EvaluatorTraining

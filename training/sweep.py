@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from scamo import checkpoint, flops
-from scamo.tokenizer import codebook_label
-from scamo.transformer import SIZES
+from scamo.configs import SIZES, codebook_label
 from training import run_folder
 from training.configuration import Run
 from training.data import token_cache

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from scamo import checkpoint, flops
-from scamo.tokenizer import codebook_label
+from scamo.configs import codebook_label
 from training.measure.tables import write_table
 from training.provenance import commit
 

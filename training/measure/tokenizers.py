@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scamo import checkpoint, metrics, registry
-from scamo.tokenizer import codebook_label
+from scamo.configs import codebook_label
 from training.command_line import device_named
 from training.data.dataset import Dataset
 from training.data.text_embeddings import TextBank

@@ -19,7 +19,8 @@ import tyro
 from torch import Tensor, nn
 
 from scamo import checkpoint
-from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
+from scamo.configs import LEVELS, TokenizerConfig
+from scamo.tokenizer import MotionTokenizer
 from training.configuration import Optimisation, Run
 from training.data.dataset import Dataset
 from training.estimate import estimate

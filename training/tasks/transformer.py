@@ -24,9 +24,10 @@ import torch
 from torch import Tensor, nn
 
 from scamo import checkpoint, flops
+from scamo.configs import SIZES, TransformerConfig, codebook_label
 from scamo.metrics import normalised_loss
-from scamo.tokenizer import MotionTokenizer, codebook_label
-from scamo.transformer import SIZES, PrefixTransformer, TransformerConfig
+from scamo.tokenizer import MotionTokenizer
+from scamo.transformer import PrefixTransformer
 from training.configuration import Optimisation, Run
 from training.data.dataset import Dataset
 from training.data.text_embeddings import TextBank
