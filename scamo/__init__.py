@@ -14,7 +14,6 @@ from scamo.version import VERSION as __version__
 if TYPE_CHECKING:
     from scamo.convert import convert_official
     from scamo.engine import Trace
-    from scamo.generation import Generation
     from scamo.io.read import load_motion
     from scamo.io.recipe import Recipe, read_recipe
     from scamo.io.write import export
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
         mirror_joints,
     )
     from scamo.options import GenerationOptions, Prompt
-    from scamo.pipeline import MotionPipeline, load
+    from scamo.pipeline import Generation, MotionPipeline, load
     from scamo.registry import ModelCard, load_tokenizer, models
     from scamo.tokenizer import MotionTokenizer
     from scamo.transformer import PrefixTransformer
@@ -47,8 +46,7 @@ _HOMES = {
         "mirror_joints",
     ),
     "options": ("GenerationOptions", "Prompt"),
-    "generation": ("Generation",),
-    "pipeline": ("MotionPipeline", "load"),
+    "pipeline": ("Generation", "MotionPipeline", "load"),
     "registry": ("ModelCard", "load_tokenizer", "models"),
     "tokenizer": ("MotionTokenizer",),
     "transformer": ("PrefixTransformer",),

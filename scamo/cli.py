@@ -19,8 +19,7 @@ from scamo.command import for_each_file, run_command
 from scamo.options import GenerationOptions
 
 if TYPE_CHECKING:
-    from scamo.generation import Generation
-    from scamo.pipeline import MotionPipeline
+    from scamo.pipeline import Generation, MotionPipeline
     from scamo.registry import ModelCard
     from scamo.text import TextEncoder
 

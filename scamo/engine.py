@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from scamo.configs import TransformerConfig
@@ -188,6 +188,17 @@ def _guided(requests: Sequence[TokenRequest], prompted: _Branch, unprompted: _Br
     empty_bv = unprompted.logits_bv.cpu().numpy().astype(np.float64)
     weight_b1 = np.array([[request.guidance] for request in requests])
     return np.where(weight_b1 == 1, logits_bv, empty_bv + weight_b1 * (logits_bv - empty_bv))
+
+
+def checked_start(start: ArrayLike | Tensor | None, codes: int) -> list[int]:
+    """The tokens that a user wants a motion to begin with, int [k]. Raises ValueError for what is no code."""
+    ids = np.asarray([] if start is None else start.cpu() if isinstance(start, Tensor) else start)
+    if ids.ndim != 1 or (len(ids) and not np.issubdtype(ids.dtype, np.integer)):
+        raise ValueError(f"the start has shape {list(ids.shape)} and type {ids.dtype}; give integers [k]")
+    outside = ids[(ids < 0) | (ids >= codes)]
+    if len(outside):
+        raise ValueError(f"token {outside[0]} of the start is no code; this model's are 0 to {codes - 1}")
+    return [int(token) for token in ids]
 
 
 class _Row:

@@ -42,6 +42,7 @@ from scamo.skeleton import (
 Array = NDArray[np.floating]
 
 FPS = 20.0
+_IO = f"{__package__}.io"
 FEATURES = 263
 CONTACT_JOINTS = (7, 10, 8, 11)
 CONTACT_SPEED = 0.002  # squared metres per frame, the reference's threshold
@@ -311,19 +312,19 @@ class Motion:
         """The same motion with left and right exchanged; ValueError for KIT-ML's features."""
         return Motion(mirror_features(self.features), self.fps)
 
-    # Imports go down only. Saving and loading are the one call upward, so io is imported when they are called.
+    # Imports go down only. Saving and loading are the public face's one call upward: io is looked up when they run.
 
     def save(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write one file in the format that its suffix names, and return its path; see `scamo.io.write.save`.
 
         .npy holds the features. ValueError for an unknown suffix or option, before anything is written.
         """
-        return import_module("scamo.io.write").save(self, path, **options)
+        return import_module(f"{_IO}.write").save(self, path, **options)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], **options: Any) -> Motion:
         """Read a motion from a file; see `scamo.io.read.load_motion`. ValueError says what is wrong with it."""
-        return import_module("scamo.io.read").load_motion(path, **options)
+        return import_module(f"{_IO}.read").load_motion(path, **options)
 
 
 def _hashable(array: Array) -> tuple[tuple[int, ...], bytes]:

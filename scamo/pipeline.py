@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,18 +18,45 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from scamo import registry
-from scamo.engine import Engine, LocalEngine, SampledTokens, TokenRequest, Trace
-from scamo.generation import Generation
+from scamo.engine import Engine, LocalEngine, SampledTokens, TokenRequest, Trace, checked_start
+from scamo.io.recipe import Recipe
 from scamo.motion import Motion
 from scamo.options import GenerationOptions, OptionFields, Prompt, checked_integer
 from scamo.registry import ModelCard
 from scamo.stream import Clock, Counts, Stream
-from scamo.text import MAX_WORD_PIECES, TextEncoder, load_text_encoder
+from scamo.text import MAX_WORD_PIECES, TextEncoder, check_width, checked_embedding, load_text_encoder
 from scamo.tokenizer import MotionTokenizer
 from scamo.transformer import PrefixTransformer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare
+class Generation:
+    """A motion and everything needed to make it again.
+
+    prompts: one, or those of a timeline in turn. lengths: tokens of each prompt. options: with the definite seed and
+    temperature. tokens: int64 [n]. elapsed: seconds of computing, without what the caller did between two tokens.
+    """
+
+    prompts: tuple[Prompt, ...]
+    lengths: tuple[int, ...]
+    options: GenerationOptions
+    tokens: NDArray[np.int64]
+    motion: Motion
+    card: ModelCard
+    trace: Trace
+    elapsed: float
+
+    @property
+    def recipe(self) -> Recipe:
+        """What was asked of which model, and the tokens; it goes into the files of the motion."""
+        card = self.card
+        return Recipe(
+            model=card.name, codebook=card.codebook, size=card.size, prompts=self.prompts, options=self.options,
+            tokens=tuple(int(token) for token in self.tokens), model_sha256=card.sha256,
+        )  # fmt: skip
 
 
 class MotionPipeline:
@@ -134,7 +161,7 @@ class MotionPipeline:
         if prompt is None and embedding is None:
             raise ValueError('there is no prompt; say what should happen, e.g. "a person walks forward"')
         options = GenerationOptions.of(options, **fields)
-        ready = None if embedding is None else self._checked_embedding(embedding)
+        ready = self._given(embedding)
         rows = self._rows([prompt], [options], start)
         return Stream(_first(self._sample(rows, ready)), _limit(rows))
 
@@ -179,7 +206,7 @@ class MotionPipeline:
             each = [replace(options, seed=checked_integer("seed", seed, 0)) for seed in seeds]
         if not count or len(each) != count:
             raise ValueError(f"{count} prompts and {len(each)} seeds; give a prompt or more and one seed each")
-        ready = None if embedding is None else self._checked_embedding(embedding)
+        ready = self._given(embedding)
         rows = self._rows(prompts, each, start)
         return Stream(self._sample(rows, ready), _limit(rows))
 
@@ -221,7 +248,7 @@ class MotionPipeline:
         options: Sequence[GenerationOptions],
         start: ArrayLike | Tensor | None,
     ) -> list[_Row]:
-        ids = self._checked_start(start)
+        ids = checked_start(start, self.tokenizer.codebook_size)
         rows = []
         for text, wanted in zip(prompts, options, strict=True):
             prompt = _as_prompt(text, wanted.seconds)
@@ -281,6 +308,12 @@ class MotionPipeline:
             warnings.warn(f"a prompt reaches {MAX_WORD_PIECES} word pieces; what comes after is not read", stacklevel=2)
         return text_bld, mask_bl
 
+    def _given(self, embedding: ArrayLike | Tensor | None) -> Tensor | None:
+        """A ready embedding, checked; None where there is none."""
+        if embedding is None:
+            return None
+        return checked_embedding(embedding, self.engine.config.text_width, self.card.text_encoder)
+
     def _empty_text(self, options: Iterable[GenerationOptions]) -> Tensor | None:
         """The embedding [l, d] of the empty text, where guidance needs it."""
         if all(one.guidance == 1 for one in options):
@@ -293,37 +326,8 @@ class MotionPipeline:
         text_bld, mask_bl = encoder.encode(texts)
         if self._release:
             encoder.release()
-        self._check_width(text_bld.shape[-1])
+        check_width(text_bld.shape[-1], self.engine.config.text_width, self.card.text_encoder)
         return text_bld, mask_bl
-
-    def _checked_embedding(self, embedding: ArrayLike | Tensor) -> Tensor:
-        ready = embedding if isinstance(embedding, Tensor) else torch.as_tensor(np.array(embedding, dtype=np.float32))
-        if ready.ndim != 2 or len(ready) == 0:
-            raise ValueError(f"the embedding has shape {list(ready.shape)}; give one vector per word piece, [L, D]")
-        self._check_width(ready.shape[1])
-        if not torch.isfinite(ready).all():
-            raise ValueError("the embedding holds NaN or infinite values; compute it again")
-        if len(ready) > MAX_WORD_PIECES:
-            warnings.warn(f"of {len(ready)} embedding vectors only {MAX_WORD_PIECES} are read", stacklevel=2)
-        return ready[:MAX_WORD_PIECES]
-
-    def _checked_start(self, start: ArrayLike | Tensor | None) -> list[int]:
-        ids = np.asarray([] if start is None else start.cpu() if isinstance(start, Tensor) else start)
-        if ids.ndim != 1 or (len(ids) and not np.issubdtype(ids.dtype, np.integer)):
-            raise ValueError(f"the start has shape {list(ids.shape)} and type {ids.dtype}; give integers [k]")
-        codes = self.tokenizer.codebook_size
-        outside = ids[(ids < 0) | (ids >= codes)]
-        if len(outside):
-            raise ValueError(f"token {outside[0]} of the start is no code; this model's are 0 to {codes - 1}")
-        return [int(token) for token in ids]
-
-    def _check_width(self, width: int) -> None:
-        wanted = self.engine.config.text_width
-        if width != wanted:
-            raise ValueError(
-                f"the text embedding is {width} wide and this model reads {wanted}; "
-                f"use its own text encoder ({self.card.text_encoder or 'not recorded'})"
-            )
 
 
 load = MotionPipeline.from_pretrained

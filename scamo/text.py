@@ -13,12 +13,15 @@ import hashlib
 import importlib.util
 import json
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from scamo.atomic import replacing_file
@@ -195,6 +198,32 @@ class PretrainedTextEncoder:
                     raise ValueError(_unreachable(self.name, error)) from error
                 self._loaded = tokenizer, model.to(self.device).eval().requires_grad_(False)
             return self._loaded
+
+
+def checked_embedding(embedding: ArrayLike | Tensor, width: int, encoder: str | None) -> Tensor:
+    """A text embedding that a user gives, float [L, D], for a model that reads vectors of `width` by `encoder`.
+
+    Vectors beyond MAX_WORD_PIECES are left out with a warning. Raises ValueError for another shape or width, and for
+    values that are not finite.
+    """
+    ready = embedding if isinstance(embedding, Tensor) else torch.as_tensor(np.array(embedding, dtype=np.float32))
+    if ready.ndim != 2 or len(ready) == 0:
+        raise ValueError(f"the embedding has shape {list(ready.shape)}; give one vector per word piece, [L, D]")
+    check_width(ready.shape[1], width, encoder)
+    if not torch.isfinite(ready).all():
+        raise ValueError("the embedding holds NaN or infinite values; compute it again")
+    if len(ready) > MAX_WORD_PIECES:
+        warnings.warn(f"of {len(ready)} embedding vectors only {MAX_WORD_PIECES} are read", stacklevel=2)
+    return ready[:MAX_WORD_PIECES]
+
+
+def check_width(width: int, wanted: int, encoder: str | None) -> None:
+    """Raise ValueError where embeddings are not as wide as a model reads them."""
+    if width != wanted:
+        raise ValueError(
+            f"the text embedding is {width} wide and this model reads {wanted}; "
+            f"use its own text encoder ({encoder or 'not recorded'})"
+        )
 
 
 class EmbeddingCache:

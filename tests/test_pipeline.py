@@ -17,9 +17,8 @@ from safetensors.torch import load_file
 
 from scamo.configs import TokenizerConfig, TransformerConfig
 from scamo.engine import Trace
-from scamo.generation import Generation
 from scamo.options import GenerationOptions, Prompt
-from scamo.pipeline import MotionPipeline
+from scamo.pipeline import Generation, MotionPipeline
 from scamo.registry import ModelCard
 from scamo.tokenizer import MotionTokenizer
 from scamo.transformer import PrefixTransformer

@@ -23,7 +23,7 @@ FLOORS = (
     ("body",),
     ("render",),
     ("io",),
-    ("fast_step", "engine", "convert", "registry", "generation", "pipeline"),
+    ("fast_step", "engine", "convert", "registry", "pipeline"),
     ("ui", "cli"),
 )
 ENTRIES = ("__init__", "__main__")  # the public face and `python -m scamo`: they only point at rooms
