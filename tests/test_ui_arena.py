@@ -61,7 +61,7 @@ def test_a_browser_votes_without_knowing_and_learns_the_names(visit):
     page = visit()
     page.get_by_role("tab", name="Blind arena").click()
     assert page.locator("#vote-left").is_disabled()
-    page.wait_for_function("window.mountMotionPlayer")
+    page.wait_for_function("!!window.mountMotionPlayer")
     told = page.evaluate("""() => {
         const { props } = gradio_config.components.find(({ props }) => props.elem_id === "arena-stage");
         const copy = document.querySelector("#arena-stage").cloneNode(true);

@@ -59,7 +59,7 @@ def assert_readable(saved, frames):
     from PIL import Image
     from pygltflib import GLTF2
 
-    from tests.test_io_write import by_hand
+    from tests.test_io_bvh import by_hand
 
     assert sum(1 for _ in imageio.imiter(saved["MP4"])) == frames
     with Image.open(saved["GIF"]) as picture:
