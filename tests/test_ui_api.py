@@ -22,7 +22,7 @@ from scamo.io.write import export
 from scamo.motion import Motion
 from scamo.options import GenerationOptions, Prompt
 from scamo.ui import api
-from scamo.ui.batch_queue import MAX_WAITING
+from scamo.ui.jobs.batch_queue import MAX_WAITING
 from scamo.ui.model_pool import ModelPool
 from tests.motions import walk
 

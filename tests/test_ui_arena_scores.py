@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("gradio")
 
-from scamo.ui.arena_scores import VOTES, Contest, as_csv, bradley_terry, draw_pair, score_table
 from scamo.ui.components.vote_tables import revealed_names, score_sheet
+from scamo.ui.jobs.arena_scores import VOTES, Contest, as_csv, bradley_terry, draw_pair, score_table
 
 
 def contest(left: str, right: str, vote: str) -> Contest:

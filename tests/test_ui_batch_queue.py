@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("gradio")
 
-from scamo.ui import batch_queue
-from scamo.ui.batch_queue import BatchQueue
+from scamo.ui.jobs import batch_queue
+from scamo.ui.jobs.batch_queue import BatchQueue
 
 
 class Slow:

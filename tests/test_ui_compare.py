@@ -11,17 +11,19 @@ import pytest
 
 pytest.importorskip("gradio")
 
-from scamo.ui import jobs
 from scamo.ui.components.result_cards import facts, prompt_line, sample_table, title
+from scamo.ui.jobs import compare as compare_job
 from scamo.ui.tabs.compare import CompareTab
 
 
 @pytest.fixture(scope="module")
 def result(shared_pool, tmp_path_factory):
-    request = jobs.read_compare_request(shared_pool, "<script>alert(1)</script>", [[256, "0.3M"]], 1.0, 7, 1.0, 3)
+    request = compare_job.read_compare_request(
+        shared_pool, "<script>alert(1)</script>", [[256, "0.3M"]], 1.0, 7, 1.0, 3
+    )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "draw_video", lambda *_: "video.mp4")
-        *_, (model,) = jobs.compare(shared_pool, request, tmp_path_factory.mktemp("videos"))
+        patch.setattr(compare_job, "draw_video", lambda *_: "video.mp4")
+        *_, (model,) = compare_job.compare(shared_pool, request, tmp_path_factory.mktemp("videos"))
     return model.result
 
 
@@ -34,14 +36,14 @@ def test_facts_are_of_the_sample_that_is_shown(result):
 
 
 def test_a_prompt_is_never_markup(result):
-    shown = prompt_line(jobs.Comparison("run", result.recipe.prompt, 7, 1, (result,)))
+    shown = prompt_line(compare_job.Comparison("run", result.recipe.prompt, 7, 1, (result,)))
     assert "&lt;script&gt;alert(1)" in shown and "<script" not in shown
 
 
 def test_the_table_marks_the_sample_that_is_shown(shared_pool, result, tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs, "draw_video", lambda *_: "other.mp4")
-    comparison = jobs.Comparison("run", "words", 7, 1, (result,))
-    other = jobs.pick_sample(shared_pool, comparison, result, 2, tmp_path).results[0]
+    monkeypatch.setattr(compare_job, "draw_video", lambda *_: "other.mp4")
+    comparison = compare_job.Comparison("run", "words", 7, 1, (result,))
+    other = compare_job.pick_sample(shared_pool, comparison, result, 2, tmp_path).results[0]
     assert sample_table(result).count("<button") == 3
     assert sample_table(other).index('"true"') > sample_table(result).index('"true"')
 
@@ -54,7 +56,7 @@ def test_the_tab_can_be_laid_out(shared_pool):
 def test_every_result_has_its_figure_on_the_player(shared_pool, result):
     from scamo.ui.tabs import compare
 
-    value = compare.player_of(jobs.Comparison("run", "words", 7, 2, (result,)))
+    value = compare.player_of(compare_job.Comparison("run", "words", 7, 2, (result,)))
     assert [figure["label"] for figure in value["figures"]] == ["0.3M"]
     assert value["run"] == "run"
     assert (value["figures"][0]["fps"], value["figures"][0]["frames"]) == (20, 20)

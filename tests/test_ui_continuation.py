@@ -13,7 +13,7 @@ pytest.importorskip("gradio")
 from scamo.io.write import export
 from scamo.motion import Motion
 from scamo.options import GenerationOptions, Prompt
-from scamo.ui.continuation import continue_motion, open_motion, read_parts, story
+from scamo.ui.jobs.continuation import continue_motion, open_motion, read_parts, story
 from scamo.ui.motion_files import RecordedMotion
 from tests.motions import walk
 

@@ -8,7 +8,7 @@ pytest.importorskip("gradio")
 
 from scamo.stream import Step
 from scamo.ui.components.progress import hidden_row, progress_rows, step_row, summary
-from scamo.ui.jobs import ModelProgress
+from scamo.ui.jobs.compare import ModelProgress
 
 
 def test_rows_name_models_tokens_and_faults():

@@ -13,7 +13,7 @@ from scamo.configs import LEVELS
 from scamo.motion import Motion
 from scamo.tokenizer import VQTokenizer
 from scamo.ui.components.reconstruction_report import error_curves, error_table
-from scamo.ui.reconstruction import reconstruct, tokenizer_cards
+from scamo.ui.jobs.reconstruction import reconstruct, tokenizer_cards
 from tests.motions import walk
 from tests.tiny import write_tokenizer
 from tests.ui import make_pool

@@ -10,7 +10,7 @@ pytest.importorskip("gradio")
 
 from scamo import flops
 from scamo.configs import LEVELS, SIZES
-from scamo.ui import scaling_plan
+from scamo.ui.jobs import scaling_plan
 
 
 @pytest.mark.parametrize("budget", [2e13, 1e16, 1e18, 1e22])

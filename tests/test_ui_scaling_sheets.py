@@ -8,7 +8,7 @@ pytest.importorskip("gradio")
 
 from scamo.configs import SIZES, Size
 from scamo.ui.components.scaling_sheets import model_sheet, plan_sheet
-from scamo.ui.scaling_plan import plan_budget
+from scamo.ui.jobs.scaling_plan import plan_budget
 from tests.test_flops import FORWARD
 
 

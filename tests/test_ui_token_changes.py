@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("gradio")
 
-from scamo.ui.token_changes import replace_token, trace_recipe
+from scamo.ui.jobs.token_changes import replace_token, trace_recipe
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip("gradio")
 
 from scamo.ui.components.token_strip import alternatives, certainty, time_of, token_strip
+from scamo.ui.jobs.token_changes import TokenChange
 from scamo.ui.tabs.tokens import TokensTab
-from scamo.ui.token_changes import TokenChange
 
 
 @pytest.fixture(scope="module")

@@ -23,12 +23,12 @@ from scamo.io.write import export
 from scamo.options import MAX_SECONDS, GenerationOptions, Prompt
 from scamo.pipeline import Generation
 from scamo.registry import ModelCard
-from scamo.ui.batch_queue import MAX_BATCH, BatchQueue
+from scamo.ui.jobs.batch_queue import MAX_BATCH, BatchQueue
+from scamo.ui.jobs.reconstruction import reconstruct
 from scamo.ui.limits import checked_seconds
 from scamo.ui.messages import refusing
 from scamo.ui.model_pool import ModelPool
 from scamo.ui.motion_files import new_folder
-from scamo.ui.reconstruction import reconstruct
 
 EXAMPLE = "a person walks forward"
 

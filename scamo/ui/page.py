@@ -12,7 +12,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from scamo.ui.api import add_endpoints
-from scamo.ui.batch_queue import MAX_BATCH
+from scamo.ui.jobs.batch_queue import MAX_BATCH
 from scamo.ui.limits import MAX_UPLOAD, RequestLimits
 from scamo.ui.model_pool import ModelPool
 from scamo.ui.tabs.arena import ArenaTab

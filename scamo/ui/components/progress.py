@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 
 from scamo.stream import Step
-from scamo.ui.jobs import ModelProgress
+from scamo.ui.jobs.compare import ModelProgress
 from scamo.ui.messages import note
 
 

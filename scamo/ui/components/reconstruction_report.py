@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scamo.skeleton import JOINTS
-from scamo.ui.reconstruction import Reconstruction
+from scamo.ui.jobs.reconstruction import Reconstruction
 
 
 def error_table(found: Sequence[Reconstruction]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 
 from scamo.ui.formatting import byte_count
-from scamo.ui.jobs import Comparison, ModelResult
+from scamo.ui.jobs.compare import Comparison, ModelResult
 
 MEASURES = (
     "Foot slide: how fast the toes move over the floor while they stand on it. Shaking: how abruptly the joints change "

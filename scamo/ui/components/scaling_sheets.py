@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from scamo import flops
 from scamo.configs import LEVELS, SIZES, Size, TokenizerConfig, TransformerConfig
 from scamo.ui.formatting import gpu_time, scientific, three_digits, with_prefix
+from scamo.ui.jobs.scaling_plan import Plan, nearest_codebook
 from scamo.ui.messages import note
-from scamo.ui.scaling_plan import Plan, nearest_codebook
 
 NOT_CLOSED = (
     "The printed laws are rounded and do not close: at 1e18 FLOPs eq. 12 as printed gives 5.5G parameters, where the "

@@ -9,7 +9,7 @@ import numpy as np
 
 from scamo.pipeline import Generation
 from scamo.ui.formatting import percent
-from scamo.ui.token_changes import TokenChange
+from scamo.ui.jobs.token_changes import TokenChange
 
 
 def token_strip(change: TokenChange | None, place: int | None = None) -> str:

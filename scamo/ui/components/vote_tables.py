@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-from scamo.ui.arena_scores import VOTES, Contest, ModelScore
+from scamo.ui.jobs.arena_scores import VOTES, Contest, ModelScore
 from scamo.ui.messages import note
 
 

@@ -17,12 +17,12 @@ import gradio as gr
 from scamo.motion import Motion
 from scamo.options import Prompt
 from scamo.registry import ModelCard
-from scamo.ui.arena_scores import VOTES, Contest, as_csv, draw_pair, score_table
 from scamo.ui.components.controls import INSTANT, QUIET
 from scamo.ui.components.motion_player import motion_player, player_figure, player_value
 from scamo.ui.components.progress import hidden_row
 from scamo.ui.components.vote_tables import revealed_names, score_sheet
-from scamo.ui.jobs import Deadline, follow
+from scamo.ui.jobs.arena_scores import VOTES, Contest, as_csv, draw_pair, score_table
+from scamo.ui.jobs.compare import Deadline, follow
 from scamo.ui.limits import MAX_SEED, SECONDS, checked_seconds
 from scamo.ui.messages import note, reason, refusing
 from scamo.ui.model_pool import ModelPool

@@ -10,7 +10,6 @@ from typing import Any
 
 import gradio as gr
 
-from scamo.ui import jobs
 from scamo.ui.components.controls import INSTANT, OPTION_CLICK, QUIET, seed_field, temperature_slider
 from scamo.ui.components.downloads import downloads
 from scamo.ui.components.model_grid import block, model_grid
@@ -18,6 +17,7 @@ from scamo.ui.components.motion_player import motion_player, player_figure, play
 from scamo.ui.components.progress import progress_rows, summary
 from scamo.ui.components.result_cards import MEASURES, SCORE, facts, prompt_line, sample_table, title
 from scamo.ui.cost_estimate import CostEstimator, describe_cost, models_without_room
+from scamo.ui.jobs import compare as compare_job
 from scamo.ui.limits import MAX_SAMPLES, SECONDS
 from scamo.ui.messages import note, refusing
 from scamo.ui.model_pool import ModelPool
@@ -129,11 +129,11 @@ class CompareTab:
 
     def _read(
         self, seed: float | None, prompt: str, models: Any, seconds: float, free: bool, temperature: float, samples: int
-    ) -> jobs.CompareRequest:
+    ) -> compare_job.CompareRequest:
         """The page's fields as a request. A mistake is shown; what the user typed and made before stays."""
         with refusing():
             length = None if free else seconds
-            return jobs.read_compare_request(self._pool, prompt, models, length, seed, temperature, samples)
+            return compare_job.read_compare_request(self._pool, prompt, models, length, seed, temperature, samples)
 
     def _accept(self, fresh: bool, seed: float | None, *choices: Any) -> tuple[str, int, gr.Button]:
         """Before the request waits for its turn: refuse what cannot be made, and settle the seed."""
@@ -149,7 +149,7 @@ class CompareTab:
         request, folder = self._read(*choices), new_folder()
         figures: list[dict[str, Any]] = []
         reported, began = 0.0, time.monotonic()
-        with closing(jobs.compare(self._pool, request, folder)) as running:
+        with closing(compare_job.compare(self._pool, request, folder)) as running:
             for models in running:
                 results = tuple(model.result for model in models if model.result)
                 new = results[len(figures) :]
@@ -157,16 +157,16 @@ class CompareTab:
                     self._record_times(result)
                     figures.append(player_figure(result.label, result.motion))
                 if new:  # the previous motions stay until the first new one is ready
-                    now = jobs.Comparison(folder.name, request.text, request.seed, len(models), results)
+                    now = compare_job.Comparison(folder.name, request.text, request.seed, len(models), results)
                     yield progress_rows(models), now, player_value(figures, now.run, now.places), gr.skip()
-                elif time.monotonic() - reported > jobs.REFRESH:
+                elif time.monotonic() - reported > compare_job.REFRESH:
                     yield progress_rows(models), gr.skip(), gr.skip(), gr.skip()
                 else:
                     continue
                 reported = time.monotonic()
         yield summary(models, time.monotonic() - began), gr.skip(), gr.skip(), gr.Button(interactive=False)
 
-    def _record_times(self, result: jobs.ModelResult) -> None:
+    def _record_times(self, result: compare_job.ModelResult) -> None:
         tokens = max(len(sample.recipe.tokens) for sample in result.samples)
         self._estimator.record_generation(result.card, len(result.samples), tokens, result.elapsed)
         self._estimator.record_drawing(len(result.motion), result.drawing_elapsed)
@@ -190,7 +190,7 @@ class CompareTab:
         options = recipe.options
         return recipe.prompt, [model], length, recipe.seconds is None, options.temperature, options.seed, False
 
-    def _show_cards(self, comparison: jobs.Comparison | None) -> None:
+    def _show_cards(self, comparison: compare_job.Comparison | None) -> None:
         """Under the player: a video for every model that is done, its facts, its samples and its files."""
         if comparison is None:
             return
@@ -205,7 +205,7 @@ class CompareTab:
                     self._show_card(result)
         gr.HTML(note(MEASURES + SCORE * (len(comparison.results[0].samples) > 1)))
 
-    def _show_card(self, result: jobs.ModelResult) -> None:
+    def _show_card(self, result: compare_job.ModelResult) -> None:
         gr.HTML(title(result), key=("title", result.video))
         gr.Video(result.video, autoplay=True, loop=True, show_label=False, buttons=[], key=("video", result.video))
         gr.HTML(facts(result), key=("facts", result.video))
@@ -213,17 +213,17 @@ class CompareTab:
             self._connect_samples(result)
         downloads(self.comparison, lambda _: result.recorded)
 
-    def _connect_samples(self, result: jobs.ModelResult) -> None:
-        def pick(now: jobs.Comparison, event: gr.EventData) -> tuple[Any, ...]:
+    def _connect_samples(self, result: compare_job.ModelResult) -> None:
+        def pick(now: compare_job.Comparison, event: gr.EventData) -> tuple[Any, ...]:
             with refusing():
-                other = jobs.pick_sample(self._pool, now, result, int(event._data["option"]), new_folder())
+                other = compare_job.pick_sample(self._pool, now, result, int(event._data["option"]), new_folder())
             return other, player_of(other)
 
         table = gr.HTML(sample_table(result), js_on_load=OPTION_CLICK, apply_default_css=False)
         table.click(pick, self.comparison, [self.comparison, self.player], concurrency_id="files", **QUIET)
 
 
-def player_of(comparison: jobs.Comparison) -> dict[str, Any]:
+def player_of(comparison: compare_job.Comparison) -> dict[str, Any]:
     """The player's value: a figure for every model that is done."""
     figures = [player_figure(result.label, result.motion) for result in comparison.results]
     return player_value(figures, comparison.run, comparison.places)

@@ -19,9 +19,9 @@ from scamo.ui.components.scaling_charts import (
 )
 from scamo.ui.components.scaling_sheets import model_sheet, plan_sheet
 from scamo.ui.formatting import read_number
+from scamo.ui.jobs.scaling_plan import plan_budget
 from scamo.ui.messages import note, reason
 from scamo.ui.model_pool import ModelPool
-from scamo.ui.scaling_plan import plan_budget
 
 OWN_SIZE = "custom"
 TEXT_WIDTHS = [("Flan-T5-XL", 2048), ("MiniLM", 384)]  # what the text projection reads

@@ -12,10 +12,10 @@ from scamo.options import Prompt
 from scamo.ui.components.controls import INSTANT, QUIET, video_field
 from scamo.ui.components.downloads import downloads
 from scamo.ui.components.reconstruction_report import error_curves, error_table
+from scamo.ui.jobs.reconstruction import reconstruct, tokenizer_cards
 from scamo.ui.messages import note, refusing
 from scamo.ui.model_pool import ModelPool
 from scamo.ui.motion_files import RecordedMotion, draw_video, new_folder
-from scamo.ui.reconstruction import reconstruct, tokenizer_cards
 
 MAX_FRAMES = 400  # twenty seconds, which are drawn in a time that users wait for
 EXAMPLE = Prompt("a person walks forward", 5.0)

@@ -21,12 +21,12 @@ from scamo.ui.components.controls import (
 from scamo.ui.components.downloads import downloads
 from scamo.ui.components.progress import step_row
 from scamo.ui.components.token_strip import alternatives, certainty, time_of, token_strip
-from scamo.ui.jobs import Steps, follow
+from scamo.ui.jobs.compare import Steps, follow
+from scamo.ui.jobs.token_changes import TokenChange, replace_token, trace_recipe
 from scamo.ui.limits import SECONDS, checked_seconds
 from scamo.ui.messages import note, refusing
 from scamo.ui.model_pool import ModelPool
 from scamo.ui.motion_files import RecordedMotion, draw_video, new_folder
-from scamo.ui.token_changes import TokenChange, replace_token, trace_recipe
 
 EXAMPLE = "a person walks forward"
 

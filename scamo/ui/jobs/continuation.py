@@ -15,10 +15,10 @@ from scamo.motion import Motion
 from scamo.options import MAX_SECONDS, GenerationOptions, Prompt
 from scamo.pipeline import Generation, MotionPipeline
 from scamo.stream import Step
+from scamo.ui.jobs.reconstruction import check_fps
 from scamo.ui.limits import checked_seconds
 from scamo.ui.model_pool import ModelPool
 from scamo.ui.motion_files import RecordedMotion, decode_recipe
-from scamo.ui.reconstruction import check_fps
 
 _OWN_MOTION = "a motion of your own"
 

@@ -15,15 +15,17 @@ pytest.importorskip("gradio")
 from scamo import registry
 from scamo.io.recipe import read_recipe
 from scamo.stream import Step
-from scamo.ui import jobs
 from scamo.ui.components.motion_player import player_figure
+from scamo.ui.jobs import compare as compare_job
 from scamo.ui.motion_files import decode_recipe
 
 BOTH = ((1024, "0.3M"), (1024, "1M"))
 
 
 def request_of(pool, prompt="a person bows", keys=BOTH, seconds=1.0, seed=7, temperature=1.0, samples=1):
-    return jobs.read_compare_request(pool, prompt, [list(key) for key in keys], seconds, seed, temperature, samples)
+    return compare_job.read_compare_request(
+        pool, prompt, [list(key) for key in keys], seconds, seed, temperature, samples
+    )
 
 
 def last(running):
@@ -34,7 +36,9 @@ def last(running):
 @pytest.fixture
 def undrawn(monkeypatch):
     """No time for videos."""
-    monkeypatch.setattr(jobs, "draw_video", lambda motions, recipe, folder: str(folder / f"{recipe.file_stem}.mp4"))
+    monkeypatch.setattr(
+        compare_job, "draw_video", lambda motions, recipe, folder: str(folder / f"{recipe.file_stem}.mp4")
+    )
 
 
 class WatchedEngine:
@@ -59,7 +63,7 @@ class WatchedEngine:
 
 
 def test_every_model_finishes_with_its_video_and_all_read_one_text_encoder(pool, encoder, tmp_path):
-    states = list(jobs.compare(pool, request_of(pool), tmp_path))
+    states = list(compare_job.compare(pool, request_of(pool), tmp_path))
     models = states[-1]
     assert [model.state for model in models] == ["done", "done"]
     assert set(encoder.asked) == {"a person bows"}
@@ -75,8 +79,8 @@ def test_every_model_finishes_with_its_video_and_all_read_one_text_encoder(pool,
 
 
 def test_side_by_side_gives_what_each_gives_alone(pool, undrawn, tmp_path):
-    both = last(jobs.compare(pool, request_of(pool), tmp_path))
-    (alone,) = last(jobs.compare(pool, request_of(pool, keys=BOTH[1:]), tmp_path))
+    both = last(compare_job.compare(pool, request_of(pool), tmp_path))
+    (alone,) = last(compare_job.compare(pool, request_of(pool, keys=BOTH[1:]), tmp_path))
     direct = pool.pipeline(pool.card(1024, "1M")).generate("a person bows", seconds=1.0, seed=7, temperature=1.0)
     assert both[1].result.recipe == alone.result.recipe
     assert list(alone.result.recipe.tokens) == direct.tokens.tolist()
@@ -84,12 +88,12 @@ def test_side_by_side_gives_what_each_gives_alone(pool, undrawn, tmp_path):
 
 def test_the_motion_that_was_made_is_the_one_that_is_drawn_and_kept(pool, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(jobs, "draw_video", lambda motions, recipe, folder: drawn.extend(motions.values()) or "")
+    monkeypatch.setattr(compare_job, "draw_video", lambda motions, recipe, folder: drawn.extend(motions.values()) or "")
     pipeline = pool.pipeline(pool.card(1024, "1M"))
     decoded = []
     decode = pipeline.tokenizer.decode
     monkeypatch.setattr(pipeline.tokenizer, "decode", lambda tokens: decoded.append(1) or decode(tokens))
-    (model,) = last(jobs.compare(pool, request_of(pool, keys=BOTH[1:]), tmp_path))
+    (model,) = last(compare_job.compare(pool, request_of(pool, keys=BOTH[1:]), tmp_path))
     assert model.result.recorded.motion is model.result.motion is drawn[0]
     assert decoded == [1]
 
@@ -103,14 +107,14 @@ def test_one_failing_model_leaves_the_other_its_motion(pool, undrawn, tmp_path, 
         return load(card)
 
     monkeypatch.setattr(registry, "load_networks", load_or_fail)
-    models = last(jobs.compare(pool, request_of(pool), tmp_path))
+    models = last(compare_job.compare(pool, request_of(pool), tmp_path))
     assert [model.state for model in models] == ["failed", "done"]
     assert "weights.safetensors is missing" in models[0].error
 
 
 def test_a_defect_shows_no_inner_details(pool, tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs, "finish_model", lambda *_: 1 / 0)
-    models = last(jobs.compare(pool, request_of(pool, keys=BOTH[1:]), tmp_path))
+    monkeypatch.setattr(compare_job, "finish_model", lambda *_: 1 / 0)
+    models = last(compare_job.compare(pool, request_of(pool, keys=BOTH[1:]), tmp_path))
     assert models[0].state == "failed"
     assert "division" not in models[0].error
 
@@ -124,12 +128,12 @@ def test_stopping_ends_the_sampling_and_the_drawing(pool, tmp_path, monkeypatch)
         drawn.append(folder)
         return ""
 
-    monkeypatch.setattr(jobs, "draw_video", draw)
+    monkeypatch.setattr(compare_job, "draw_video", draw)
     pipeline = pool.pipeline(pool.card(1024, "1M"))
     engine = pipeline.engine = WatchedEngine(pipeline.engine)
     before = set(threading.enumerate())
     keys = [(256, "0.3M"), (1024, "0.3M"), (1024, "1M")]
-    running = jobs.compare(pool, request_of(pool, keys=keys, seconds=10.0), tmp_path)
+    running = compare_job.compare(pool, request_of(pool, keys=keys, seconds=10.0), tmp_path)
     for models in running:
         if models[2].count == 3:
             break
@@ -148,7 +152,7 @@ def test_stopping_ends_the_sampling_and_the_drawing(pool, tmp_path, monkeypatch)
 def test_following_a_stream_closes_it(pool):
     pipeline = pool.pipeline(pool.card(1024, "1M"))
     engine = pipeline.engine = WatchedEngine(pipeline.engine)
-    following = jobs.follow(pipeline.stream("a person walks", seconds=10.0, seed=0))
+    following = compare_job.follow(pipeline.stream("a person walks", seconds=10.0, seed=0))
     assert next(following).count == 1
     following.close()
     assert (engine.sampled, engine.ended) == (1, 1)
@@ -156,16 +160,16 @@ def test_following_a_stream_closes_it(pool):
 
 def test_following_shows_some_steps_and_always_the_last(pool, monkeypatch):
     pipeline = pool.pipeline(pool.card(1024, "1M"))
-    few = list(jobs.follow(pipeline.stream("a person walks", seconds=4.0, seed=0)))
+    few = list(compare_job.follow(pipeline.stream("a person walks", seconds=4.0, seed=0)))
     assert 2 <= len(few) < 20
     assert [step.result is None for step in few] == [True] * (len(few) - 1) + [False]
-    monkeypatch.setattr(jobs, "REFRESH", 0.0)
-    assert len(list(jobs.follow(pipeline.stream("a person walks", seconds=4.0, seed=0)))) == 21
+    monkeypatch.setattr(compare_job, "REFRESH", 0.0)
+    assert len(list(compare_job.follow(pipeline.stream("a person walks", seconds=4.0, seed=0)))) == 21
 
 
 def test_an_endless_run_meets_its_deadline(pool, tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs, "MAX_ELAPSED", 0.0)
-    models = last(jobs.compare(pool, request_of(pool), tmp_path))
+    monkeypatch.setattr(compare_job, "MAX_ELAPSED", 0.0)
+    models = last(compare_job.compare(pool, request_of(pool), tmp_path))
     assert all("too long" in model.error for model in models)
 
     class Endless:
@@ -176,7 +180,7 @@ def test_an_endless_run_meets_its_deadline(pool, tmp_path, monkeypatch):
             pass
 
     with pytest.raises(ValueError, match="too long"):
-        list(jobs.follow(Endless()))
+        list(compare_job.follow(Endless()))
 
 
 @pytest.mark.parametrize(
@@ -203,7 +207,7 @@ def test_bad_choices_are_refused_in_words(shared_pool, wrong, words):
 
 @pytest.mark.parametrize("prompt", ["🚶", "человек идёт вперёд", "一个人向前走", "<script>alert(1)</script>", "a\x00b"])
 def test_any_script_gives_a_motion_and_a_plain_file_name(shared_pool, undrawn, tmp_path, prompt):
-    models = last(jobs.compare(shared_pool, request_of(shared_pool, prompt, BOTH[:1]), tmp_path))
+    models = last(compare_job.compare(shared_pool, request_of(shared_pool, prompt, BOTH[:1]), tmp_path))
     assert models[0].state == "done"
     assert re.fullmatch(r"[a-zA-Z0-9.-]+", Path(models[0].result.video).name)
 
@@ -211,7 +215,7 @@ def test_any_script_gives_a_motion_and_a_plain_file_name(shared_pool, undrawn, t
 @pytest.mark.parametrize(("codebook", "frames"), [(256, 24), (512, 28)])
 def test_codecs_of_other_rates_are_drawn_and_played(slow_pool, tmp_path, codebook, frames):
     request = request_of(slow_pool, keys=[(codebook, "0.3M")], seconds=1.2 if codebook == 256 else 2.2)
-    (model,) = last(jobs.compare(slow_pool, request, tmp_path))
+    (model,) = last(compare_job.compare(slow_pool, request, tmp_path))
     assert model.error == "" and len(model.result.motion) == frames
     assert read_recipe(model.result.video).tokens == model.result.recipe.tokens
     figure = player_figure("", model.result.motion)
@@ -223,28 +227,28 @@ def test_without_a_seed_one_is_drawn_and_kept(shared_pool):
 
 
 def test_samples_are_made_at_once_and_the_smoothest_comes_first(shared_pool, undrawn, tmp_path):
-    (model,) = last(jobs.compare(shared_pool, request_of(shared_pool, keys=BOTH[:1], samples=3), tmp_path))
+    (model,) = last(compare_job.compare(shared_pool, request_of(shared_pool, keys=BOTH[:1], samples=3), tmp_path))
     samples = model.result.samples
     assert sorted(sample.recipe.options.seed for sample in samples) == [7, 8, 9]
     assert [sample.roughness for sample in samples] == sorted(sample.roughness for sample in samples)
     decoded = decode_recipe(shared_pool, samples[0].recipe)
     np.testing.assert_array_equal(decoded.motion.features, model.result.motion.features)
-    (alone,) = last(jobs.compare(shared_pool, request_of(shared_pool, keys=BOTH[:1], seed=8), tmp_path))
+    (alone,) = last(compare_job.compare(shared_pool, request_of(shared_pool, keys=BOTH[:1], seed=8), tmp_path))
     assert alone.result.recipe in [sample.recipe for sample in samples]
 
-    comparison = jobs.Comparison("run", "a person bows", 7, 1, (model.result,))
-    other = jobs.pick_sample(shared_pool, comparison, model.result, 2, tmp_path)
+    comparison = compare_job.Comparison("run", "a person bows", 7, 1, (model.result,))
+    other = compare_job.pick_sample(shared_pool, comparison, model.result, 2, tmp_path)
     assert other.run == "run"  # the player keeps its clock and view
     assert other.results[0].recipe == samples[2].recipe
     assert other.results[0].recorded.motion is other.results[0].motion
     with pytest.raises(ValueError, match="3 samples"):
-        jobs.pick_sample(shared_pool, comparison, model.result, 3, tmp_path)
+        compare_job.pick_sample(shared_pool, comparison, model.result, 3, tmp_path)
 
 
 def test_the_time_a_model_took_leaves_out_what_the_page_did_meanwhile(shared_pool, undrawn, tmp_path):
     shared_pool.pipeline(shared_pool.card(1024, "0.3M"))  # loading is not computing either
     slept = 0.0
-    for models in jobs.compare(shared_pool, request_of(shared_pool, keys=BOTH[:1], seconds=4.0), tmp_path):
+    for models in compare_job.compare(shared_pool, request_of(shared_pool, keys=BOTH[:1], seconds=4.0), tmp_path):
         if models[0].state == "tokens" and models[0].count:
             time.sleep(0.1)
             slept += 0.1
