@@ -50,7 +50,7 @@ def draw_batches(folder: Path, frames: int) -> None:
     from scamo.configs import LEVELS, TokenizerConfig
     from scamo.tokenizer import MotionTokenizer
     from training.data.dataset import Dataset
-    from training.tasks.tokenizer import Reconstruction
+    from training.tasks.reconstruction import Reconstruction
 
     data = Dataset(folder / "data")
     model = MotionTokenizer(TokenizerConfig(LEVELS[16], width=8, code_width=8, depth=1))

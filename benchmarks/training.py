@@ -210,7 +210,7 @@ def measure_tokenizer(args: Args, clips: int, steps: int, folder: Path) -> dict[
     from scamo.configs import LEVELS, TokenizerConfig
     from scamo.tokenizer import MotionTokenizer
     from training.data.dataset import Dataset, DatasetWriter
-    from training.tasks.tokenizer import Reconstruction
+    from training.tasks.reconstruction import Reconstruction
 
     draw, window = np.random.default_rng(0), 64
     with DatasetWriter(folder, {"mirrored": True}) as writer:
