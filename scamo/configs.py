@@ -58,7 +58,7 @@ class TokenizerConfig:
 
     @classmethod
     def from_card(cls, fields: Mapping[str, Any]) -> TokenizerConfig:
-        """The configuration a card holds. Cards of KIT-ML's tokenizers from before `fps` was stored have its rate."""
+        """The configuration a card holds. A KIT-ML tokenizer's card without `fps` gets KIT-ML's rate."""
         is_old_kit = "fps" not in fields and fields.get("features") == 251
         return cls(**{**fields, "fps": KIT_FPS} if is_old_kit else fields)
 
@@ -121,7 +121,8 @@ class TransformerConfig:
 
     codebook_size: the real number of codes K; id K ends a motion, id K + 1 pads a batch.
     text_width: width of one text embedding. tied: head and embedding are one matrix (then the head has a padding row,
-    which must never be sampled). max_positions: text + motion slots seen in training; more work, but are new to it.
+    which must never be sampled). max_positions: text + motion slots seen in training; longer motions work, but the
+    model never learned from such.
     """
 
     codebook_size: int

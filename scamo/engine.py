@@ -215,7 +215,7 @@ class _Row:
         """Sample the next token from logits [v] and keep it. A row that is over gets a token that nobody reads."""
         if self.done:
             return 0
-        # The padding id, which a tied head has, is never a choice; the end is none until the length is reached.
+        # The padding id, which a tied head has, is never a choice; the end is one only where the model may end.
         choices = logits_v[: end_id + (1 if self.request.can_end else 0)]
         request = self.request
         token = sample_token(choices, self._random.random(), request.temperature, request.top_k, request.top_p)
@@ -223,7 +223,7 @@ class _Row:
             self.done = True
             if self.tokens:
                 return 0
-            token = 1  # the authors' answer to an end at once
+            token = 1  # what the authors' code returns where the first token is the end
         self.tokens.append(token)
         self.done = self.done or len(self.tokens) == self.request.limit
         return token

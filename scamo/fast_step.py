@@ -5,7 +5,7 @@ BLAS reads a matrix stored as [in, out] at the speed of memory and with all thre
 row. So the matrices are stored that way: torch sees them as views, and numpy reads the same memory. numpy and torch
 have threads of their own, which keep a core busy for milliseconds after their last work. Nothing between two steps
 should therefore start torch's threads, not even a copy of a large head's logits. On a GPU a step is a hundred kernels
-that take less time than their launch, so it is recorded once and replayed as a whole.
+that take less time than their launch; `record` replays it as a CUDA graph, which only the benchmarks ask for so far.
 
     step = stepper(model, cache)    # in place of model.step(tokens, cache)
     logits = step(tokens)
@@ -38,8 +38,8 @@ def stepper(model: PrefixTransformer, cache: Cache, record: bool = False) -> Cal
     """A function that appends one token per row, int [b], and returns the logits float32 [b, v] of the next.
 
     It is the quick step for a single row on the CPU, in float32 or compact, and `model.step` for everything else.
-    `record`: on a GPU, where enough tokens are to come, a step recorded once as a CUDA graph (for the benchmarks, until
-    it has been measured on one); each step overwrites the logits of the one before. Nothing else may use the cache.
+    `record`: on a GPU, where enough tokens are to come, a step recorded once as a CUDA graph (only
+    the benchmarks use it); each step overwrites the logits of the one before. Nothing else may use the cache.
     """
     weight = model.llama_proj.weight
     if record and weight.device.type == "cuda" and cache.room >= _WORTH_RECORDING and not weight.requires_grad:

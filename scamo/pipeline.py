@@ -257,7 +257,7 @@ class MotionPipeline:
             limit = chosen.max_tokens if can_end else self.tokenizer.config.tokens_in(prompt.seconds or 0)
             if len(ids) > limit:
                 raise ValueError(
-                    f"the start has {len(ids)} tokens and the motion shall have {limit} at most; keep fewer of them, "
+                    f"the start has {len(ids)} tokens and the motion may have {limit} at most; keep fewer of them, "
                     "or ask for more seconds"
                 )
             rows.append(_Row(prompt, chosen, _request(chosen, limit, can_end, ids)))

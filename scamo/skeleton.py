@@ -270,7 +270,7 @@ def _bend_leg(joints: Array, leg: tuple[int, int, int, int], reach: Array) -> Ar
     # A leg gets straighter only up to 0.1 % short of straight: beyond that the plane of the knee is undefined.
     was = np.linalg.norm(joints[:, ankle] - joints[:, hip], axis=-1, keepdims=True)
     distance = np.clip(distance, np.abs(thigh - shin) + 1e-6, np.maximum(0.999 * (thigh + shin), was))
-    # The knee bends in its old direction, and towards the toe if it was straight: the more, the further the ankle goes.
+    # The knee keeps the direction of its bend. A straight one bends towards the toe, more the further the ankle goes.
     far = np.linalg.norm(reach - joints[:, ankle], axis=-1, keepdims=True)
     bend = joints[:, knee] - joints[:, hip] + 0.3 * far * unit(joints[:, toe] - joints[:, ankle])
     bend = unit(bend - (bend * along).sum(-1, keepdims=True) * along)

@@ -312,7 +312,7 @@ def by_input(weight: Tensor) -> Tensor:
     if weight.dtype == torch.float32 and weight.t().is_contiguous():
         return weight
     columns = torch.empty(weight.shape[::-1])
-    return columns.copy_(weight.t()).t()  # in one go, for a large matrix should not be there three times
+    return columns.copy_(weight.t()).t()  # in one step, so that a large matrix is in memory twice, not three times
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -323,9 +323,10 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def _prefix_mask(text_mask_bl: Tensor, tokens: int) -> Tensor:
-    """Who sees whom, bool [b, 1, s, s] (query, key): all real text is seen, motion is seen by itself and its future.
+    """Which slots attend to which, bool [b, 1, s, s] (query, key).
 
-    A padding slot sees itself as well, so that its softmax over nothing gives no NaN.
+    Every slot attends to all real text. A motion slot also attends to itself and the motion before it. A padding slot
+    attends to itself as well, so that its softmax is not over nothing, which would be NaN.
     """
     slots = text_mask_bl.shape[1]
     causal = torch.ones(slots + tokens, slots + tokens, dtype=torch.bool, device=text_mask_bl.device).tril()

@@ -424,7 +424,7 @@ def test_mistakes_of_a_timeline(pipeline: MotionPipeline) -> None:
         (WALK, {"start": [-1]}, "token -1 of the start"),
         (WALK, {"start": [0.5]}, "give integers"),
         (WALK, {"start": [[1, 2]]}, r"the start has shape \[1, 2\]"),
-        (WALK, {"start": [1] * 6, "seconds": 1}, "the start has 6 tokens and the motion shall have 5 at most"),
+        (WALK, {"start": [1] * 6, "seconds": 1}, "the start has 6 tokens and the motion may have 5 at most"),
         (None, {"embedding": np.zeros((3, 7))}, "7 wide and this model reads 6"),
         (None, {"embedding": np.zeros(6)}, r"shape \[6\]"),
         (None, {"embedding": np.zeros((0, 6))}, r"shape \[0, 6\]"),

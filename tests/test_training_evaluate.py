@@ -72,14 +72,14 @@ def test_multimodality_takes_sentences_from_all_over(tmp_path: Path) -> None:
     clips = measured_clips(Dataset(write_corpus(tmp_path / "data")), "train")
     asked: list[str] = []
 
-    class FakeGenerator:
+    class FakePipeline:
         """The motion of the n-th seed of a sentence starts with 0 or, every second one, with 4."""
 
-        def generate_batch(self, prompts: list[str], seed: list[int]) -> list[Any]:
+        def generate_batch(self, prompts: list[str], seeds: list[int]) -> list[Any]:
             asked.extend(prompts)
-            return [SimpleNamespace(motion=SimpleNamespace(features=np.full((4, 263), 4.0 * (s % 2)))) for s in seed]
+            return [SimpleNamespace(motion=SimpleNamespace(features=np.full((4, 263), 4.0 * (s % 2)))) for s in seeds]
 
-    found = measure_multimodality(FakeGenerator(), FakeEvaluator(), clips, 3, batch=7)  # type: ignore[arg-type]
+    found = measure_multimodality(FakePipeline(), FakeEvaluator(), clips, 3, batch=7)  # type: ignore[arg-type]
     assert len(asked) == 3 * SAMPLES == 90
     assert 0 < found < 4  # pairs are 0 or 4 apart
     chosen = [clips[i] for i in (0, round((len(clips) - 1) / 2), len(clips) - 1)]

@@ -8,7 +8,7 @@ from tools import house
 
 # From the ground up. A module may import modules of lower floors and of its own.
 FLOORS = (
-    ("command_line", "json_files", "processes"),
+    ("command_line", "json_files", "processes", "schedule"),
     ("data",),
     ("configuration", "provenance", "run_folder", "journal", "loop", "estimate", "run"),
     ("tasks",),

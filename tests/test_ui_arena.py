@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("gradio")
 
 from scamo.options import Prompt
-from scamo.ui.jobs.compare import Deadline
+from scamo.ui.jobs.follow import Deadline
 from scamo.ui.tabs.arena import ArenaTab, contenders, generate_contest
 
 

@@ -17,6 +17,7 @@ from scamo.io.recipe import read_recipe
 from scamo.stream import Step
 from scamo.ui.components.motion_player import player_figure
 from scamo.ui.jobs import compare as compare_job
+from scamo.ui.jobs import follow as follow_job
 from scamo.ui.motion_files import decode_recipe
 
 BOTH = ((1024, "0.3M"), (1024, "1M"))
@@ -152,7 +153,7 @@ def test_stopping_ends_the_sampling_and_the_drawing(pool, tmp_path, monkeypatch)
 def test_following_a_stream_closes_it(pool):
     pipeline = pool.pipeline(pool.card(1024, "1M"))
     engine = pipeline.engine = WatchedEngine(pipeline.engine)
-    following = compare_job.follow(pipeline.stream("a person walks", seconds=10.0, seed=0))
+    following = follow_job.follow(pipeline.stream("a person walks", seconds=10.0, seed=0))
     assert next(following).count == 1
     following.close()
     assert (engine.sampled, engine.ended) == (1, 1)
@@ -160,15 +161,15 @@ def test_following_a_stream_closes_it(pool):
 
 def test_following_shows_some_steps_and_always_the_last(pool, monkeypatch):
     pipeline = pool.pipeline(pool.card(1024, "1M"))
-    few = list(compare_job.follow(pipeline.stream("a person walks", seconds=4.0, seed=0)))
+    few = list(follow_job.follow(pipeline.stream("a person walks", seconds=4.0, seed=0)))
     assert 2 <= len(few) < 20
     assert [step.result is None for step in few] == [True] * (len(few) - 1) + [False]
-    monkeypatch.setattr(compare_job, "REFRESH", 0.0)
-    assert len(list(compare_job.follow(pipeline.stream("a person walks", seconds=4.0, seed=0)))) == 21
+    monkeypatch.setattr(follow_job, "REFRESH", 0.0)
+    assert len(list(follow_job.follow(pipeline.stream("a person walks", seconds=4.0, seed=0)))) == 21
 
 
 def test_an_endless_run_meets_its_deadline(pool, tmp_path, monkeypatch):
-    monkeypatch.setattr(compare_job, "MAX_ELAPSED", 0.0)
+    monkeypatch.setattr(follow_job, "MAX_ELAPSED", 0.0)
     models = last(compare_job.compare(pool, request_of(pool), tmp_path))
     assert all("too long" in model.error for model in models)
 
@@ -180,7 +181,7 @@ def test_an_endless_run_meets_its_deadline(pool, tmp_path, monkeypatch):
             pass
 
     with pytest.raises(ValueError, match="too long"):
-        list(compare_job.follow(Endless()))
+        list(follow_job.follow(Endless()))
 
 
 @pytest.mark.parametrize(

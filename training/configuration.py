@@ -7,11 +7,12 @@ in files its settings are flat: ``--steps 500``, {"steps": 500}.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+
+from training.schedule import learning_rate
 
 Config = TypeVar("Config")
 
@@ -68,7 +69,7 @@ class Optimisation:
     final_share: float | None = None
     """Share of the peak rate that the schedule ends with. None: 0.1 for multistep, 0.01 for cosine."""
     betas: tuple[float, float] = (0.9, 0.99)
-    """AdamW's momenta; the first is (2)."""
+    """AdamW's two momenta; the paper states the first, 0.9."""
     weight_decay: float = 0.0
     """0 tokenizer (2), 1e-6 transformer (2)."""
     clip: float = 1.0
@@ -86,17 +87,9 @@ class Optimisation:
 
     def rate(self, step: int) -> float:
         """Learning rate of a step (0-based). ValueError for an unknown schedule."""
-        warm = max(1, round(self.warmup * self.steps))
-        if step < warm:
-            return self.lr * (step + 1) / warm
         final = self.resolved().final_share
         assert final is not None
-        if self.schedule == "multistep":
-            return self.lr * (final if step >= self.milestone * self.steps else 1.0)
-        if self.schedule == "cosine":
-            done = (step - warm) / max(1, self.steps - warm)
-            return self.lr * (final + (1 - final) * (1 + math.cos(math.pi * done)) / 2)
-        raise ValueError(f"Unknown schedule {self.schedule!r}; choose multistep or cosine.")
+        return learning_rate(step, self.steps, self.lr, self.schedule, self.warmup, self.milestone, final)
 
 
 def flat_settings(config: Any) -> dict[str, Any]:
@@ -144,5 +137,5 @@ def plain_settings(optimisation: Optimisation, seed: int) -> dict[str, Any]:
 
 
 def with_current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of an older run or card under the names that they have today."""
+    """Settings of an older run or card under their current names."""
     return {FORMER_NAMES.get(name, name): value for name, value in settings.items()}

@@ -72,7 +72,7 @@ def bundled_tokenizer(codebook: int, places: Places, threads: int = 0) -> Tokeni
 def bundled_transformer(codebook: int, size: str, places: Places, threads: int = 0) -> TransformerTraining:
     """A bundled transformer: tied vocabulary, a few passes over the corpus."""
     lr = {"0.3M": 3e-3, "1M": 2e-3, "4M": 1e-3}[size]
-    # The 4M of the smallest codebook has fewer, because time on two CPU cores was short. Every card has its own steps.
+    # The 4M of the smallest codebook has fewer steps, for want of time on two CPU cores. Every card states its own.
     steps = {"0.3M": 1500, "1M": 1200, "4M": 1000 if codebook == 256 else 1200}[size]
     run = Run(places.runs / f"{codebook}-{size}", threads=threads, save_every=200, validate_every=500)
     return TransformerTraining(

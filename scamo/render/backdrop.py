@@ -88,7 +88,7 @@ def build_strip_backdrop(
     elevation: float = 12.0,
     floor: float = 0.0,
 ) -> Backdrop:
-    """The backdrop of a still strip: `poses` moments of one motion as as many figures, from pale first to strong last.
+    """The backdrop of a still strip: `poses` moments of one motion, a figure for each, from pale first to strong last.
 
     They stand where they happened if the motion travels far enough, seen from its side; otherwise side by side.
     """

@@ -174,7 +174,7 @@ class TransformerTraining:
     """The folder of a trained tokenizer."""
     run: Run
     size: str = "4M"
-    """One of scamo.transformer.SIZES: 0.3M, 1M, 4M, 44M ... 3B."""
+    """One of scamo.configs.SIZES: 0.3M, 1M, 4M, 44M ... 3B."""
     tokens: Path | None = None
     """The file that training.data.token_cache makes of dataset and tokenizer, or where to keep it; without it the
     tokens are made for every run."""

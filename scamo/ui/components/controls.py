@@ -1,4 +1,4 @@
-"""The fields that every tab that generates has: one model, its temperature and its seed."""
+"""Fields that several tabs have: the choice of one model, temperature, seed, a video; and options of Gradio events."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The work behind the tabs. It knows nothing of Gradio, so tests and other programs can run it."""
+"""The work behind the tabs, without layout and HTML, so that tests can run it without a page."""

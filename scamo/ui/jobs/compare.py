@@ -1,18 +1,18 @@
-"""Work that a click starts and that takes a while: it reports its progress, keeps a deadline, and can be stopped.
+"""The work of a comparison: one prompt for several models, each drawn while the next one samples.
 
-Nothing here knows of HTML or Gradio. A tab iterates over the progress, shows it, and closes the iterator to stop.
+A tab iterates over the progress, shows it, and closes the iterator to stop.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from scamo import metrics
 from scamo.io.recipe import Recipe
@@ -20,58 +20,13 @@ from scamo.motion import Motion
 from scamo.options import GenerationOptions, Prompt
 from scamo.pipeline import Generation
 from scamo.registry import ModelCard
-from scamo.stream import Step
+from scamo.ui.jobs.follow import Deadline
 from scamo.ui.limits import MAX_SAMPLES, MAX_SEED, checked_seconds
 from scamo.ui.messages import reason
 from scamo.ui.model_pool import ModelPool
 from scamo.ui.motion_files import RecordedMotion, decode_recipe, draw_video
 
-MAX_ELAPSED = 600.0  # seconds of computing for one click
-REFRESH = 0.2  # seconds between two reports to the page
 _POLL = 0.05  # seconds between two checks whether a drawing is ready
-
-T = TypeVar("T")
-
-
-class Steps(Protocol[T]):
-    """Steps of a generation: a Stream, or what makes something else of its result."""
-
-    def __iter__(self) -> Iterator[Step[T]]:
-        """The steps; the last one has the result."""
-        ...
-
-    def close(self) -> None:
-        """Stop the generation."""
-        ...
-
-
-class Deadline:
-    """Keeps the time that one click may take."""
-
-    def __init__(self) -> None:
-        self._end = time.monotonic() + MAX_ELAPSED
-
-    def check(self) -> None:
-        """Raises ValueError when the time is over."""
-        if time.monotonic() > self._end:
-            raise ValueError("This took too long; choose a smaller model or a shorter length.")
-
-
-def follow(steps: Steps[T], deadline: Deadline | None = None) -> Iterator[Step[T]]:
-    """The steps that are worth showing: one in REFRESH seconds, and the last one with the result.
-
-    The steps are closed when the iterator is. Raises ValueError when the deadline is over.
-    """
-    deadline, shown = deadline or Deadline(), 0.0
-    with closing(steps):
-        for step in steps:
-            if step.result is not None:
-                yield step
-                return
-            deadline.check()
-            if time.monotonic() - shown > REFRESH:
-                yield step
-                shown = time.monotonic()
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,8 @@ def continue_motion(
 ) -> Generator[Step[RecordedMotion], None, None]:
     """Keep the first `keep` seconds of a motion and go on with a prompt for its seconds.
 
-    The model sees the last `options.context` seconds of what is kept; for the prompt that the motion was made with it
-    sees all, as it did then. Raises ValueError where the motion would last longer than a minute.
+    The model sees the last `options.context` seconds of what is kept. If the prompt is the motion's own, it sees all of
+    it, as a generation without a cut would. Raises ValueError where the motion would last longer than a minute.
     """
     codec = pipeline.tokenizer.config
     kept = before.tokens[: codec.tokens_in(keep)] if keep > 0 else ()

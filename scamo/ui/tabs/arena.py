@@ -22,7 +22,7 @@ from scamo.ui.components.motion_player import motion_player, player_figure, play
 from scamo.ui.components.progress import hidden_row
 from scamo.ui.components.vote_tables import revealed_names, score_sheet
 from scamo.ui.jobs.arena_scores import VOTES, Contest, as_csv, draw_pair, score_table
-from scamo.ui.jobs.compare import Deadline, follow
+from scamo.ui.jobs.follow import Deadline, follow
 from scamo.ui.limits import MAX_SEED, SECONDS, checked_seconds
 from scamo.ui.messages import note, reason, refusing
 from scamo.ui.model_pool import ModelPool

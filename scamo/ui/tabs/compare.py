@@ -18,6 +18,7 @@ from scamo.ui.components.progress import progress_rows, summary
 from scamo.ui.components.result_cards import MEASURES, SCORE, facts, prompt_line, sample_table, title
 from scamo.ui.cost_estimate import CostEstimator, describe_cost, models_without_room
 from scamo.ui.jobs import compare as compare_job
+from scamo.ui.jobs.follow import REFRESH
 from scamo.ui.limits import MAX_SAMPLES, SECONDS
 from scamo.ui.messages import note, refusing
 from scamo.ui.model_pool import ModelPool
@@ -159,7 +160,7 @@ class CompareTab:
                 if new:  # the previous motions stay until the first new one is ready
                     now = compare_job.Comparison(folder.name, request.text, request.seed, len(models), results)
                     yield progress_rows(models), now, player_value(figures, now.run, now.places), gr.skip()
-                elif time.monotonic() - reported > compare_job.REFRESH:
+                elif time.monotonic() - reported > REFRESH:
                     yield progress_rows(models), gr.skip(), gr.skip(), gr.skip()
                 else:
                     continue

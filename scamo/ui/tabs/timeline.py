@@ -12,8 +12,8 @@ from scamo.registry import ModelCard
 from scamo.ui.components.controls import INSTANT, QUIET, model_choice, read_sampling, sampling_fields, video_field
 from scamo.ui.components.downloads import downloads
 from scamo.ui.components.progress import step_row
-from scamo.ui.jobs.compare import Steps, follow
 from scamo.ui.jobs.continuation import continue_motion, open_motion, read_parts, seconds_of, story
+from scamo.ui.jobs.follow import Steps, follow
 from scamo.ui.limits import SECONDS, checked_seconds
 from scamo.ui.messages import note, refusing
 from scamo.ui.model_pool import ModelPool

@@ -21,7 +21,7 @@ from scamo.ui.components.controls import (
 from scamo.ui.components.downloads import downloads
 from scamo.ui.components.progress import step_row
 from scamo.ui.components.token_strip import alternatives, certainty, time_of, token_strip
-from scamo.ui.jobs.compare import Steps, follow
+from scamo.ui.jobs.follow import Steps, follow
 from scamo.ui.jobs.token_changes import TokenChange, replace_token, trace_recipe
 from scamo.ui.limits import SECONDS, checked_seconds
 from scamo.ui.messages import note, refusing
