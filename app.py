@@ -1,17 +1,11 @@
-"""Opens the page: `python app.py [--models DIR ...]`. Hugging Face Spaces runs this file too."""
+"""Opens the page: `python app.py [--models DIR ...]` is `scamo app`. Hugging Face Spaces runs this file too."""
 
-import argparse
+import sys
 
-from scamo.ui import build, launch
-
-
-def _folders() -> list[str]:
-    parser = argparse.ArgumentParser(description="Open ScaMo's page in a browser.")
-    parser.add_argument("--models", action="append", default=[], metavar="DIR", help="models of your own; repeatable")
-    return parser.parse_args().models
-
-
-demo = build(_folders() if __name__ == "__main__" else [])
+from scamo.cli import main
+from scamo.ui import build
 
 if __name__ == "__main__":
-    launch(demo)
+    sys.exit(main(["app", *sys.argv[1:]]))
+
+demo = build()  # for servers and tools that import this file

@@ -32,7 +32,8 @@ Options = Annotated[GenerationOptions, tyro.conf.arg(name="")]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0, 2 for a mistake of the user, 130 for Ctrl-C."""
     return run_command(
-        lambda command: _RUN[type(command)](command), COMMANDS, argv=argv, name="scamo", prog="scamo",
+        lambda command: _RUN[type(command)](command), COMMANDS, argv=argv,
+        name=lambda command: f"scamo {type(command).__name__.lower()}", prog="scamo",
         description="Text to human motion.", config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
     )  # fmt: skip
 

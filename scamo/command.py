@@ -16,26 +16,33 @@ MOTION_SUFFIXES = (".npy", ".npz", ".bvh")
 
 
 def run_command(
-    main: Callable[[Any], Any], args: Any, *, argv: Sequence[str] | None = None, name: str | None = None, **options: Any
+    main: Callable[[Any], Any],
+    args: Any,
+    *,
+    argv: Sequence[str] | None = None,
+    name: str | Callable[[Any], str] | None = None,
+    **options: Any,
 ) -> int:
     """Read `args` (a dataclass, or a union of some) from the command line and run `main` on them.
 
-    argv: instead of the process's own. name: what the messages begin with. options: tyro's. Returns the exit code:
+    argv: instead of the process's own. name: what the messages begin with, or a function of what was read that gives
+    it. options: tyro's. Returns the exit code:
     what `main` returns (None counts as 0), 2 for a mistake of the user, 130 for Ctrl-C. Warnings become lines too.
     """
     import tyro
 
-    name = name or Path(sys.argv[0]).stem
+    title = name if isinstance(name, str) else Path(sys.argv[0]).stem
     try:
         given = tyro.cli(args, args=argv, **options)
+        title = name(given) if callable(name) else title
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_: print(f"{name}: {message}", file=sys.stderr)
+            warnings.showwarning = lambda message, *_: print(f"{title}: {message}", file=sys.stderr)
             status = main(given)
     except (ValueError, ImportError, OSError, FloatingPointError) as error:
-        print(f"{name}: {one_line(error)}", file=sys.stderr)
+        print(f"{title}: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{name}: stopped", file=sys.stderr)
+        print(f"{title}: stopped", file=sys.stderr)
         return 130
     return status if isinstance(status, int) else 0
 

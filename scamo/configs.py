@@ -50,7 +50,9 @@ class TokenizerConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", tuple(int(level) for level in self.levels))
-        if not 0 < self.fps < math.inf:
+        if min(self.width, self.code_width, self.depth, self.halvings, self.dilation_growth, self.features) < 1:
+            raise ValueError(f"every number of {self} must be at least 1")
+        if not isinstance(self.fps, (int, float)) or not 0 < self.fps < math.inf:
             raise ValueError(f"{self.fps} is no frame rate; give frames a second, 20 for HumanML3D")
         # Indices are summed in float32, which counts no further than 2**24.
         if not self.levels or min(self.levels) < 2 or math.prod(self.levels) >= 2**24:
@@ -77,9 +79,13 @@ class TokenizerConfig:
         """Tokens that a second of motion takes: 5 for HumanML3D with two halvings."""
         return self.fps / self.frames_per_token
 
-    def tokens_in(self, seconds: float) -> int:
-        """The number of tokens nearest to a length; halves go up. Never less than one token."""
-        return max(1, math.floor(seconds * self.tokens_per_second + 0.5 + 1e-9))
+    def tokens_in(self, seconds: float, least: int = 1) -> int:
+        """The number of tokens nearest to a length, at least `least`; halves go up."""
+        return max(least, math.floor(seconds * self.tokens_per_second + 0.5 + 1e-9))
+
+    def seconds_of(self, tokens: int) -> float:
+        """The length of so many tokens."""
+        return tokens / self.tokens_per_second
 
 
 class Size(NamedTuple):

@@ -263,6 +263,10 @@ class Motion:
         features.flags.writeable = False
         object.__setattr__(self, "features", features)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles are made anew, so that they cannot be written to either."""
+        return type(self), (self.features, self.fps)
+
     def __len__(self) -> int:
         return len(self.features)
 

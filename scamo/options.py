@@ -18,6 +18,8 @@ MAX_SECONDS = 60.0
 DEFAULT_MAX_TOKENS = 50  # the authors' code stops there
 DEFAULT_CONTEXT = 2.0  # seconds
 MAX_GUIDANCE = 20.0
+MAX_SEED = 2**64 - 1
+MAX_TOKENS = 100_000
 MODEL_DEFAULTS = ("temperature", "top_k", "top_p", "guidance")  # what a model's card may set
 
 
@@ -80,27 +82,37 @@ class GenerationOptions:
     def __post_init__(self) -> None:
         if self.seconds is not None:
             object.__setattr__(self, "seconds", _checked_seconds(self.seconds))
-        for name, least in (("seed", 0), ("top_k", 1), ("max_tokens", 1)):
+        for name, least, most in (("seed", 0, MAX_SEED), ("top_k", 1, None), ("max_tokens", 1, MAX_TOKENS)):
             value = getattr(self, name)
             if value is not None or name == "max_tokens":
-                object.__setattr__(self, name, checked_integer(name, value, least))
+                object.__setattr__(self, name, checked_integer(name, value, least, most))
         if self.temperature is not None and not (_is_number(self.temperature) and self.temperature >= 0):
             raise ValueError(f"temperature {self.temperature} makes no sense; give 0 (always the likeliest) or more")
         if self.top_p is not None and not (_is_number(self.top_p) and 0 < self.top_p <= 1):
             raise ValueError(f"top_p {self.top_p} is no share of probability; give a number above 0 and up to 1")
         if self.guidance is not None and not (_is_number(self.guidance) and 0 <= self.guidance <= MAX_GUIDANCE):
-            raise ValueError(f"guidance {self.guidance} makes no sense; give 1 (off) to {MAX_GUIDANCE:g}")
+            raise ValueError(f"guidance {self.guidance} makes no sense; give 0 to {MAX_GUIDANCE:g}, 1 being off")
         if not (_is_number(self.context) and self.context >= 0):
             raise ValueError(f"context {self.context} makes no sense; give 0 seconds or more")
+        for name in ("temperature", "top_p", "guidance", "context"):
+            value = getattr(self, name)
+            if value is not None:  # numpy's numbers become Python's, which every file format holds
+                object.__setattr__(self, name, value if type(value) is int else float(value))
 
     @classmethod
     def of(cls, options: GenerationOptions | None = None, **fields: Unpack[OptionFields]) -> GenerationOptions:
         """The options given, with some fields replaced. A field that does not exist raises TypeError."""
+        if options is not None and not isinstance(options, cls):
+            raise ValueError(f"{options!r} are no GenerationOptions; give some, or their fields such as seconds=4")
         return replace(options or cls(), **fields)
 
     def resolved(self, defaults: Mapping[str, Any]) -> GenerationOptions:
         """The same with a definite seed, temperature and guidance: what is None comes from a model's defaults."""
-        own = {name: defaults[name] for name in MODEL_DEFAULTS if getattr(self, name) is None and name in defaults}
+        own = {
+            name: defaults[name]
+            for name in MODEL_DEFAULTS
+            if getattr(self, name) is None and defaults.get(name) is not None
+        }
         for name in ("temperature", "guidance"):
             if getattr(self, name) is None:
                 own.setdefault(name, 1.0)
@@ -109,14 +121,16 @@ class GenerationOptions:
         return replace(self, **own) if own else self
 
 
-def checked_integer(name: str, value: Any, least: int) -> int:
-    """A whole number of at least `least`, also one of numpy's. Raises ValueError for anything else."""
+def checked_integer(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """A whole number from `least` to `most`, also one of numpy's. Raises ValueError for anything else."""
     try:
-        number = operator.index(value)
+        number = least - 1 if isinstance(value, bool) else operator.index(value)
     except TypeError:
         number = least - 1
     if number < least:
         raise ValueError(f"{name} {value!r} makes no sense; give a whole number from {least} up")
+    if most is not None and number > most:
+        raise ValueError(f"{name} is too large; give a whole number up to {most:,}")
     return number
 
 
@@ -139,4 +153,8 @@ def _checked_seconds(seconds: float) -> float:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, numbers.Real) and math.isfinite(value)  # numpy's numbers are Real too
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)  # numpy's numbers are Real too
+    try:
+        return is_real and math.isfinite(value)  # type: ignore[arg-type]
+    except OverflowError:  # a whole number beyond all floats
+        return False

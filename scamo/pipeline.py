@@ -123,9 +123,8 @@ class MotionPipeline:
     def text_encoder(self) -> TextEncoder:
         """The encoder prompts go through. Raises ValueError where the model's is not known."""
         if self._text_encoder is None:
-            if self.card.text_encoder is None:
-                raise ValueError("this model's text encoder is not known; give embedding= or load(text_encoder=)")
-            self._text_encoder = load_text_encoder(self.card.text_encoder)
+            self._check_encoder([], None)
+            self._text_encoder = load_text_encoder(self.card.text_encoder or "")
         return self._text_encoder
 
     def generate(
@@ -163,6 +162,7 @@ class MotionPipeline:
         options = GenerationOptions.of(options, **fields)
         ready = self._given(embedding)
         rows = self._rows([prompt], [options], start)
+        self._check_encoder(rows, ready)
         return Stream(_first(self._sample(rows, ready)), _limit(rows))
 
     def generate_batch(
@@ -196,18 +196,20 @@ class MotionPipeline:
     ) -> Stream[list[Generation]]:
         """`generate_batch` token by token, as `stream` is to `generate`."""
         options = GenerationOptions.of(options, **fields)
-        if isinstance(prompts, (str, Prompt)):
-            raise ValueError("a batch takes a list of prompts; use generate for one")
+        prompts = _listed(prompts, "a batch takes a list of prompts; use generate for one")
         if embedding is None and any(prompt is None for prompt in prompts):
             raise ValueError("a prompt of the batch is missing; say for each row what should happen")
         count = len(prompts)
         each = [options] * count
+        if seeds is not None and np.ndim(seeds) != 1:
+            raise ValueError(f"seeds {seeds!r} are no list; give one seed per prompt, or seed= for all")
         if seeds is not None:
             each = [replace(options, seed=checked_integer("seed", seed, 0)) for seed in seeds]
         if not count or len(each) != count:
             raise ValueError(f"{count} prompts and {len(each)} seeds; give a prompt or more and one seed each")
         ready = self._given(embedding)
         rows = self._rows(prompts, each, start)
+        self._check_encoder(rows, ready)
         return Stream(self._sample(rows, ready), _limit(rows))
 
     def timeline(
@@ -232,9 +234,10 @@ class MotionPipeline:
     ) -> Stream[Generation]:
         """`timeline` token by token, as `stream` is to `generate`."""
         options = GenerationOptions.of(options, **fields).resolved(self.card.sampling)
-        if isinstance(prompts, (str, Prompt)) or not len(prompts):
+        listed = _listed(prompts, "a timeline takes a list of prompts; give a list of prompts, each with its seconds")
+        if not listed:
             raise ValueError("the timeline is empty; give a list of prompts, each with its seconds")
-        parts = tuple(_as_prompt(prompt, None) for prompt in prompts)
+        parts = tuple(_as_prompt(prompt, None) for prompt in listed)
         parts = tuple(replace(part, seconds=part.seconds or options.seconds) for part in parts)
         for part in parts:
             if part.text is None or part.seconds is None:
@@ -265,8 +268,8 @@ class MotionPipeline:
 
     def _sample(self, rows: list[_Row], embedding: Tensor | None) -> Counts[list[Generation]]:
         clock = Clock()
-        text_bld, mask_bl = self._prefix([row.prompt for row in rows], embedding)
-        empty_ld = self._empty_text(row.options for row in rows)
+        is_guided = any(row.options.guidance != 1 for row in rows)
+        text_bld, mask_bl, empty_ld = self._prefix([row.prompt for row in rows], embedding, is_guided)
         requests = [row.request for row in rows]
         sampled = yield from clock.around(self.engine.stream(requests, text_bld, mask_bl, empty_ld))
         motions = [Motion(self.tokenizer.decode(one.tokens), self.fps) for one in sampled]
@@ -280,11 +283,11 @@ class MotionPipeline:
         self, prompts: tuple[Prompt, ...], lengths: tuple[int, ...], options: GenerationOptions
     ) -> Counts[Generation]:
         clock = Clock()
-        context = round(options.context * self.tokenizer.config.tokens_per_second)
-        empty_ld = self._empty_text([options])
+        context = self.tokenizer.config.tokens_in(options.context, least=0)
+        text_bld, mask_bl, empty_ld = self._prefix(prompts, None, options.guidance != 1)
         tokens: list[int] = []
         traces: list[Trace] = []
-        for length, text_ld, mask_l in zip(lengths, *self._prefix(prompts, None), strict=True):
+        for length, text_ld, mask_l in zip(lengths, text_bld, mask_bl, strict=True):
             free = max(0, self.engine.config.max_positions - int(mask_l.sum()) - length)
             known = min(context, free, len(tokens))  # tokens to start from
             before = len(tokens) - known
@@ -298,36 +301,52 @@ class MotionPipeline:
         trace = Trace.joined(traces)
         return Generation(prompts, lengths, options, ids, motion, self.card, trace, clock.elapsed())
 
-    def _prefix(self, prompts: Sequence[Prompt], embedding: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What the transformer reads: text float32 [b, l, d] and its mask bool [b, l]."""
-        if embedding is not None:
-            mask_bl = torch.ones(len(prompts), len(embedding), dtype=torch.bool)
-            return embedding.expand(len(prompts), -1, -1), mask_bl
-        text_bld, mask_bl = self._encode([prompt.text or "" for prompt in prompts])
-        if mask_bl.shape[1] >= MAX_WORD_PIECES and any(len(p.text or "") > MAX_WORD_PIECES for p in prompts):
+    def _prefix(
+        self, prompts: Sequence[Prompt], embedding: Tensor | None, is_guided: bool
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What the transformer reads: text float32 [b, l, d], its mask bool [b, l], and for guidance the empty text."""
+        texts = [] if embedding is not None else [prompt.text or "" for prompt in prompts]
+        encoded = self._encode([*texts, *([""] if is_guided else [])])
+        empty_ld = encoded.pop() if is_guided else None
+        rows = encoded if embedding is None else [embedding] * len(prompts)
+        if embedding is None and any(
+            len(row) >= MAX_WORD_PIECES and len(text) > MAX_WORD_PIECES for row, text in zip(rows, texts, strict=True)
+        ):
             warnings.warn(f"a prompt reaches {MAX_WORD_PIECES} word pieces; what comes after is not read", stacklevel=2)
-        return text_bld, mask_bl
+        mask_bl = torch.arange(max(map(len, rows))) < torch.tensor([[len(row)] for row in rows])
+        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), mask_bl, empty_ld
+
+    def _encode(self, texts: Sequence[str]) -> list[Tensor]:
+        """One embedding float32 [l, d] per text, by one call of the encoder."""
+        if not texts:
+            return []
+        encoder = self.text_encoder
+        text_bld, mask_bl = encoder.encode(texts)
+        if self._release:
+            encoder.release()
+        check_width(text_bld.shape[-1], self.engine.config.text_width, self.card.text_encoder)
+        return [text_ld[mask_l] for text_ld, mask_l in zip(text_bld, mask_bl, strict=True)]
+
+    def _check_encoder(self, rows: Sequence[_Row], embedding: Tensor | None) -> None:
+        """Raise ValueError early where a text has to be encoded and the model's encoder is not known."""
+        if self._text_encoder is not None or self.card.text_encoder is not None:
+            return
+        if embedding is None:
+            raise ValueError(
+                f"the text encoder of {self.card.name} is not recorded in its card; convert it again with its name, or "
+                "give load(text_encoder=) or embedding="
+            )
+        if any(row.options.guidance != 1 for row in rows):
+            raise ValueError(
+                "guidance reads the empty text and this model's text encoder is not known; give guidance=1, or "
+                "load(text_encoder=)"
+            )
 
     def _given(self, embedding: ArrayLike | Tensor | None) -> Tensor | None:
         """A ready embedding, checked; None where there is none."""
         if embedding is None:
             return None
         return checked_embedding(embedding, self.engine.config.text_width, self.card.text_encoder)
-
-    def _empty_text(self, options: Iterable[GenerationOptions]) -> Tensor | None:
-        """The embedding [l, d] of the empty text, where guidance needs it."""
-        if all(one.guidance == 1 for one in options):
-            return None
-        text_bld, _ = self._encode([""])
-        return text_bld[0]
-
-    def _encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        encoder = self.text_encoder
-        text_bld, mask_bl = encoder.encode(texts)
-        if self._release:
-            encoder.release()
-        check_width(text_bld.shape[-1], self.engine.config.text_width, self.card.text_encoder)
-        return text_bld, mask_bl
 
 
 load = MotionPipeline.from_pretrained
@@ -354,6 +373,12 @@ def _limit(rows: Sequence[_Row]) -> int:
 
 def _first(counts: Counts[list[Any]]) -> Counts[Any]:
     return (yield from counts)[0]
+
+
+def _listed(prompts: Iterable[str | Prompt], remedy: str) -> list[str | Prompt]:
+    if isinstance(prompts, (str, Prompt)) or not isinstance(prompts, Iterable):
+        raise ValueError(remedy)
+    return list(prompts)
 
 
 def _as_prompt(prompt: str | Prompt | None, seconds: float | None) -> Prompt:

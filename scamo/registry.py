@@ -155,7 +155,7 @@ def find_model(
     there are.
     """
     if isinstance(path_or_hub_id, ModelCard):
-        return path_or_hub_id
+        return _best([path_or_hub_id], codebook, size)
     cards = models() if path_or_hub_id is None else _cards(os.fspath(path_or_hub_id))
     return _best(cards, codebook, size)
 
@@ -192,18 +192,18 @@ def load_tokenizer(
     """
     if path_or_hub_id is None:
         folder = _bundled_tokenizer(codebook)
-    elif (Path(path_or_hub_id) / checkpoint.CARD).is_file():
+    elif os.fspath(path_or_hub_id) and (Path(path_or_hub_id) / checkpoint.CARD).is_file():
         folder = Path(path_or_hub_id)
         if checkpoint.read_card(folder).get("kind") == "transformer":
             folder = _tokenizer_folder(folder)
     else:
         folder = _tokenizer_folder(_folder(_best(_cards(os.fspath(path_or_hub_id)), codebook, None)))
-    family = VQTokenizer if checkpoint.read_card(folder).get("kind") == VQTokenizer.kind else MotionTokenizer
-    tokenizer = family.from_pretrained(folder, _available(device))
-    label = codebook_label(tokenizer.levels)
+    card = checkpoint.read_card(folder)
+    family = VQTokenizer if card.get("kind") == VQTokenizer.kind else MotionTokenizer
+    label = codebook_label(TokenizerConfig.from_card(card["config"]).levels)
     if codebook is not None and str(codebook) != str(label):
         raise ValueError(f"{path_or_hub_id} has a codebook of {label}, not {codebook}; leave codebook out")
-    return tokenizer
+    return family.from_pretrained(folder, _available(device))
 
 
 def _available(device: str | torch.device) -> torch.device:
@@ -245,7 +245,7 @@ def _best(cards: list[ModelCard], codebook: int | str | None, size: str | None) 
 
 def _cards(place: str) -> list[ModelCard]:
     path = Path(place).expanduser().absolute()
-    if path.is_dir():
+    if place and path.is_dir():
         cards = _listed(path, "local")
         if not cards:
             raise CheckpointError(f"no model in {path}; give a folder with a transformer's {checkpoint.CARD}")

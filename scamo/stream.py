@@ -46,6 +46,9 @@ class Stream(Generic[T]):
         except StopIteration as end:
             self._finished = True
             return Step(self.count, self.total, end.value)
+        except BaseException:
+            self._finished = True
+            raise
         return Step(self.count, self.total)
 
     def close(self) -> None:

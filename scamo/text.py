@@ -112,6 +112,7 @@ class PretrainedTextEncoder:
         self.dtype = dtype or torch.float32
         self._cache = None if cache_dir is None else EmbeddingCache(cache_dir, f"{name}\n{revision}\n{self.dtype}")
         self._recent: OrderedDict[str, Tensor] = OrderedDict()
+        self._recent_lock = threading.Lock()  # apart from the lock that loading holds, which takes seconds
         self._find = find
         self._loaded: tuple[Any, Any] | None = None
         self._lock = threading.Lock()
@@ -150,14 +151,14 @@ class PretrainedTextEncoder:
 
     def _read(self, text: str) -> Tensor | None:
         """The embedding [L, D] from memory or disk; None where it has to be computed."""
-        with self._lock:
+        with self._recent_lock:
             recent = self._recent.get(text)
         if recent is None and self._cache:
             return self._cache.read(text)
         return recent
 
     def _remember(self, embeddings: dict[str, Tensor]) -> None:
-        with self._lock:
+        with self._recent_lock:
             for text, embedding in embeddings.items():
                 self._recent[text] = embedding
                 self._recent.move_to_end(text)

@@ -144,6 +144,7 @@ def test_mistakes_are_one_line(bundled, models, tmp_path, capsys):
     assert "nowhere" in fails(capsys, "generate", "bow", "--model", tmp_path / "nowhere")
     assert "scamo generate --help" in is_misspelt(capsys, "generate")
     assert "Perhaps you meant: --codebook" in is_misspelt(capsys, "generate", "bow", "--codebok", 3)
+    assert fails(capsys, "generate", "bow", "--size", "9T").startswith("scamo generate: ")
     assert "missing.npy" in fails(capsys, "tokenize", tmp_path / "missing.npy", "--out", tmp_path)
 
 

@@ -1,5 +1,7 @@
 """The representation: against its formulas restated, its own symmetries, and the one real pair beside the checkout."""
 
+import copy
+import pickle
 from itertools import pairwise
 
 import numpy as np
@@ -249,3 +251,12 @@ def test_kit_joints_stand_on_our_skeleton(unit: float) -> None:
     assert ((lengths > 0.03) & (lengths < 0.6)).all()
     with pytest.raises(ValueError, match="21, 3"):
         joints_from_kit(np.zeros((3, 22, 3)))
+
+
+def test_copies_of_a_motion_cannot_be_written_to_either() -> None:
+    motion = Motion(np.zeros((8, 263), dtype=np.float32))
+    assert motion.joints.shape == (8, 22, 3)
+    for other in (copy.deepcopy(motion), copy.copy(motion), pickle.loads(pickle.dumps(motion))):
+        assert other == motion
+        with pytest.raises(ValueError, match="read-only"):
+            other.features[:] = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,24 @@ def test_a_generation_holds_its_recipe(pipeline: MotionPipeline) -> None:
     assert recipe.prompt == f"{WALK}, then run, then an old man waves his left hand"
 
 
+def test_an_interrupted_stream_has_no_further_step(pipeline: MotionPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = pipeline.stream(WALK, seconds=1)
+    next(stream)
+    monkeypatch.setattr("scamo.engine.sample_token", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        next(stream)
+    assert list(stream) == []
+
+
+@pytest.mark.parametrize("context", [0.0, 0.5, 0.9, 2.0])
+def test_context_counts_as_seconds_do(pipeline: MotionPipeline, context: float) -> None:
+    whole = pipeline.timeline([Prompt(WALK, 4.0), Prompt("run", 1.0)], temperature=0, context=context)
+    known = pipeline.tokenizer.config.tokens_in(context, least=0)
+    start = whole.tokens[20 - known : 20]
+    again = pipeline.generate("run", temperature=0, seconds=(known + 5) / 5, start=start)
+    np.testing.assert_array_equal(whole.tokens[20:], again.tokens[known:])
+
+
 def test_seeds_of_numpy_are_seeds(pipeline: MotionPipeline) -> None:
     one = pipeline.generate(WALK, seconds=1, seed=np.int64(3))  # type: ignore[arg-type]
     assert one.options.seed == 3 and type(one.options.seed) is int
@@ -250,6 +269,36 @@ def test_a_models_own_guidance_is_its_default() -> None:
     own = strong.generate(WALK, seconds=2).tokens
     np.testing.assert_array_equal(own, small_pipeline().generate(WALK, seconds=2, temperature=0, guidance=4).tokens)
     assert strong.generate(WALK, seconds=1, guidance=1).options.guidance == 1
+
+
+class PaddingEncoder(FakeEncoder):
+    """Pads every text to 12 word pieces, as an encoder may."""
+
+    def encode(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        text_bld, mask_bl = super().encode(texts)
+        room = 12 - text_bld.shape[1]
+        return torch.nn.functional.pad(text_bld, (0, 0, 0, room), value=9.0), torch.nn.functional.pad(
+            mask_bl, (0, room)
+        )
+
+
+def test_guidance_reads_no_padding_and_encodes_once(pipeline: MotionPipeline) -> None:
+    words = PaddingEncoder(6)
+    padded = MotionPipeline(pipeline.tokenizer, pipeline.transformer, pipeline.card, words, True)
+    for guidance in (1, 3):
+        expected = pipeline.generate(WALK, seconds=1, seed=0, guidance=guidance).tokens
+        np.testing.assert_array_equal(padded.generate(WALK, seconds=1, seed=0, guidance=guidance).tokens, expected)
+    assert words.asked == [WALK, WALK, ""]
+    assert words.released == 2
+
+
+def test_an_unknown_encoder_is_told_before_the_first_token(pipeline: MotionPipeline) -> None:
+    unknown = MotionPipeline(pipeline.tokenizer, pipeline.transformer)
+    with pytest.raises(ValueError, match="guidance reads the empty text"):
+        unknown.stream(embedding=np.zeros((2, 6)), guidance=2)
+    with pytest.raises(ValueError, match="text encoder of unnamed is not recorded in its card"):
+        unknown.stream_batch([WALK])
+    assert len(unknown.generate(embedding=np.zeros((2, 6)), seconds=1).tokens) == 5
 
 
 # The trace
@@ -409,6 +458,10 @@ def test_mistakes_of_a_timeline(pipeline: MotionPipeline) -> None:
         (WALK, {"seconds": "4"}, "cannot last 4"),
         (WALK, {"seed": -1}, "seed -1 makes no sense"),
         (WALK, {"seed": 1.5}, "seed 1.5"),
+        (WALK, {"seed": 2**70}, "seed is too large; give a whole number up to"),
+        (WALK, {"seed": True}, "seed True"),
+        (WALK, {"seconds": True}, "cannot last True"),
+        (WALK, {"max_tokens": 10**7}, "max_tokens is too large; give a whole number up to 100,000"),
         (WALK, {"seed": "x"}, "seed 'x'"),
         (WALK, {"temperature": -0.1}, "temperature -0.1"),
         (WALK, {"temperature": float("nan")}, "temperature nan"),
@@ -416,7 +469,7 @@ def test_mistakes_of_a_timeline(pipeline: MotionPipeline) -> None:
         (WALK, {"top_k": 2.5}, "top_k 2.5"),
         (WALK, {"top_p": 0.0}, "top_p 0.0"),
         (WALK, {"top_p": 1.5}, "top_p 1.5"),
-        (WALK, {"guidance": -1}, "guidance -1 makes no sense; give 1"),
+        (WALK, {"guidance": -1}, "guidance -1 makes no sense; give 0 to 20"),
         (WALK, {"guidance": float("nan")}, "guidance nan"),
         (WALK, {"guidance": 21}, "guidance 21"),
         (WALK, {"max_tokens": 0}, "max_tokens 0"),
@@ -449,6 +502,11 @@ def test_mistakes_of_a_batch(pipeline: MotionPipeline) -> None:
         pipeline.generate_batch([None])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="the prompt is empty"):
         pipeline.generate_batch([WALK, ""])
+    with pytest.raises(ValueError, match="seeds 3 are no list"):
+        pipeline.generate_batch([WALK], seeds=3)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="are no GenerationOptions"):
+        pipeline.generate(WALK, 4)  # type: ignore[arg-type]
+    assert len(pipeline.generate_batch((text for text in (WALK, "run")), seconds=1)) == 2  # type: ignore[arg-type]
 
 
 def test_parts_that_do_not_go_together(pipeline: MotionPipeline) -> None:
@@ -456,7 +514,7 @@ def test_parts_that_do_not_go_together(pipeline: MotionPipeline) -> None:
     with pytest.raises(ValueError, match="predicts 15 codes and the tokenizer has 64"):
         MotionPipeline(other, pipeline.transformer)
     unknown = MotionPipeline(pipeline.tokenizer, pipeline.transformer)
-    with pytest.raises(ValueError, match="text encoder is not known"):
+    with pytest.raises(ValueError, match="text encoder of unnamed is not recorded"):
         unknown.generate(WALK)
     narrow = FakeEncoder(6)
     narrow.encode = lambda texts: (torch.zeros(1, 3, 5), torch.ones(1, 3, dtype=torch.bool))  # type: ignore[method-assign]

@@ -226,3 +226,12 @@ def test_importing_scamo_is_quick_and_names_everything() -> None:
     assert dir(scamo) == scamo.__all__
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         scamo.nothing  # noqa: B018
+
+
+def test_no_name_and_another_codebook_are_refused(bundled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(bundled / "16-0.3M")
+    for find in (scamo.load, scamo.load_tokenizer):
+        with pytest.raises(ValueError, match="there is no folder"):
+            find("")
+    with pytest.raises(ValueError, match="there is no model with codebook 64"):
+        scamo.load(scamo.models()[0], codebook=64)

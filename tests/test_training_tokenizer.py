@@ -21,7 +21,7 @@ from training.configuration import Run, with_settings
 from training.data.dataset import Dataset
 from training.tasks import tokenizer
 from training.tasks.reconstruction import Reconstruction, measure_reconstruction, root_path
-from training.tasks.tokenizer import TokenizerTraining
+from training.tasks.tokenizer import TokenizerTraining, config_of
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +135,9 @@ def test_a_run_goes_on_as_it_was_begun_and_is_kept_when_done(corpus: Path, tmp_p
     tokenizer.main(with_settings(training, threads=1, save_every=7))
     assert '"kept": true' in capsys.readouterr().out
     assert (tmp_path / "run" / "model" / "card.json").read_bytes() == card
+
+
+def test_a_tokenizer_has_the_rate_of_its_data(tmp_path: Path) -> None:
+    training = TokenizerTraining(tmp_path / "data", Run(tmp_path / "out"))
+    assert config_of(training, 251, 12.5).tokens_per_second == 12.5 / 4
+    assert config_of(training, 263, 20.0).tokens_per_second == 5

@@ -10,21 +10,28 @@ import os
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from scamo.options import GenerationOptions, Prompt
-from scamo.render.video import read_metadata
 
 PICTURES = (".mp4", ".webm", ".gif", ".webp", ".png")
 READABLE = (*PICTURES, ".glb", ".npz", ".json")
 THEN = ", then "
 MAX_TOKENS = 100_000  # a file may claim to hold any number
 _MAX_BYTES = 1 << 20
+_MAX_TOKEN = 1 << 32
+_OPTIONS = ("seed", "temperature", "top_k", "top_p", "guidance", "context", "max_tokens")
+_DAMAGE = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, NotImplementedError, RecursionError,
+    MemoryError, struct.error, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What parsers raise on damaged files."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Recipe:
     def file_stem(self) -> str:
         """A name for the files of this motion: words, codebook, size and seed."""
         words = re.sub(r"[^a-z0-9]+", "-", (self.prompt or "motion").lower()).strip("-")[:40].strip("-")
-        parts = (words, self.codebook, self.size, f"seed{self.options.seed}")
+        parts = (words, self.codebook, self.size, f"seed{self.options.seed}"[:24])
         return re.sub(r"[^a-zA-Z0-9.-]+", "-", "-".join(str(part) for part in parts if part))
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,10 +83,13 @@ class Recipe:
         }
         if len(self.prompts) > 1:
             facts["timeline"] = [{"prompt": prompt.text, "seconds": prompt.seconds} for prompt in self.prompts]
-        further = {"top_k": options.top_k, "top_p": options.top_p, "model_sha256": self.model_sha256}
-        if options.guidance != 1:
-            further["guidance"] = options.guidance
-        return facts | {name: value for name, value in further.items() if value is not None and value != ""}
+        further: dict[str, Any] = {"top_k": options.top_k, "top_p": options.top_p, "guidance": options.guidance}
+        if len(self.prompts) > 1:
+            further["context"] = options.context
+        if self.seconds is None:
+            further["max_tokens"] = options.max_tokens
+        further["model_sha256"] = self.model_sha256 or None
+        return facts | {name: value for name, value in further.items() if value is not None}
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Recipe:
@@ -88,22 +98,24 @@ class Recipe:
         if not isinstance(facts, Mapping) or "model" not in facts:
             raise ValueError("there is no recipe; give a file that was made here")
         codebook, size = facts.get("codebook"), facts.get("size")
-        if type(codebook) is not int or not isinstance(size, str):
+        model, sha256 = facts["model"], facts.get("model_sha256", "")
+        if type(codebook) is not int or not all(isinstance(text, str) for text in (model, size, sha256)):
             raise ValueError("this recipe does not name its model; give a file that was made here")
-        options = GenerationOptions(
-            seed=facts.get("seed"), temperature=facts.get("temperature"), top_k=facts.get("top_k"),
-            top_p=facts.get("top_p"), guidance=facts.get("guidance"),
-        )  # fmt: skip
+        given: dict[str, Any] = {name: facts[name] for name in _OPTIONS if facts.get(name) is not None}
+        given.setdefault("guidance", 1.0)  # recipes without it were made without it
+        prompts, options = _prompts(facts), GenerationOptions(**given)
+        if len(prompts) == 1:
+            options = replace(options, seconds=prompts[0].seconds)
         return cls(
-            model=str(facts["model"]), codebook=codebook, size=size, prompts=_prompts(facts),
-            tokens=_tokens(facts.get("tokens")), options=options, model_sha256=str(facts.get("model_sha256") or ""),
+            model=model, codebook=codebook, size=str(size), prompts=prompts, tokens=_tokens(facts.get("tokens")),
+            options=options, model_sha256=sha256,
         )  # fmt: skip
 
 
 def _tokens(tokens: Any) -> tuple[int, ...]:
     if not isinstance(tokens, (list, tuple)) or not 0 < len(tokens) <= MAX_TOKENS:
         raise ValueError("this recipe holds no motion; give a file that was made here")
-    if not all(type(token) is int and token >= 0 for token in tokens):
+    if not all(type(token) is int and 0 <= token < _MAX_TOKEN for token in tokens):
         raise ValueError("the tokens of this recipe are no whole numbers; give a file that was made here")
     return tuple(tokens)
 
@@ -114,7 +126,10 @@ def _prompts(facts: Mapping[str, Any]) -> tuple[Prompt, ...]:
         parts = [facts]
     if not isinstance(parts, Sequence) or not parts or not all(isinstance(part, Mapping) for part in parts):
         raise ValueError("the timeline of this recipe cannot be read; give a file that was made here")
-    return tuple(Prompt(part.get("prompt") or None, part.get("seconds")) for part in parts)
+    prompts = tuple(Prompt(part.get("prompt") or None, part.get("seconds")) for part in parts)
+    if len(prompts) > 1 and not all(prompt.seconds for prompt in prompts):
+        raise ValueError("a part of this recipe's timeline has no length; give a file that was made here")
+    return prompts
 
 
 def read_recipe(path: str | os.PathLike[str]) -> Recipe:
@@ -123,9 +138,11 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     suffix = path.suffix.lower()
     if suffix not in READABLE:
         raise ValueError(f'"{path.name}" cannot hold a recipe; give one of {", ".join(READABLE)} made here.')
+    from scamo.render.video import read_metadata  # matplotlib and the encoders, which options and pipelines do not need
+
     try:
         found = read_metadata(path) if suffix in PICTURES else _READERS[suffix](path)
-    except (OSError, ValueError, KeyError, struct.error, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise ValueError(f'"{path.name}" cannot be read; get it again.') from error
     if not isinstance(found, dict) or "model" not in found:
         raise ValueError(f'"{path.name}" holds no recipe; give a file that was made here.')
@@ -140,6 +157,8 @@ def _from_glb(path: Path) -> Any:
         magic, _, _, length, kind = struct.unpack("<4sIII4s", file.read(20))
         if magic != b"glTF" or kind != b"JSON":
             raise ValueError("no binary glTF")
+        if length > _MAX_BYTES:
+            raise ValueError("no scene of this project is as long")
         return json.loads(file.read(length))["asset"].get("extras")
 
 
@@ -151,6 +170,8 @@ def _from_npz(path: Path) -> Any:
 
 
 def _from_json(path: Path) -> Any:
+    if path.stat().st_size > _MAX_BYTES:
+        raise ValueError("no recipe is as long")
     return json.loads(path.read_text(encoding="utf-8"))
 
 

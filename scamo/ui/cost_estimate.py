@@ -46,6 +46,8 @@ class CostEstimator:
         known = self._token_times.get((card.location, samples > 1))
         if known is None:
             known = self._step_time(card) * (_BATCH_FACTOR if samples > 1 else 1)
+            if card.sampling.get("guidance", 1) != 1:  # a second pass behind the empty text
+                known *= 2
         return tokens * known
 
     def drawing_time(self, frames: int) -> float | None:

@@ -99,4 +99,5 @@ class ZeroGPUEngine:
 def expected_duration(card: ModelCard, requests: Sequence[TokenRequest], *_: Any) -> float:
     """Seconds of GPU to ask for. A shorter request waits less in the queue; one that takes longer is cut off."""
     limit = max(request.limit for request in requests)
-    return _START_SECONDS + card.memory_bytes / _LOADED_BYTES_PER_SECOND + _SECONDS_PER_TOKEN * limit
+    passes = 2 if any(request.guidance != 1 for request in requests) else 1
+    return _START_SECONDS + card.memory_bytes / _LOADED_BYTES_PER_SECOND + _SECONDS_PER_TOKEN * limit * passes

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from scamo import checkpoint
 from scamo.configs import LEVELS, TokenizerConfig
+from scamo.motion import FPS
 from scamo.tokenizer import MotionTokenizer
 from training.configuration import Optimisation, Run
 from training.data.dataset import Dataset
@@ -65,12 +66,12 @@ class TokenizerTraining:
     optimisation: Optimisation = PAPER
 
 
-def config_of(training: TokenizerTraining, features: int) -> TokenizerConfig:
-    """The network's shape for motions of ``features`` numbers a frame. ValueError for an unknown codebook."""
+def config_of(training: TokenizerTraining, features: int, fps: float) -> TokenizerConfig:
+    """The network's shape for ``features`` numbers a frame at ``fps``. ValueError for an unknown codebook."""
     if training.quantiser == "fsq" and training.codebook not in LEVELS:
         raise ValueError(f"No codebook {training.codebook}; choose one of {', '.join(map(str, LEVELS))}.")
     levels = LEVELS[training.codebook] if training.quantiser == "fsq" else (training.codebook,)
-    return TokenizerConfig(levels, width=training.width, code_width=training.width, features=features)
+    return TokenizerConfig(levels, width=training.width, code_width=training.width, features=features, fps=fps)
 
 
 def begin_with(model: MotionTokenizer, other: MotionTokenizer) -> None:
@@ -94,7 +95,7 @@ class TokenizerTask:
         self.config = config
         self.data = Dataset(config.data)
         self.about = self.data.about
-        self.shape = config_of(config, self.data.features.shape[1])
+        self.shape = config_of(config, self.data.features.shape[1], float(self.about.get("fps", FPS)))
         if config.quantiser == "vq" and (config.latent_penalty or config.drift_penalty):
             raise ValueError(
                 "The baseline has no --latent-penalty and no --drift-penalty; leave them out with --quantiser vq."
@@ -122,7 +123,7 @@ class TokenizerTask:
         if config.quantiser == "vq":
             kind = VQReconstruction
             model: MotionTokenizer = VQTokenizer(
-                self.shape, statistics.mean, statistics.std, config.batch * config.window // 4
+                self.shape, statistics.mean, statistics.std, config.batch * config.window // self.shape.frames_per_token
             )
         else:
             model = MotionTokenizer(self.shape, statistics.mean, statistics.std)

@@ -45,12 +45,11 @@ def continue_motion(
     if len(kept) + new > codec.tokens_in(MAX_SECONDS):
         raise ValueError(f"That makes more than {MAX_SECONDS:g} seconds; keep less of it.")
     same = before.prompt == prompt.text and len(kept) + new <= options.max_tokens
-    context = len(kept) if same else min(len(kept), codec.tokens_in(options.context))
+    context = len(kept) if same else min(len(kept), codec.tokens_in(options.context, least=0))
     apart = len(kept) - context  # tokens that the model does not see
-    stream = pipeline.stream(
-        prompt, options, seconds=seconds_of(context + new, codec), start=np.array(kept[apart:], dtype=np.int64)
-    )
-    prompts = (*_first_parts(before, seconds_of(len(kept), codec), codec), prompt)
+    seconds = min(codec.seconds_of(context + new), MAX_SECONDS)
+    stream = pipeline.stream(prompt, options, seconds=seconds, start=np.array(kept[apart:], dtype=np.int64))
+    prompts = (*_first_parts(before, codec.seconds_of(len(kept)), codec), prompt)
     with closing(stream):
         for step in stream:
             result = None if step.result is None else _joined(pipeline, kept[:apart], step.result, prompts)
@@ -69,7 +68,7 @@ def open_motion(pool: ModelPool, path: str, codebook: int | None, size: str | No
     tokens = pipeline.tokenizer.encode(motion.features[: codec.tokens_in(MAX_SECONDS) * codec.frames_per_token])
     recipe = Recipe(
         model=card.name, codebook=card.codebook, size=card.size, tokens=tuple(tokens.tolist()),
-        prompts=(Prompt(_OWN_MOTION, seconds_of(len(tokens), codec)),),
+        prompts=(Prompt(_OWN_MOTION, codec.seconds_of(len(tokens))),),
         options=GenerationOptions(seed=0, temperature=1.0), model_sha256=card.sha256,
     )  # fmt: skip
     return decode_recipe(pool, recipe)
@@ -77,14 +76,9 @@ def open_motion(pool: ModelPool, path: str, codebook: int | None, size: str | No
 
 def story(recipe: Recipe, codec: TokenizerConfig) -> str:
     """What happens when, in one line."""
-    seconds = seconds_of(len(recipe.tokens), codec)
+    seconds = codec.seconds_of(len(recipe.tokens))
     parts = [f"{part.text} ({part.seconds:.1f} s)" for part in _first_parts(recipe, seconds, codec)]
     return f"{seconds:.1f} s: {', then '.join(parts)}."
-
-
-def seconds_of(tokens: int, codec: TokenizerConfig) -> float:
-    """The length of so many tokens."""
-    return tokens / codec.tokens_per_second
 
 
 def _joined(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scamo.io.recipe import Recipe
-from scamo.options import Prompt
+from scamo.options import MAX_SECONDS, Prompt
 from scamo.pipeline import Generation, MotionPipeline
 from scamo.stream import Step, Stream
 
@@ -46,6 +46,6 @@ def trace_recipe(pipeline: MotionPipeline, recipe: Recipe) -> Generation:
 
 def _stream(pipeline: MotionPipeline, recipe: Recipe, start: list[int] | tuple[int, ...]) -> Stream[Generation]:
     """A motion as long as the recipe's, with its prompt and options, from these tokens on."""
-    seconds = len(recipe.tokens) / pipeline.tokenizer.config.tokens_per_second
-    prompt = Prompt(recipe.prompt, seconds)
+    seconds = pipeline.tokenizer.config.seconds_of(len(recipe.tokens))
+    prompt = Prompt(recipe.prompt, min(seconds, MAX_SECONDS))
     return pipeline.stream(prompt, recipe.options, start=np.array(start, dtype=np.int64))

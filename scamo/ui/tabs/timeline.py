@@ -12,7 +12,7 @@ from scamo.registry import ModelCard
 from scamo.ui.components.controls import INSTANT, QUIET, model_choice, read_sampling, sampling_fields, video_field
 from scamo.ui.components.downloads import downloads
 from scamo.ui.components.progress import step_row
-from scamo.ui.jobs.continuation import continue_motion, open_motion, read_parts, seconds_of, story
+from scamo.ui.jobs.continuation import continue_motion, open_motion, read_parts, story
 from scamo.ui.jobs.follow import Steps, follow
 from scamo.ui.limits import SECONDS, checked_seconds
 from scamo.ui.messages import note, refusing
@@ -118,7 +118,7 @@ class TimelineTab:
 
     def _shown(self, made: RecordedMotion) -> tuple[Any, ...]:
         codec = self._pool.card_of_recipe(made.recipe).tokenizer
-        seconds = seconds_of(len(made.recipe.tokens), codec)
+        seconds = codec.seconds_of(len(made.recipe.tokens))
         video = draw_video({"": made.motion}, made.recipe, new_folder())
         return note(story(made.recipe, codec)), video, made, gr.Slider(maximum=seconds, value=seconds)
 

@@ -18,11 +18,11 @@ from typing import Literal
 
 import numpy as np
 
+from scamo.configs import KIT_FPS
 from scamo.motion import Statistics, joint_count
 from training.data.growing_dataset import Piece, prepare, read_splits
 from training.data.readers.clips import cut, read_captions
 
-KIT_FPS = 12.5
 TALL = 20.0  # a root higher than this is measured in millimetres: KIT-ML's are 900 and something high
 
 
