@@ -14,7 +14,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from scamo.body.smpl import SmplSkeleton
-from scamo.io.bvh import read_bvh
+from scamo.io.bvh_read import read_bvh
 from scamo.io.retarget import RIGS
 from scamo.motion import canonical_joints, features_from_joints, first_facing, joints_from_features
 from scamo.skeleton import BONE_LENGTHS, MIRROR, PARENTS, bone_lengths, forward_kinematics

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from scamo.io.bvh import read_bvh
+from scamo.io.bvh_read import read_bvh
 from scamo.io.retarget import Axis, find_rig, find_up, retarget, turned_up
 from scamo.io.smpl_npz import read_smpl
 from scamo.motion import FPS, Motion
