@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 
 _USUAL = (30.0, 60.0, 120.0, 20.0, 24.0, 25.0, 50.0, 100.0, 240.0, 10.0, 12.0, 12.5, 15.0, 40.0, 48.0, 72.0, 75.0,
-          80.0, 90.0, 96.0, 125.0, 144.0, 150.0, 180.0, 200.0, 250.0, 300.0, 360.0, 400.0, 480.0, 500.0, 1000.0)  # fmt: skip
+          80.0, 90.0, 96.0, 125.0, 144.0, 150.0, 180.0, 200.0, 250.0, 300.0, 360.0, 400.0, 480.0, 500.0)  # fmt: skip
 _FILM = tuple(rate * 1000 / 1001 for rate in (30, 60, 24, 120))  # 29.97 and its kin
 
 MIN_FPS, MAX_FPS = 1.0, 10_000.0
@@ -44,6 +44,6 @@ def check_length(frames: int, fps: float) -> None:
         raise ValueError(f"it runs at {fps:g} frames a second; give the rate with fps= (--fps), such as 30")
     if frames / fps > MAX_SECONDS:
         raise ValueError(
-            f"it lasts {frames / fps:.0f} s at {fps:g} frames a second; cut it to {MAX_SECONDS:.0f} s, or give its rate "
-            "with fps= (--fps)"
+            f"it lasts {frames / fps:.0f} s at {fps:g} frames a second; cut it to {MAX_SECONDS:.0f} s, or give its "
+            "rate with fps= (--fps)"
         )
