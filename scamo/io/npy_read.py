@@ -51,13 +51,16 @@ LAYOUTS = {77: Layout("Kimodo's SOMA", _KIMODO_77, 30.0), 30: Layout("Kimodo's S
 
 
 def load_npy(path: Path) -> NDArray[Any]:
-    """The array of an .npy file. ValueError for a pickle, and for a file that is shorter than it says."""
-    with path.open("rb") as file:
-        start = file.read(4096)
-        if start[:1] == b"\x80" or b"'|O'" in start[:256] or b"'O'" in start[:256]:
-            raise ValueError(_PICKLE)
-        file.seek(0)
-        return _member(file, path.stat().st_size)
+    """The array of an .npy file. ValueError for a pickle, and for a file that is damaged or shorter than it says."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(256)
+            if start[:1] == b"\x80" or b"'|O'" in start:
+                raise ValueError(_PICKLE)
+            file.seek(0)
+            return _member(file, path.stat().st_size)
+    except Exception as error:  # numpy parses the header as Python, which fails in many ways
+        raise ValueError(f'"{path}" cannot be read as a numpy file: {error or type(error).__name__}') from error
 
 
 def load_npz(path: Path, keys: Collection[str], most: int) -> tuple[dict[str, NDArray[Any]], list[str]]:

@@ -200,11 +200,7 @@ def sniffed(path: Path) -> str:
 
 
 def _read_npy(path: Path, options: ReadOptions) -> _Content:
-    try:
-        array = load_npy(path)
-    except ValueError as error:
-        raise ValueError(f'"{path}" cannot be read as a numpy file: {error}') from error
-    array = as_motion(array)
+    array = as_motion(load_npy(path))
     if array.ndim == 2 and array.shape[1] in FEATURE_WIDTHS:
         return _features(array)
     return _array_content(array, 0.0, options)

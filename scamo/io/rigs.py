@@ -135,7 +135,8 @@ def _without_prefix(names: Sequence[str]) -> list[list[str]]:
 def _word(tokens: list[str]) -> tuple[str, str]:
     """(side, word) of a name's tokens: (Left, Up, Leg) is ("left", "upleg")."""
     small = [token.lower() for token in tokens]
-    if len(small) > 1 and re.fullmatch(r"0\d\d", small[-1]):  # a copy's number
+    sides = {"l", "r", "left", "right"} & set(small)
+    if sides and len(small) > 1 and re.fullmatch(r"0\d\d", small[-1]):  # a copy's number
         small = small[:-1]
     if len(small) > 1 and small[0] in ("c", "m"):  # the middle, where sides are L and R
         small = small[1:]
@@ -179,6 +180,8 @@ def _by_names(words: Mapping[int, tuple[str, str]], parents: Sequence[int] | Non
     found |= {} if neck is None else {"neck": neck}
     found |= {} if head is None else {"head": head}
     back = [index for index, word in middle if _BACK.fullmatch(word) and index != pelvis]
+    if pelvis is None and len(back) > 3:  # Rigify's lowest joint of the spine
+        found["pelvis"] = back.pop(0)
     return found | _spine(back, found, parents)
 
 
