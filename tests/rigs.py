@@ -16,7 +16,9 @@ from training.data.readers.bandai import BANDAI
 CHANNELS = "CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation"
 
 
-def _rig(trunk: str, limbs: str, side: str = "{side}{limb}", sides: tuple[str, str] = ("Left", "Right")) -> dict[str, str]:
+def _rig(
+    trunk: str, limbs: str, side: str = "{side}{limb}", sides: tuple[str, str] = ("Left", "Right")
+) -> dict[str, str]:
     """trunk: pelvis, spine1 to spine3, neck and head; limbs: what the rig calls SIDED, in that order."""
     names = dict(zip(("pelvis", "spine1", "spine2", "spine3", "neck", "head"), trunk.split("|"), strict=True))
     for ours, theirs in zip(("left", "right"), sides, strict=True):

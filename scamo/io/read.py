@@ -245,6 +245,8 @@ def _read_npz(path: Path, options: ReadOptions) -> _Content:
         if not found.says_up and (seen := _stands(joints)) not in (None, up):
             up = seen
             notes.append(f"{up.upper()} is up")
+    if not options.fps and not found.fps and found.usual_fps == FPS:
+        notes.append(f"{FPS:g} fps assumed")
     return _Content(turned_up(joints, up), found.fps or 0.0, found.usual_fps, notes, up_is_known=found.says_up)
 
 

@@ -32,11 +32,13 @@ def find_up(positions: Array, head: Array, feet: Array, usual: Axis | None, leg:
     """The axis along which the head is above the feet on average.
 
     positions: [T, J, 3] of all joints; head, feet: [T, 3]; leg: its length; all in the file's unit. usual: the axis
-    that the format or the rest pose has up. It holds where the figure lies on the floor of that axis. ValueError for a
-    figure that hangs upside down, unless its hands are on the floor.
+    that the format or the rest pose has up. It holds where the figure tumbles, or lies on the floor of that axis.
+    ValueError for a figure that hangs upside down, unless its hands are on the floor.
     """
     height = (head - feet).mean(0)
     axis = int(np.abs(height).argmax())
+    if usual is not None and abs(height[axis]) < 0.5 * np.linalg.norm(head - feet, axis=-1).mean():
+        return usual  # a cartwheel: no direction lasts
     if usual is not None and axis != "xyz".index(usual[-1]):
         sign = np.sign(height[axis])
         lies = _near_floor(positions[..., "xyz".index(usual[-1])], leg)
@@ -124,13 +126,13 @@ def without_rest_frame(joints: Array) -> tuple[Array, list[str]]:
     """Joints [T, 22, 3] without a first frame that is clearly the rig's rest pose, and what is said of it.
 
     Clearly: arms and legs are straight, the legs point down, the arms to the sides, and the body leaps from there into
-    the second frame, farther than it ever does afterwards.
+    the second frame, much farther than it ever does afterwards.
     """
     if len(joints) < 4:
         return joints, []
     local = joints - joints[:, :1]
     leaps = np.linalg.norm(np.diff(local, axis=0), axis=-1).mean(axis=-1)
-    if leaps[0] < max(5 * leaps[1:].max(), 0.03 * leg_length(joints)):
+    if leaps[0] < max(2.5 * leaps[1:].max(), 0.03 * leg_length(joints)):
         return joints, []
     first = joints[0]
     left = first[16] - first[17]
