@@ -41,7 +41,8 @@ def find_up(positions: Array, head: Array, feet: Array, usual: Axis | None, leg:
         return usual  # a cartwheel: no direction lasts
     if usual is not None and axis != "xyz".index(usual[-1]):
         sign = np.sign(height[axis])
-        lies = _near_floor(positions[..., "xyz".index(usual[-1])], leg)
+        heights = positions[..., "xyz".index(usual[-1])]
+        lies = _near_floor(heights, leg) and float(np.ptp(heights)) < 1.5 * leg
         if lies and not _near_floor(sign * positions[..., axis], leg):
             return usual
     letter: Axis = ("x", "y", "z")[axis]
