@@ -63,6 +63,7 @@ DIALECTS: dict[str, Callable[[str], str]] = {
     "mac lines": replaced(r"\n", "\r"),
     "tabs": replaced(r"Frame Time: ", "Frame Time:\t"),
     "lower motion": replaced("MOTION\nFrames: (\\d+)\nFrame Time:", r"motion\nframes:\1\nframe time:"),
+    "zero byte at the end": lambda text: text + "\0",
     "comma": lambda text: text.replace(".", ","),
     "one frame more announced": replaced(r"Frames: 11", "Frames: 12"),
     "one frame less announced": replaced(r"Frames: 11", "Frames: 10"),

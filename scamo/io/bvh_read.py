@@ -101,7 +101,7 @@ def _as_bytes(raw: bytes) -> bytes:
         return raw.decode("utf-16").encode("utf-8")
     if raw[1:2] == b"\0" or raw[:1] == b"\0":
         return raw.decode("utf-16-le" if raw[1:2] == b"\0" else "utf-16-be").encode("utf-8")
-    return raw.removeprefix(codecs.BOM_UTF8)
+    return raw.removeprefix(codecs.BOM_UTF8).rstrip(b"\0\x1a")  # old tools end a text with these
 
 
 def _text(raw: bytes) -> str:
