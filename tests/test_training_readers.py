@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from scamo.body.smpl import SmplSkeleton
 from scamo.io.bvh_read import read_bvh
+from scamo.io.read import read_motion
 from scamo.motion import canonical_joints, features_from_joints, first_facing, joints_from_features
 from scamo.skeleton import BONE_LENGTHS, MIRROR, PARENTS, bone_lengths, forward_kinematics
 from tests.corpus import write_corpus
@@ -494,3 +495,14 @@ def test_features_of_the_reader_are_the_librarys(tmp_path: Path) -> None:
     clip = next(iter(clips.clips_of("walk", elsewhere, tmp_path / "none.txt", 0, 10)))
     np.testing.assert_allclose(clip.features, features_from_joints(joints), atol=1e-5)
     np.testing.assert_allclose(joints_from_features(clip.features), joints[:-1], atol=1e-4)
+
+
+def test_training_reads_motion_files_as_the_library_does(shared: Path) -> None:
+    folder = shared / "cases" / "files"
+    for path in sorted(folder.glob("*.bvh")):
+        if path.stem in ("zero_frames", "upside_down"):
+            with pytest.raises(ValueError, match=path.name):
+                list(bvh.read_clips(path, bvh.Args(folder, folder, shortest=5), None))
+            continue
+        (clip,) = bvh.read_clips(path, bvh.Args(folder, folder, shortest=5), None)
+        np.testing.assert_allclose(clip.features, read_motion(path).motion.features, atol=1e-5)
