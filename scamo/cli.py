@@ -118,10 +118,18 @@ class Export:
     input: tyro.conf.Positional[Path]
     """Features or joints (.npy), .npz, .bvh, or a folder."""
     to: Several
-    """Formats: bvh, glb, npz ..."""
+    """Formats: bvh, glb, fbx, npz ..."""
     out: Path
     """A folder."""
-    in_place: bool = False
+    rig: Literal["humanml3d", "smpl", "mixamo", "unreal", "vrm"] | None = None
+    """Joint names and rest pose of bvh, glb and fbx."""
+    unit: Literal["m", "cm"] | None = None
+    """What one unit of bvh and fbx is; without it what the rig's programs expect."""
+    fps: float | None = None
+    """Frame rate of bvh, glb, fbx and vrma; without it the motion's."""
+    exact: bool = False
+    """Keep every joint of a bvh where it is, with bones that change their length."""
+    in_place: Annotated[bool, tyro.conf.arg(aliases=["--no-root-motion"])] = False
     """Keep the pelvis above one spot, for game engines."""
     loop: bool = False
     """Cut and blend it, so that it repeats without a seam."""
@@ -253,10 +261,12 @@ def _export(args: Export) -> None:
     from scamo.io.write import export
 
     formats = [name for names in _flat(args.to) for name in names.split(",") if name]
+    given: dict[str, Any] = {"rig": args.rig, "unit": args.unit, "fps": args.fps, "exact": args.exact or None}
+    options = {name: value for name, value in given.items() if value is not None}
 
     def convert(source: Path, target: Path) -> None:
         motion = load_motion(source)
-        export(motion, formats, target.parent, target.name, in_place=args.in_place, loop=args.loop)
+        export(motion, formats, target.parent, target.name, in_place=args.in_place, loop=args.loop, **options)
 
     for_each_file(args.input, args.out, lambda source: source.stem, convert)
 
