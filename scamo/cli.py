@@ -1,7 +1,7 @@
 """The command `scamo`: app, generate, compare, tokenize, export, render, convert, models.
 
-Each command is a dataclass, whose fields are its options, and a thin function on it. The library is imported when a
-command runs, so that `scamo --help` is instant.
+Each command is a dataclass of `scamo.cli_options` and a thin function on it. The library is imported when a command
+runs, so that `scamo --help` is instant.
 """
 
 from __future__ import annotations
@@ -9,12 +9,24 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
 import tyro
 
+from scamo.cli_options import (
+    App,
+    Compare,
+    Computing,
+    Convert,
+    Export,
+    Generate,
+    Models,
+    Reading,
+    Render,
+    Tokenize,
+)  # fmt: skip
 from scamo.command import for_each_file, run_command
 from scamo.options import GenerationOptions
 
@@ -26,9 +38,6 @@ if TYPE_CHECKING:
 
 PICTURE_SUFFIXES = (".mp4", ".webm", ".gif", ".webp", ".png")
 
-Several = tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]]  # --size 1M 4M, or --size 1M --size 4M
-Options = Annotated[GenerationOptions, tyro.conf.arg(name="")]
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0, 2 for a mistake of the user, 130 for Ctrl-C."""
@@ -37,160 +46,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         name=lambda command: f"scamo {type(command).__name__.lower()}", prog="scamo",
         description="Text to human motion.", config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Computing:
-    """Where and in which type models compute."""
-
-    device: str = "cpu"
-    """cpu, cuda, cuda:1, mps"""
-    dtype: Literal["float32", "bfloat16", "float16", "int8"] | None = None
-    """The transformer's type."""
-    text_dtype: Literal["float32", "bfloat16"] | None = None
-    """The text encoder's type; bfloat16 halves the memory of a Flan-T5."""
-    text_cache: Path | None = None
-    """Keep embeddings in this folder, so that a prompt is encoded once."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a motion file does not say of itself; found by itself where it is not given."""
-
-    joints: Path | None = None
-    """A JSON file for an unknown rig: {"left_hip": "LThigh", ...}."""
-    up: Literal["x", "y", "z", "-x", "-y", "-z"] | None = None
-    """The axis that points up; --up=-y where Y points down."""
-    fps: float | None = None
-    unit: Literal["m", "cm", "mm", "inch"] | None = None
-
-
-@dataclass(frozen=True)
-class App:
-    """Open the page in a browser."""
-
-    models: Several = ()
-    """Folders with models of your own."""
-
-
-@dataclass(frozen=True)
-class Generate:
-    """Make a motion of a prompt: features.npy, joints.npy, motion.mp4."""
-
-    prompt: tyro.conf.Positional[str]
-    """What happens, e.g. "a person walks forward"."""
-    codebook: int | None = None
-    """256, 1024, 4096 ...: see scamo models."""
-    size: str | None = None
-    """0.3M, 1M, 4M ...: see scamo models."""
-    model: str | None = None
-    """A model of your own: a folder, or owner/name on the hub."""
-    options: Options = field(default_factory=GenerationOptions)
-    computing: Computing = field(default_factory=Computing)
-    out: Path = Path("out")
-    """Folder for the results."""
-
-
-@dataclass(frozen=True)
-class Compare:
-    """Make a motion of one prompt with several models: each model's files, and one video of all."""
-
-    prompt: tyro.conf.Positional[str]
-    """What happens, e.g. "a person walks forward"."""
-    codebook: tyro.conf.UseAppendAction[tuple[tuple[int, ...], ...]] = ()
-    """One or more codebooks."""
-    size: Several = ()
-    """One or more sizes; every codebook is used at every size."""
-    model: Several = ()
-    """Models of your own: folders, or owner/name on the hub."""
-    options: Options = field(default_factory=GenerationOptions)
-    computing: Computing = field(default_factory=Computing)
-    out: Path = Path("out")
-    """Folder for the results."""
-
-
-@dataclass(frozen=True)
-class Tokenize:
-    """Turn motions into tokens, and tokens into features; a file or a folder."""
-
-    input: tyro.conf.Positional[Path]
-    """Features or tokens (.npy), joints, .npz, .bvh, .glb, or a folder."""
-    out: Path
-    """A .npy file, or a folder."""
-    codebook: int | None = None
-    """Which bundled tokenizer."""
-    model: str | None = None
-    """A tokenizer of your own: its folder."""
-    device: str = "cpu"
-    reading: Reading = field(default_factory=Reading)
-
-
-@dataclass(frozen=True)
-class Export:
-    """Write motions in other formats; a file or a folder of any size."""
-
-    input: tyro.conf.Positional[Path]
-    """Features or joints (.npy), .npz, .bvh, .glb, or a folder."""
-    to: Several
-    """Formats: bvh, glb, npz ..."""
-    out: Path
-    """A folder."""
-    in_place: bool = False
-    """Keep the pelvis above one spot, for game engines."""
-    loop: bool = False
-    """Cut and blend it, so that it repeats without a seam."""
-    reading: Reading = field(default_factory=Reading)
-
-
-@dataclass(frozen=True)
-class Render:
-    """Draw motions as videos; a file or a folder of any size."""
-
-    input: tyro.conf.Positional[Path]
-    """Features or joints (.npy), .npz, .bvh, .glb, or a folder."""
-    out: Path
-    """A .mp4, .webm, .gif, .webp or .png, or a folder."""
-    body: Literal["stick", "mannequin", "smpl"] = "stick"
-    body_model: Path | None = None
-    """Your licensed SMPL file or folder, for --body smpl."""
-    caption: str | None = None
-    reading: Reading = field(default_factory=Reading)
-
-
-@dataclass(frozen=True)
-class Convert:
-    """Bring the authors' .pth files into a folder that scamo loads."""
-
-    tokenizer: Path
-    """E.g. 65536_FSQ.pth."""
-    out: Path
-    """The new folder."""
-    transformer: Path | None = None
-    """E.g. ScaMo_net_3B.pth; without it only the tokenizer is written."""
-    mean: Path | None = None
-    """mean.npy of the training data."""
-    std: Path | None = None
-    """std.npy of the training data."""
-    levels: tuple[int, ...] | None = None
-    """The codebook's levels, where they cannot be read off."""
-    heads: int | None = None
-    """Attention heads, where the size has no name."""
-    dilation_growth: int = 3
-    """Factor between the dilations of the tokenizer's residual blocks, which shapes do not show."""
-    dtype: Literal["float32", "bfloat16", "float16"] | None = None
-    """Storage type of the transformer."""
-    text_encoder: str | None = None
-    """What it was trained with, where its width does not tell."""
-
-
-@dataclass(frozen=True)
-class Models:
-    """List what can be loaded, with size, memory and licence; loads nothing."""
-
-    folder: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Folders of your own models."""
-    json: bool = False
-    """Print the cards as JSON."""
 
 
 def _app(args: App) -> None:
@@ -273,10 +128,12 @@ def _export(args: Export) -> None:
     from scamo.io.write import export
 
     formats = [name for names in _flat(args.to) for name in names.split(",") if name]
+    given: dict[str, Any] = {"rig": args.rig, "unit": args.unit, "fps": args.fps, "exact": args.exact or None}
+    options = {name: value for name, value in given.items() if value is not None}
 
     def convert(source: Path, target: Path) -> None:
-        motion = _load(source, args.reading)
-        export(motion, formats, target.parent, target.name, in_place=args.in_place, loop=args.loop)
+        motion = _load(source, args.reading.as_reading())
+        export(motion, formats, target.parent, target.name, in_place=args.in_place, loop=args.loop, **options)
 
     for_each_file(args.input, args.out, lambda source: source.stem, convert)
 

@@ -9,18 +9,19 @@ from scipy.spatial.transform import Rotation
 
 from scamo.io.bvh import write_bvh
 from scamo.io.bvh_read import read_bvh
+from scamo.io.export_rigs import EXPORT_RIGS
 from scamo.io.read import load_joints
 from scamo.io.write import export
 from scamo.skeleton import JOINTS, bone_lengths
 
-from .motions import ALL, MOTIONS, bundled, stretchy, walk
+from .motions import ALL, MOTIONS, bundled, cartwheel, stretchy, turning, walk
 
 
 @pytest.mark.parametrize("name", [*MOTIONS, "bundled"])
 @pytest.mark.parametrize("unit", ["m", "cm"])
 def test_bvh_round_trip(tmp_path: Path, name: str, unit: Any) -> None:
     joints = bundled() if name == "bundled" else MOTIONS[name](40)
-    path = write_bvh(joints, tmp_path / "a.bvh", unit=unit)
+    path = write_bvh(joints, tmp_path / "a.bvh", unit=unit, exact=True)
     back, fps = load_joints(path)
     assert fps == pytest.approx(20, abs=1e-6)
     assert np.abs(back - joints).max() < 1e-3
@@ -84,11 +85,46 @@ def test_bvh_is_a_plain_rig_where_bones_keep_their_length(tmp_path: Path) -> Non
     assert text.count("CHANNELS 6") == 1
     assert text.count("CHANNELS 3 Zrotation Xrotation Yrotation") == 21
     assert "Frame Time: 0.05\n" in text
-    assert write_bvh(stretchy(), tmp_path / "b.bvh").read_text(encoding="utf-8").count("CHANNELS 6") > 10
-    rigid, _ = load_joints(write_bvh(stretchy(), tmp_path / "c.bvh", rigid=True))
+    assert write_bvh(stretchy(), tmp_path / "b.bvh", exact=True).read_text(encoding="utf-8").count("CHANNELS 6") > 10
+    rigid, _ = load_joints(write_bvh(stretchy(), tmp_path / "c.bvh"))
     assert (tmp_path / "c.bvh").read_text(encoding="utf-8").count("CHANNELS 6") == 1
-    np.testing.assert_allclose(bone_lengths(rigid), np.broadcast_to(bone_lengths(rigid[0]), (40, 22)), atol=1e-4)
-    assert np.abs(rigid - stretchy()).max() < 0.06
+    np.testing.assert_allclose(bone_lengths(rigid), np.broadcast_to(bone_lengths(rigid[0]), (40, 22)), atol=2e-6)
+    assert np.linalg.norm(rigid - stretchy(), axis=-1).mean() < 0.005
+    assert np.abs(rigid - stretchy()).max() < 0.03
+
+
+@pytest.mark.parametrize("name", EXPORT_RIGS)
+@pytest.mark.parametrize("exact", [False, True])
+def test_every_rig_holds_the_same_motion(tmp_path: Path, name: str, exact: bool) -> None:
+    rig = EXPORT_RIGS[name]
+    scale = 1.0 if rig.unit == "m" else 0.01
+    for make in (stretchy, cartwheel):
+        recording = read_bvh(write_bvh(make(), tmp_path / "a.bvh", rig=name, exact=exact))
+        ours = read_bvh(write_bvh(make(), tmp_path / "b.bvh", exact=exact))
+        at = [recording.joint(joint) for joint in rig.joints[:22]]
+        wanted = ours.positions[:, [ours.joint(joint) for joint in JOINTS]]
+        assert np.abs(recording.positions[:, at] * scale - wanted).max() < 1e-5
+        assert recording.names[0] == (rig.root or rig.joints[0])
+        assert len(recording.names) == 22 + (rig.root is not None)
+
+
+@pytest.mark.parametrize("name", EXPORT_RIGS)
+def test_rest_poses_are_those_of_the_rigs(tmp_path: Path, name: str) -> None:
+    """A T-pose has straight arms along X and legs along Y, to the millimetre; an A-pose has arms 45 degrees down."""
+    recording = read_bvh(write_bvh(stretchy(), tmp_path / "a.bvh", rig=name, unit="m"))
+    rest = {joint: recording.offsets[recording.joint(theirs)]
+            for joint, theirs in zip(JOINTS, EXPORT_RIGS[name].joints, strict=False)}  # fmt: skip
+    if EXPORT_RIGS[name].rest == "smpl":
+        assert rest["left_knee"][0] > 0.02 and rest["left_elbow"][2] < -0.02
+        return
+    for side, sign in (("left", 1), ("right", -1)):
+        for limb in ("elbow", "wrist"):
+            x, y, z = rest[f"{side}_{limb}"]
+            assert abs(z) < 1e-3 and x * sign > 0.15
+            assert y == pytest.approx(0 if EXPORT_RIGS[name].rest == "t" else -abs(x), abs=1e-3)
+        for limb in ("knee", "ankle"):
+            np.testing.assert_allclose(rest[f"{side}_{limb}"][[0, 2]], 0, atol=1e-3)
+        assert abs(rest[f"{side}_foot"][0]) < 1e-3 and rest[f"{side}_foot"][2] > 0.1
 
 
 def test_bvh_stands_upright_in_a_t_pose_and_faces_z(tmp_path: Path) -> None:
@@ -112,9 +148,25 @@ def test_bvh_angles_do_not_jump_when_turning(tmp_path: Path) -> None:
     assert np.ptp(rows[:, 5]) > 400  # one and a half turns, counted on
 
 
-def test_bvh_at_30_fps(tmp_path: Path) -> None:
-    path = export(walk(41), "bvh", tmp_path, "a", bvh_fps=30)[0]
-    joints, fps = load_joints(path)
-    assert fps == pytest.approx(30, abs=1e-6)
-    assert len(joints) == 61
-    np.testing.assert_allclose(joints[::3], walk(41)[::2], atol=1e-3)
+@pytest.mark.parametrize("fps", [30, 60, 12.5])
+def test_bvh_at_another_rate(tmp_path: Path, fps: float) -> None:
+    path = export(turning(41), "bvh", tmp_path, "a", fps=fps)[0]
+    joints, found = load_joints(path)
+    assert found == pytest.approx(fps, abs=1e-6)
+    assert len(joints) == int(2 * fps) + 1
+    for second in (0, 1, 2):
+        at, ours = second * fps, second * 20
+        if at == int(at):
+            np.testing.assert_allclose(joints[int(at)], turning(41)[ours], atol=1e-3)
+    np.testing.assert_allclose(
+        bone_lengths(joints), np.broadcast_to(bone_lengths(joints[0]), (len(joints), 22)), atol=1e-5
+    )
+    assert (
+        np.abs(np.diff(joints, 2, axis=0)).max() < np.abs(np.diff(turning(41), 2, axis=0)).max() * (20 / fps) ** 2 * 1.5
+    )
+
+
+def test_a_single_frame_is_a_pose(tmp_path: Path) -> None:
+    joints, _ = load_joints(export(walk(1), "bvh", tmp_path, "a", fps=30, rig="unreal")[0], joints=dict(
+        zip(JOINTS, EXPORT_RIGS["unreal"].joints, strict=False)), unit="cm")  # fmt: skip
+    assert joints.shape == (1, 22, 3)

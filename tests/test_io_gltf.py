@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from scamo.body.smpl import load_body
-from scamo.io.gltf import write_glb
+from scamo.body.smpl import Pose, load_body
+from scamo.io.export_rigs import EXPORT_RIGS
+from scamo.io.figure import bend_toes
+from scamo.io.gltf import write_glb, write_vrma
 from scamo.io.write import export
 from scamo.skeleton import JOINTS
 
@@ -70,29 +72,94 @@ class Gltf:
         return {nodes[node].name: world[node][:3, 3] for node in skin.joints}, skinned
 
 
+def mannequin_joints(joints: np.ndarray) -> np.ndarray:
+    body = load_body()
+    return body.posed_joints(body.fit(joints))
+
+
 @pytest.mark.parametrize("name", [*MOTIONS, "bundled"])
-def test_glb_is_our_pose(tmp_path: Path, name: str) -> None:
+def test_glb_is_our_pose_on_the_floor(tmp_path: Path, name: str) -> None:
     joints = bundled() if name == "bundled" else MOTIONS[name](40)
     body = load_body()
     pose = body.fit(joints)
-    vertices = next(iter(body.vertices(pose)))
+    bent = bend_toes(body, Pose(pose.rotations, pose.root + [0, body.sole, 0]))
+    vertices = np.concatenate(list(body.vertices(bent)))
+    vertices[..., 1] += max(0.0, -vertices[..., 1].min())
+    lift = vertices[0] - next(iter(body.vertices(Pose(bent.rotations[:1], pose.root[:1]))))[0]
     file = Gltf(write_glb(joints, tmp_path / "a.glb", recipe=RECIPE))
     for frame in (0, 17, 39):
         places, skinned = file.pose(frame / 20)
-        ours = body.posed_joints(pose)[frame]
+        ours = mannequin_joints(joints)[frame] + lift.mean(axis=0)
         assert np.abs(np.stack([places[name] for name in JOINTS]) - ours).max() < 1e-3
         assert np.abs(skinned - vertices[frame]).max() < 1e-3
     assert file.file.asset.extras == {**RECIPE, "odd": None}  # JSON has no NaN
     assert len(file.file.animations) == len(file.file.materials) == 1
 
 
+@pytest.mark.parametrize("name", ["walk", "turning", "stretchy", "bundled"])
+@pytest.mark.parametrize("rig", EXPORT_RIGS)
+def test_soles_stand_on_the_floor(tmp_path: Path, name: str, rig: str) -> None:
+    """No frame goes under it, and the lowest one is on it; the figure also stands there at rest."""
+    joints = bundled() if name == "bundled" else MOTIONS[name](30)
+    file = Gltf(write_glb(joints, tmp_path / "a.glb", rig=rig))
+    low = [file.pose(frame / 20)[1][:, 1].min() for frame in range(len(joints))]
+    assert -2e-3 < min(low) < 5e-3
+    mesh = file.array(file.file.meshes[0].primitives[0].attributes.POSITION)
+    assert abs(mesh[:, 1].min()) < 5e-3
+
+
+@pytest.mark.parametrize("rig", EXPORT_RIGS)
+def test_every_rig_is_the_same_figure(tmp_path: Path, rig: str) -> None:
+    joints = MOTIONS["cartwheel"](40)
+    plain = Gltf(write_glb(joints, tmp_path / "a.glb"))
+    file = Gltf(write_glb(joints, tmp_path / "b.glb", rig=rig))
+    for frame in (0, 17, 39):
+        places, skinned = file.pose(frame / 20)
+        ours, skin = plain.pose(frame / 20)
+        theirs = np.stack([places[name] for name in EXPORT_RIGS[rig].joints])
+        assert np.abs(theirs - np.stack(list(ours.values()))[[list(ours).index(name) for name in (
+            *JOINTS, "left_hand", "right_hand")]]).max() < 1e-3  # fmt: skip
+        assert np.linalg.norm(skinned - skin, axis=-1).mean() < 4e-3  # skins bend a little differently from a T-pose
+
+
+def test_an_unreal_root_bone_slides_on_the_floor(tmp_path: Path) -> None:
+    file = Gltf(write_glb(walk(40), tmp_path / "a.glb", rig="unreal"))
+    roots = np.stack([file.pose(frame / 20)[0]["root"] for frame in (0, 20, 39)])
+    np.testing.assert_allclose(roots[:, 1], 0, atol=1e-6)
+    np.testing.assert_allclose(roots[:, 2], [0, 1, 1.95], atol=1e-3)
+
+
 def test_glb_as_a_stick_figure(tmp_path: Path) -> None:
     file = Gltf(export(walk(20), "glb", tmp_path, "a", body="stick")[0])
     places, skinned = file.pose(0.5)
-    np.testing.assert_allclose(places["left_wrist"], walk(20)[10, 20], atol=1e-3)
+    np.testing.assert_allclose(places["left_wrist"][[0, 2]], walk(20)[10, 20, [0, 2]], atol=1e-3)
     near = np.linalg.norm(skinned[:, None] - np.stack(list(places.values())), axis=-1).min(axis=1)
     assert near.max() < 0.25
     assert len(file.file.meshes) == 1
+
+
+@pytest.mark.parametrize("fps", [30, 60])
+def test_glb_at_another_rate(tmp_path: Path, fps: int) -> None:
+    plain = Gltf(write_glb(MOTIONS["turning"](41), tmp_path / "a.glb"))
+    file = Gltf(export(MOTIONS["turning"](41), "glb", tmp_path, "b", fps=fps)[0])
+    times = file.array(file.file.animations[0].samplers[0].input)[:, 0]
+    assert len(times) == 2 * fps + 1
+    np.testing.assert_allclose(np.diff(times), 1 / fps, atol=1e-6)
+    for seconds in (0.0, 1.0, 2.0):
+        there, here = plain.pose(seconds)[0], file.pose(seconds)[0]
+        assert max(np.abs(there[name] - here[name]).max() for name in there) < 1e-3
+
+
+def test_vrma_names_the_bones_of_an_avatar(tmp_path: Path) -> None:
+    joints = MOTIONS["cartwheel"](40)
+    path = export(joints, "vrma", tmp_path, "a", RECIPE)[0]
+    raw = path.read_bytes()
+    document = json.loads(raw[20 : 20 + int.from_bytes(raw[12:16], "little")])
+    humanoid = document["extensions"]["VRMC_vrm_animation"]["humanoid"]["humanBones"]
+    assert len(humanoid) == 22 and {"hips", "upperChest", "leftUpperArm", "rightToes"} <= set(humanoid)
+    assert all(document["nodes"][bone["node"]]["name"] == name for name, bone in humanoid.items())
+    assert not any("rotation" in node for node in document["nodes"])  # a T-pose without turned bones
+    assert len(document["animations"][0]["channels"]) == 23
 
 
 def test_glb_loads_in_trimesh(tmp_path: Path) -> None:
@@ -117,6 +184,8 @@ def test_glb_passes_the_khronos_validator(tmp_path: Path) -> None:
     files = [write_glb(MOTIONS[name](20), tmp_path / f"{name}.glb", recipe=RECIPE) for name in MOTIONS]
     files.append(write_glb(walk(1), tmp_path / "one.glb"))
     files.append(write_glb(walk(20), tmp_path / "stick.glb", figure="stick"))
+    files += [write_glb(walk(20), tmp_path / f"{rig}-rig.glb", rig=rig) for rig in EXPORT_RIGS]
+    files.append(write_vrma(walk(20), tmp_path / "walk.vrma"))
     found = subprocess.run(
         ["node", "-e", script, *map(str, files)], capture_output=True, text=True, check=True, cwd=ROOT
     )

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 import scamo
+from scamo.cli import main
 from scamo.io.bvh import write_bvh
+from scamo.io.bvh_read import read_bvh
+from scamo.io.export_rigs import EXPORT_RIGS
 from scamo.io.gltf import write_glb
 from scamo.io.read import load_joints
 from scamo.io.write import WRITERS, export, recipe_facts
@@ -68,16 +71,17 @@ def test_what_cannot_be_written(tmp_path: Path, joints: np.ndarray, word: str) -
 
 def test_mistakes_are_named_before_anything_is_written(tmp_path: Path) -> None:
     nothing: list[str] = []
-    for formats in ("bvh,fbx", nothing, ""):
+    for formats in ("bvh,usd", nothing, ""):
         with pytest.raises(ValueError, match="choose from npy, npz, bvh, glb"):
             export(walk(3), formats, tmp_path, "a")
     for stem in ("", "a/b", ".."):
         with pytest.raises(ValueError, match="no file name"):
             export(walk(3), "bvh", tmp_path, stem)
     for options, words in (
-        ({"bvh_unit": "inch"}, '"cm"'),
-        ({"bvh_fps": 0}, "20 or 30"),
-        ({"bvh_unti": "cm"}, 'no option "bvh_unti"; the options of npy, bvh are bvh_fps, bvh_rigid, bvh_unit'),
+        ({"unit": "inch"}, '"cm"'),
+        ({"fps": 0}, "20 or 30"),
+        ({"rig": "maya"}, "humanml3d, smpl, mixamo, unreal, vrm"),
+        ({"unti": "cm"}, 'no option "unti"; the options of npy, bvh are exact, fps, rig, unit'),
         ({"size": 64}, 'no option "size"'),
     ):
         with pytest.raises(ValueError, match=words):
@@ -92,6 +96,9 @@ def test_mistakes_are_named_before_anything_is_written(tmp_path: Path) -> None:
     for body, words in (("robot", "no body"), ("smpl", "licensed SMPL file")):
         with pytest.raises(ValueError, match=words):
             export(walk(3), "npy,glb,png", tmp_path, "a", body=body)
+    for formats in ("glb", "fbx", "vrma"):
+        with pytest.raises(ValueError, match="20 or 30"):
+            export(walk(3), ["npy", formats], tmp_path, "a", fps=-1)
     with pytest.raises(ValueError, match="npy, json has none"):
         export(walk(3), "npy,json", tmp_path, "a", colour="red")
     with pytest.raises(ValueError, match="20 or 30"):
@@ -155,7 +162,7 @@ def test_a_kit_motion_goes_into_every_format(tmp_path: Path) -> None:
     assert np.load(tmp_path / "kit_joints.npy").shape == (20, 21, 3)
     joints, fps = load_joints(tmp_path / "kit.bvh")
     assert fps == pytest.approx(12.5)
-    np.testing.assert_allclose(joints, motion.skeleton_joints, atol=1e-3)
+    assert np.linalg.norm(joints - motion.skeleton_joints, axis=-1).mean() < 0.01
     assert 1.4 < joints[0, 15, 1] < 1.9
     assert json.loads((tmp_path / "kit.json").read_text(encoding="utf-8"))["fps"] == 12.5
 
@@ -175,14 +182,16 @@ def test_save_writes_exactly_its_path(tmp_path: Path, name: str) -> None:
 def test_save_names_mistakes_first(tmp_path: Path) -> None:
     motion = Motion.from_joints(walk(12))
     for path, options, words in (
-        ("walk.fbx", {}, r"\.npy, \.npz, \.bvh"),
+        ("walk.usd", {}, r"\.npy, \.npz, \.bvh"),
         ("walk", {}, "end the name in"),
-        ("walk.bvh", {"unit": "cm"}, 'no option "unit"; the options of bvh are bvh_fps'),
+        ("walk.bvh", {"units": "cm"}, 'no option "units"; the options of bvh are exact'),
     ):
         with pytest.raises(ValueError, match=words):
             motion.save(tmp_path / path, **options)
     assert not list(tmp_path.iterdir())
-    assert "CHANNELS" in motion.save(tmp_path / "walk.bvh", bvh_unit="cm", in_place=True).read_text(encoding="utf-8")
+    assert "CHANNELS" in motion.save(tmp_path / "walk.bvh", unit="cm", rig="mixamo", in_place=True).read_text(
+        encoding="utf-8"
+    )
 
 
 def test_a_stick_figure_is_checked_without_opengl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,3 +200,35 @@ def test_a_stick_figure_is_checked_without_opengl(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr("scamo.render.rasteriser.pyrender_problem", probe)
     assert export(walk(2), "png", tmp_path, "a", **small("png"))[0].exists()
+
+
+def test_the_command_takes_rig_unit_rate_and_no_root_motion(tmp_path: Path) -> None:
+    Motion.from_joints(walk(41)).save(tmp_path / "walk.npy")
+    arguments = ["--rig", "mixamo", "--unit", "m", "--fps", "30", "--no-root-motion", "--exact"]
+    command = ["export", str(tmp_path / "walk.npy"), "--to", "bvh,vrma", "--out", str(tmp_path / "out"), *arguments]
+    assert main(command) == 0
+    recording = read_bvh(tmp_path / "out" / "walk.bvh")
+    assert recording.names[0] == "mixamorig:Hips"
+    assert (len(recording.positions), recording.fps) == (59, pytest.approx(30, abs=1e-4))
+    np.testing.assert_allclose(
+        recording.positions[:, 0, [0, 2]], recording.positions[:1, 0, [0, 2]].repeat(59, 0), atol=1e-5
+    )
+    assert 0.7 < recording.positions[0, 0, 1] < 1.2
+    assert (tmp_path / "out" / "walk.vrma").exists()
+    assert (
+        main(["export", str(tmp_path / "walk.npy"), "--to", "npz", "--out", str(tmp_path / "no"), "--fps", "30"]) == 2
+    )
+    assert not (tmp_path / "no" / "walk.npz").exists()
+
+
+@pytest.mark.parametrize("rig", EXPORT_RIGS)
+def test_bvhio_reads_every_rig(tmp_path: Path, rig: str) -> None:
+    bvhio = pytest.importorskip("bvhio")
+    joints = walk(10)
+    path = export(joints, "bvh", tmp_path, "a", rig=rig, unit="m")[0]
+    root = bvhio.readAsHierarchy(str(path))
+    for frame in (0, 9):
+        root.loadPose(frame)
+        for joint, name in enumerate(EXPORT_RIGS[rig].joints[:22]):
+            place = root.filter(name, isEqual=True)[0].PositionWorld
+            np.testing.assert_allclose(list(place), joints[frame, joint], atol=1e-3)

@@ -24,7 +24,7 @@ FLOORS = (
     ("render",),
     ("io",),
     ("fast_step", "engine", "convert", "registry", "pipeline"),
-    ("ui", "cli"),
+    ("ui", "cli_options", "cli"),
 )
 ENTRIES = ("__init__", "__main__")  # the public face and `python -m scamo`: they only point at rooms
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scamo.atomic import replacing_file
-from scamo.rotation import quat_conjugate, quat_multiply, quat_rotate, quat_to_matrix
-from scamo.skeleton import JOINTS, PARENTS, checked_joints, joint_rotations, rest_offsets
+from scamo.io.animation import Animation, exact_poses, for_rig, rigid_poses
+from scamo.io.export_rigs import EXPORT_RIGS, Unit, check_rig
+from scamo.rotation import quat_rotate, quat_to_matrix
 
 # The tips beyond the skeleton's ends, in metres: toes, skull, hands.
 _TIPS = {
@@ -29,34 +29,39 @@ def write_bvh(
     path: str | os.PathLike[str],
     fps: float = 20.0,
     *,
-    unit: Literal["m", "cm"] = "m",
-    rigid: bool = False,
+    rig: str = "humanml3d",
+    unit: Unit | None = None,
+    exact: bool = False,
+    to_fps: float | None = None,
 ) -> Path:
-    """Joints [T, 22, 3] in metres as BVH: HumanML3D's names and tree, T-pose offsets, rotations in the order Z, X, Y.
+    """Joints [T, 22, 3] in metres as BVH: rotations in the order Z, X, Y, positions of the root alone.
 
-    The skeleton is the one that fits the recording best. Joints that leave it by more than 0.1 mm (a network's bones
-    stretch a little) get position channels of their own, so that nothing is lost; rigid=True writes none, for rigs that
-    only bend. unit: "m" is what Blender expects, "cm" what MotionBuilder and Unreal expect. ValueError for another unit
+    Bones keep one length, as every importer expects: the motion is the closest one of a rigid skeleton, see
+    `scamo.io.rigid`. exact=True keeps every joint where it is, to 0.1 mm: joints that stretch their bone get position
+    channels of their own, which Blender reads and three.js adds to the bone's offset.
+    rig: names and rest pose, a key of `EXPORT_RIGS`. unit: "m" is what Blender expects, "cm" what MotionBuilder, Unity
+    and Unreal expect; default the rig's. to_fps: the file's frame rate, default `fps`. ValueError for another rig, unit
     or rate, or joints that are none.
     """
-    joints = checked_joints(joints)
-    check_bvh_options(fps, unit)
-    scale = 1.0 if unit == "m" else 100.0
-    offsets = rest_offsets(joints)
-    rotations = joint_rotations(joints, offsets)
-    places = _local_places(joints, rotations)
-    loose = np.abs(places - offsets).max(axis=(0, 2)) > _STRETCH
+    poses = exact_poses(joints, fps) if exact else rigid_poses(joints, fps)
+    check_bvh_options(fps if to_fps is None else to_fps, unit, rig)
+    poses = poses.at_rate(fps if to_fps is None else to_fps)
+    animation = for_rig(poses, EXPORT_RIGS[rig], rigid_root=True)
+    return write_bvh_animation(animation, path, 100.0 if (unit or EXPORT_RIGS[rig].unit) == "cm" else 1.0)
+
+
+def write_bvh_animation(animation: Animation, path: str | os.PathLike[str], scale: float = 1.0) -> Path:
+    """An animation whose bones have no axes of their own as BVH. scale: the file's units in a metre."""
+    loose = np.abs(animation.places - animation.rest_places).max(axis=(0, 2)) > _STRETCH
     loose[0] = True
-    if rigid:
-        loose[1:] = False
-    angles = _zxy_degrees(quat_to_matrix(rotations))
+    angles = _zxy_degrees(quat_to_matrix(animation.rotations))
     columns: list[NDArray[np.floating]] = []
-    for joint in _depth_first():
-        if loose[joint]:
-            columns.append(places[:, joint] * scale)
-        columns.append(angles[:, joint])
-    lines = ["HIERARCHY", *_hierarchy(offsets * scale, loose, scale)]
-    lines += ["MOTION", f"Frames: {len(joints)}", f"Frame Time: {1 / fps:.9g}"]
+    for bone in _depth_first(animation.parents):
+        if loose[bone]:
+            columns.append(animation.places[:, bone] * scale)
+        columns.append(angles[:, bone])
+    lines = ["HIERARCHY", *_hierarchy(animation, loose, scale)]
+    lines += ["MOTION", f"Frames: {len(angles)}", f"Frame Time: {1 / animation.fps:.9g}"]
     path = Path(path)
     with replacing_file(path) as temporary, temporary.open("w", encoding="ascii", newline="\n") as file:
         file.write("\n".join(lines) + "\n")
@@ -64,22 +69,13 @@ def write_bvh(
     return path
 
 
-def check_bvh_options(fps: float, unit: str) -> None:
-    """ValueError for a frame rate or a unit that `write_bvh` does not write."""
-    if unit not in ("m", "cm"):
-        raise ValueError(f'There is no BVH unit "{unit}"; choose "m" (Blender) or "cm" (MotionBuilder, Unreal).')
+def check_bvh_options(fps: float, unit: str | None, rig: str) -> None:
+    """ValueError for a frame rate, a unit or a rig that `write_bvh` does not write."""
+    check_rig(rig)
+    if unit not in (None, "m", "cm"):
+        raise ValueError(f'There is no unit "{unit}"; choose "m" (Blender) or "cm" (MotionBuilder, Unreal).')
     if not (np.isfinite(fps) and 0 < fps <= 10_000):
-        raise ValueError(f"A BVH file cannot run at {fps} frames a second; pass 20 or 30.")
-
-
-def _local_places(joints: NDArray[np.floating], rotations: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Every joint in its parent's frame, [T, 22, 3]; the root in the world."""
-    places, world = joints.copy(), np.array(rotations)
-    for joint in range(1, 22):
-        parent = PARENTS[joint]
-        world[:, joint] = quat_multiply(world[:, parent], rotations[:, joint])
-        places[:, joint] = quat_rotate(quat_conjugate(world[:, parent]), joints[:, joint] - joints[:, parent])
-    return places
+        raise ValueError(f"A file cannot run at {fps} frames a second; pass 20 or 30.")
 
 
 def _zxy_degrees(matrices: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -95,31 +91,28 @@ def _zxy_degrees(matrices: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.degrees(np.unwrap(np.stack([z, x, y], axis=-1), axis=0)).astype(np.float64)
 
 
-def _children(joint: int) -> list[int]:
-    return [child for child, parent in enumerate(PARENTS) if parent == joint]
-
-
-def _depth_first(joint: int = 0) -> list[int]:
-    return [joint, *(below for child in _children(joint) for below in _depth_first(child))]
+def _depth_first(parents: tuple[int, ...], bone: int = 0) -> list[int]:
+    below = [child for child, parent in enumerate(parents) if parent == bone]
+    return [bone, *(other for child in below for other in _depth_first(parents, child))]
 
 
 def _hierarchy(
-    offsets: NDArray[np.floating], loose: NDArray[np.bool_], scale: float, joint: int = 0, depth: int = 0
+    animation: Animation, loose: NDArray[np.bool_], scale: float, bone: int = 0, depth: int = 0
 ) -> list[str]:
-    """The lines of one joint and of all below it."""
+    """The lines of one bone and of all below it."""
     tab = "\t" * depth
-    kinds = [f"{axis}position" for axis in "XYZ"] if loose[joint] else []
+    kinds = [f"{axis}position" for axis in "XYZ"] if loose[bone] else []
     kinds += [f"{axis}rotation" for axis in "ZXY"]
-    offset = np.zeros(3) if joint == 0 else offsets[joint]
+    offset = animation.rest_places[bone] * scale if bone else np.zeros(3)
     lines = [
-        f"{tab}{'JOINT' if joint else 'ROOT'} {JOINTS[joint]}",
+        f"{tab}{'JOINT' if bone else 'ROOT'} {animation.names[bone]}",
         f"{tab}{{",
         f"{tab}\tOFFSET " + " ".join(f"{value:.6f}" for value in offset),
         f"{tab}\tCHANNELS {len(kinds)} " + " ".join(kinds),
     ]
-    for child in _children(joint):
-        lines += _hierarchy(offsets, loose, scale, child, depth + 1)
-    if joint in _TIPS:
-        tip = " ".join(f"{scale * value:.6f}" for value in _TIPS[joint])
+    for child in (child for child, parent in enumerate(animation.parents) if parent == bone):
+        lines += _hierarchy(animation, loose, scale, child, depth + 1)
+    if (joint := animation.joints[bone]) in _TIPS:
+        tip = " ".join(f"{scale * value:.6f}" for value in quat_rotate(animation.turns[joint], np.array(_TIPS[joint])))
         lines += [f"{tab}\tEnd Site", f"{tab}\t{{", f"{tab}\t\tOFFSET {tip}", f"{tab}\t}}"]
     return [*lines, f"{tab}}}"]

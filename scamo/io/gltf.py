@@ -1,6 +1,6 @@
-"""Binary glTF 2.0: a skinned figure with one animation, in metres, Y up, facing +Z.
+"""Binary glTF 2.0: a skinned figure with one animation (GLB), or the animation alone for VRM avatars (VRMA).
 
-The file is JSON and arrays, so it is written here without a library.
+In metres, Y up, facing +Z. The file is JSON and arrays, so it is written here without a library.
 """
 
 from __future__ import annotations
@@ -9,23 +9,22 @@ import json
 import os
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scamo.atomic import replacing_file
-from scamo.body.mannequin import vertex_normals
-from scamo.body.smpl import Body, Pose, load_body
-from scamo.render.mesh import body_colours
-from scamo.render.scene import palettes
-from scamo.render.stick import BONES, extend
-from scamo.skeleton import JOINTS
+from scamo.io.animation import Animation, for_rig, rigid_poses
+from scamo.io.export_rigs import EXPORT_RIGS
+from scamo.io.figure import Figure, FigureName, Mesh, build_figure
+from scamo.rotation import quat_conjugate, quat_rotate, quat_to_matrix
 from scamo.version import VERSION
 
 Array = NDArray[np.floating]
+
+_BALL = 0.03  # metres from the toe joint to the floor, for the rest pose of a figure without a skin
 
 
 def write_glb(
@@ -33,91 +32,53 @@ def write_glb(
     path: str | os.PathLike[str],
     fps: float = 20.0,
     *,
-    figure: Literal["mannequin", "stick"] = "mannequin",
+    figure: FigureName = "mannequin",
+    rig: str = "humanml3d",
+    to_fps: float | None = None,
     recipe: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write joints [T, 22, 3] in metres as a skinned, animated figure: binary glTF 2.0, metres, Y up, facing +Z.
 
-    The pose is the mannequin's, `Body.fit` of the joints. recipe goes into asset.extras. ValueError for another figure.
+    The figure and its pose: see `build_figure`. rig: the bones' names, axes and rest pose, a key of `EXPORT_RIGS`.
+    to_fps: the file's frame rate, default `fps`. recipe goes into asset.extras. ValueError for another figure or rig.
     """
-    body = load_body()
-    pose = body.fit(joints)
-    if figure == "mannequin":
-        mesh = _mannequin_mesh(body)
-    elif figure == "stick":
-        mesh = _stick_mesh(body.joints)
-    else:
-        raise ValueError(f'There is no figure "{figure}" for glTF; choose "mannequin" or "stick".')
+    built = build_figure(joints, fps, figure, rig=rig, to_fps=to_fps)
+    return _replace(path, _glb(built, dict(recipe or {}), f"scamo {figure}"))
+
+
+def write_vrma(
+    joints: Array,
+    path: str | os.PathLike[str],
+    fps: float = 20.0,
+    *,
+    to_fps: float | None = None,
+    recipe: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write joints [T, 22, 3] in metres as a VRM animation: the motion of VRM's humanoid bones, which any avatar takes.
+
+    The bones are rigid, see `fit_rigid`. to_fps: the file's frame rate, default `fps`. recipe goes into asset.extras.
+    """
+    poses = rigid_poses(joints, fps).at_rate(fps if to_fps is None else to_fps)
+    animation = for_rig(poses, EXPORT_RIGS["vrm"], below=_BALL)
+    buffer = _Buffer()
+    bones = {name: {"node": bone} for bone, name in enumerate(animation.names)}
+    document = {
+        "asset": _asset(dict(recipe or {})),
+        "scene": 0,
+        "scenes": [{"name": "motion", "nodes": [0]}],
+        "nodes": _bone_nodes(animation, 0),
+        "animations": [_animation(buffer, animation, 0)],
+        "extensionsUsed": ["VRMC_vrm_animation"],
+        "extensions": {"VRMC_vrm_animation": {"specVersion": "1.0", "humanoid": {"humanBones": bones}}},
+    }
+    return _replace(path, _packed(document, buffer))
+
+
+def _replace(path: str | os.PathLike[str], content: bytes) -> Path:
     path = Path(path)
     with replacing_file(path) as temporary:
-        temporary.write_bytes(_glb(mesh, body, pose, fps, dict(recipe or {}), f"scamo {figure}"))
+        temporary.write_bytes(content)
     return path
-
-
-@dataclass(frozen=True)
-class _Mesh:
-    positions: Array
-    normals: Array
-    faces: NDArray[np.integer]
-    bones: NDArray[np.integer]  # [V, 4]
-    weights: Array  # [V, 4]
-    colours: Array  # [V, 3], linear light
-
-
-def _mannequin_mesh(body: Body) -> _Mesh:
-    strongest = np.argsort(-body.weights, axis=1)[:, :4]
-    weights = np.take_along_axis(body.weights, strongest, axis=1)
-    weights = weights / weights.sum(axis=1, keepdims=True)
-    paint = body_colours(body, palettes(1, (1.0, 1.0, 1.0))[0])
-    normals = vertex_normals(body.template, body.faces)
-    return _Mesh(body.template, normals, body.faces, np.where(weights > 0, strongest, 0), weights, _linear(paint))
-
-
-def _stick_mesh(rest: Array) -> _Mesh:
-    """Tapered, eight-sided bones and a ball for the head, each fixed to one joint."""
-    points = extend(rest[:22])
-    colours = palettes(1, (1.0, 1.0, 1.0))[0]
-    ring = np.linspace(0, 2 * np.pi, 8, endpoint=False)
-    parts = []
-    for start, end, first_radius, last_radius, side in BONES:
-        a, b = points[start], points[end]
-        along = (b - a) / np.linalg.norm(b - a) if start != end else np.array([0.0, 1.0, 0.0])
-        across = np.cross(along, [0.3, 0.5, 0.8])
-        across /= np.linalg.norm(across)
-        circle = np.cos(ring)[:, None] * across + np.sin(ring)[:, None] * np.cross(along, across)
-        caps = [(a, first_radius, bow) for bow in (-1.57, -0.8, 0.0)] + [
-            (b, last_radius, bow) for bow in (0.0, 0.8, 1.57)
-        ]
-        normals = np.stack([np.cos(bow) * circle + np.sin(bow) * along for _, _, bow in caps])
-        places = np.stack([centre + radius * normal for (centre, radius, _), normal in zip(caps, normals, strict=True)])
-        index = np.arange(places.size // 3).reshape(places.shape[:2])
-        beside = np.roll(index, -1, axis=1)
-        quads = np.stack([index[:-1], beside[:-1], beside[1:], index[1:]], axis=-1).reshape(-1, 4)
-        parts.append(
-            (
-                places,
-                normals,
-                quads[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3),
-                min(start, 15) if start > 21 else start,
-                side,
-            )
-        )
-    each = parts[0][0].size // 3
-    bones = np.zeros((len(parts) * each, 4), dtype=np.int64)
-    bones[:, 0] = np.repeat([joint for *_, joint, _ in parts], each)
-    return _Mesh(
-        positions=np.concatenate([places for places, *_ in parts]).reshape(-1, 3),
-        normals=np.concatenate([normals for _, normals, *_ in parts]).reshape(-1, 3),
-        faces=np.concatenate([faces + i * each for i, (_, _, faces, *_) in enumerate(parts)]),
-        bones=bones,
-        weights=np.tile([1.0, 0.0, 0.0, 0.0], (len(bones), 1)),
-        colours=_linear(np.repeat(np.array([colours[side] for *_, side in parts]), each, axis=0)),
-    )
-
-
-def _linear(srgb: Array) -> Array:
-    """Colours as a screen shows them (sRGB) -> linear light, which glTF's vertex colours are."""
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 
 
 class _Buffer:
@@ -143,26 +104,40 @@ class _Buffer:
         return len(self.accessors) - 1
 
 
-def _glb(mesh: _Mesh, body: Body, pose: Pose, fps: float, recipe: dict[str, Any], name: str) -> bytes:
+def _glb(figure: Figure, recipe: dict[str, Any], name: str) -> bytes:
+    mesh, animation = figure
     buffer = _Buffer()
     attributes, indices = _add_mesh(buffer, mesh)
-    count = len(body.joints)
-    inverse = np.tile(np.eye(4), (count, 1, 1))
-    inverse[:, 3, :3] = -body.joints  # glTF keeps matrices column by column
+    places, rotations = animation.rest_world()
+    count = len(places)
+    inverse = np.tile(np.eye(4), (count, 1, 1))  # column by column: the transposed matrices
+    inverse[:, :3, :3] = quat_to_matrix(rotations)
+    inverse[:, 3, :3] = quat_rotate(quat_conjugate(rotations), -places)
     binds = buffer.add(inverse.reshape(count, 16).astype("<f4"), "MAT4")
     clay = {"baseColorFactor": [1.0, 1.0, 1.0, 1.0], "metallicFactor": 0.0, "roughnessFactor": 0.7}
-    extras = json.loads(json.dumps(recipe, default=str), parse_constant=lambda _: None)  # JSON has no NaN
     document = {
-        "asset": {"version": "2.0", "generator": f"ScaMo {VERSION}", "extras": extras},
+        "asset": _asset(recipe),
         "scene": 0,
         "scenes": [{"name": "motion", "nodes": [0, 1]}],
-        "nodes": [{"name": name, "mesh": 0, "skin": 0}, *_joint_nodes(body, pose)],
+        "nodes": [{"name": name, "mesh": 0, "skin": 0}, *_bone_nodes(animation, 1)],
         "meshes": [{"name": name, "primitives": [{"attributes": attributes, "indices": indices, "material": 0}]}],
         "materials": [{"name": "clay", "pbrMetallicRoughness": clay}],
         "skins": [
             {"name": "skeleton", "inverseBindMatrices": binds, "skeleton": 1, "joints": list(range(1, count + 1))}
         ],
-        "animations": [_animation(buffer, pose, fps)],
+        "animations": [_animation(buffer, animation, 1)],
+    }
+    return _packed(document, buffer)
+
+
+def _asset(recipe: dict[str, Any]) -> dict[str, Any]:
+    extras = json.loads(json.dumps(recipe, default=str), parse_constant=lambda _: None)  # JSON has no NaN
+    return {"version": "2.0", "generator": f"ScaMo {VERSION}", "extras": extras}
+
+
+def _packed(document: dict[str, Any], buffer: _Buffer) -> bytes:
+    """The document and its arrays in one binary file."""
+    document |= {
         "buffers": [{"byteLength": len(buffer.binary)}],
         "bufferViews": buffer.views,
         "accessors": buffer.accessors,
@@ -174,7 +149,7 @@ def _glb(mesh: _Mesh, body: Body, pose: Pose, fps: float, recipe: dict[str, Any]
     return head + text + struct.pack("<I4s", len(buffer.binary), b"BIN\0") + buffer.binary
 
 
-def _add_mesh(buffer: _Buffer, mesh: _Mesh) -> tuple[dict[str, int], int]:
+def _add_mesh(buffer: _Buffer, mesh: Mesh) -> tuple[dict[str, int], int]:
     vertex, index = 34962, 34963
     attributes = {
         "POSITION": buffer.add(mesh.positions.astype("<f4"), "VEC3", vertex, bounds=True),
@@ -186,28 +161,35 @@ def _add_mesh(buffer: _Buffer, mesh: _Mesh) -> tuple[dict[str, int], int]:
     return attributes, buffer.add(mesh.faces.reshape(-1).astype("<u2"), "SCALAR", index)
 
 
-def _joint_nodes(body: Body, pose: Pose) -> list[dict[str, Any]]:
-    """Node i + 1 is joint i; the nodes are in the rest pose, at the place of the first frame."""
+def _bone_nodes(animation: Animation, first: int) -> list[dict[str, Any]]:
+    """A node for every bone, the first of them number `first`, in the rest pose."""
     nodes = []
-    for joint, name in enumerate((*JOINTS, "left_hand", "right_hand")):
-        place = body.joints[joint] - body.joints[body.parents[joint]] if joint else pose.root[0]
-        node: dict[str, Any] = {"name": name, "translation": [float(value) for value in place]}
-        children = [child + 1 for child, parent in enumerate(body.parents) if parent == joint]
+    for bone, name in enumerate(animation.names):
+        node: dict[str, Any] = {"name": name, "translation": [float(x) for x in animation.rest_places[bone]]}
+        turn = animation.rest_rotations[bone]
+        if abs(turn[0]) < 1 - 1e-12:
+            node["rotation"] = [float(x) for x in turn[[1, 2, 3, 0]]]
+        children = [child + first for child, parent in enumerate(animation.parents) if parent == bone]
         nodes.append(node | ({"children": children} if children else {}))
     return nodes
 
 
-def _animation(buffer: _Buffer, pose: Pose, fps: float) -> dict[str, Any]:
-    times = buffer.add((np.arange(len(pose.root)) / fps).astype("<f4"), "SCALAR", bounds=True)
-    outputs = [("translation", 0, buffer.add(pose.root.astype("<f4"), "VEC3"))]
-    for joint in range(22):
-        xyzw = _unit32(pose.rotations[:, joint, [1, 2, 3, 0]])
-        outputs.append(("rotation", joint, buffer.add(xyzw, "VEC4")))
+def _animation(buffer: _Buffer, animation: Animation, first: int) -> dict[str, Any]:
+    """Translations of the pelvis and of the root bone below it, rotations of our 22 joints."""
+    times = np.arange(len(animation.places)) / animation.fps
+    clock = buffer.add(times.astype("<f4"), "SCALAR", bounds=True)
+    outputs = []
+    for bone, joint in enumerate(animation.joints):
+        if joint <= 0:
+            outputs.append(("translation", bone, buffer.add(animation.places[:, bone].astype("<f4"), "VEC3")))
+        if 0 <= joint < 22:
+            xyzw = _unit32(animation.rotations[:, bone][:, [1, 2, 3, 0]])
+            outputs.append(("rotation", bone, buffer.add(xyzw, "VEC4")))
     return {
         "name": "motion",
-        "samplers": [{"input": times, "output": output, "interpolation": "LINEAR"} for _, _, output in outputs],
+        "samplers": [{"input": clock, "output": output, "interpolation": "LINEAR"} for _, _, output in outputs],
         "channels": [
-            {"sampler": i, "target": {"node": joint + 1, "path": path}} for i, (path, joint, _) in enumerate(outputs)
+            {"sampler": i, "target": {"node": bone + first, "path": path}} for i, (path, bone, _) in enumerate(outputs)
         ],
     }
 

@@ -5,9 +5,11 @@
 
 npy     features [T, 263] and joints [T, 22, 3] in two files
 npz     SMPL parameters under AMASS's names: poses, trans, betas, mocap_framerate; Y up, for smplx as they are
-bvh     22 joints in metres, Y up, facing +Z. Blender's importer takes a unit for a metre and turns Y up into Z up, so
-        with its default settings the figure stands upright, 1.7 m tall, facing the front view. Centimetres by option
+bvh     22 joints in metres, Y up, facing +Z, bones of one length. Blender's importer takes a unit for a metre and turns
+        Y up into Z up, so with its default settings the figure stands upright, 1.7 m tall, facing the front view
 glb     glTF 2.0: the skinned mannequin (or a stick figure), one animation, materials; the recipe in asset.extras
+fbx     binary FBX 7.4: the same figure, in centimetres
+vrma    VRM animation: the motion alone, for any VRM avatar
 csv     a row for every frame: frame, seconds, x, y, z of every joint in metres
 json    the recipe: what was asked of which model, so that the motion can be generated again
 mp4, webm, gif, webp, png   pictures; the recipe in their comment
@@ -30,7 +32,7 @@ from scamo.atomic import replacing_file, write_npy
 from scamo.io.bvh import check_bvh_options, write_bvh
 from scamo.io.loop import for_engine
 from scamo.io.smpl_npz import write_npz
-from scamo.motion import FPS, Motion, resample_joints
+from scamo.motion import FPS, Motion
 from scamo.render import BODIES, STRIP_OPTIONS, SUFFIXES, VIDEO_OPTIONS, check_picture, render_motion
 from scamo.skeleton import JOINTS, checked_joints
 from scamo.version import VERSION
@@ -98,9 +100,13 @@ def export(
     motion: a Motion, or joints [T, 22, 3] in metres at 20 fps. formats: keys of WRITERS, a list or "bvh,glb". recipe:
     a Recipe, or anything JSON can hold; it goes into json, glb, npz and pictures. body: "stick", "mannequin" or a Body:
     what pictures show (default stick), what glb holds (default mannequin; a licensed body is never written into a mesh
-    file), whose SMPL parameters npz gives (default mannequin). in_place, loop: see `for_engine`. options: `bvh_fps`,
-    `bvh_unit`, `bvh_rigid` as for `write_bvh`; those of `render_motion` for pictures. Formats, name, motion and options
-    are checked before the first file is written: ValueError names what is wrong, and the options that there are.
+    file), whose SMPL parameters npz gives (default mannequin). in_place, loop: see `for_engine`.
+
+    options: rig= "humanml3d", "smpl", "mixamo", "unreal" or "vrm", whose names and rest pose bvh, glb and fbx take;
+    unit= "m" or "cm" for bvh and fbx; fps= the frame rate of bvh, glb, fbx and vrma; exact=True keeps every joint of a
+    bvh where it is, with bones that stretch (see `write_bvh`); those of `render_motion` for pictures. An option goes to
+    the formats that have it. Formats, name, motion and options are checked before the first file is written: ValueError
+    names what is wrong, and the options that there are.
     """
     names = [name.strip().lower().lstrip(".") for name in (formats.split(",") if isinstance(formats, str) else formats)]
     unknown = [name for name in names if name not in WRITERS]
@@ -217,21 +223,39 @@ def _write_json(content: Content, path: Path, options: dict[str, Any]) -> list[P
 
 
 def _write_bvh(content: Content, path: Path, options: dict[str, Any]) -> list[Path]:
-    options = {name.removeprefix("bvh_"): value for name, value in options.items()}
-    fps = options.pop("fps", content.fps)
-    joints = content.joints if fps == content.fps else resample_joints(content.joints, content.fps, fps)
-    return [write_bvh(joints, path, fps, **options)]
-
-
-def _check_bvh(content: Content, options: dict[str, Any]) -> None:
-    check_bvh_options(options.get("bvh_fps", content.fps), options.get("bvh_unit", "m"))
+    return [write_bvh(content.joints, path, content.fps, **_renamed(options))]
 
 
 def _write_glb(content: Content, path: Path, options: dict[str, Any]) -> list[Path]:
     from scamo.io.gltf import write_glb
 
-    figure: Literal["mannequin", "stick"] = "stick" if content.body == "stick" else "mannequin"
-    return [write_glb(content.joints, path, content.fps, figure=figure, recipe=content.facts)]
+    figure = _figure(content)
+    return [write_glb(content.joints, path, content.fps, figure=figure, recipe=content.facts, **_renamed(options))]
+
+
+def _write_fbx(content: Content, path: Path, options: dict[str, Any]) -> list[Path]:
+    from scamo.io.fbx import write_fbx
+
+    return [write_fbx(content.joints, path, content.fps, figure=_figure(content), **_renamed(options))]
+
+
+def _write_vrma(content: Content, path: Path, options: dict[str, Any]) -> list[Path]:
+    from scamo.io.gltf import write_vrma
+
+    return [write_vrma(content.joints, path, content.fps, recipe=content.facts, **_renamed(options))]
+
+
+def _figure(content: Content) -> Literal["mannequin", "stick"]:
+    return "stick" if content.body == "stick" else "mannequin"
+
+
+def _renamed(options: dict[str, Any]) -> dict[str, Any]:
+    """The options as writers call them, whose `fps` is the motion's own."""
+    return {{"fps": "to_fps"}.get(name, name): value for name, value in options.items()}
+
+
+def _check_skeleton(content: Content, options: dict[str, Any]) -> None:
+    check_bvh_options(options.get("fps", content.fps), options.get("unit"), options.get("rig", "humanml3d"))
 
 
 def _write_picture(content: Content, path: Path, options: dict[str, Any]) -> list[Path]:
@@ -248,8 +272,10 @@ def _check_picture(suffix: str, content: Content, options: dict[str, Any]) -> No
 WRITERS: dict[str, Writer] = {
     "npy": Writer(_write_npy),
     "npz": Writer(_write_npz),
-    "bvh": Writer(_write_bvh, ("bvh_fps", "bvh_unit", "bvh_rigid"), _check_bvh),
-    "glb": Writer(_write_glb),
+    "bvh": Writer(_write_bvh, ("fps", "unit", "rig", "exact"), _check_skeleton),
+    "glb": Writer(_write_glb, ("fps", "rig"), _check_skeleton),
+    "fbx": Writer(_write_fbx, ("fps", "unit", "rig"), _check_skeleton),
+    "vrma": Writer(_write_vrma, ("fps",), _check_skeleton),
     "csv": Writer(_write_csv),
     "json": Writer(_write_json),
     **{suffix[1:]: Writer(_write_picture, VIDEO_OPTIONS, partial(_check_picture, suffix)) for suffix in SUFFIXES},

@@ -18,7 +18,7 @@ import httpx
 from gradio.components.api_component import Api
 from gradio_client.utils import is_http_url_like
 
-from scamo.io.read import load_motion
+from scamo.io.read import READABLE, load_motion
 from scamo.io.write import export
 from scamo.options import MAX_SECONDS, GenerationOptions, Prompt
 from scamo.pipeline import Generation
@@ -65,7 +65,7 @@ def add_endpoints(pool: ModelPool, batch: int = MAX_BATCH) -> None:
         }
         video, features, joints = gr.Video(label="video"), gr.File(label="features"), gr.File(label="joints")
         recipe, cards, report = gr.JSON(label="recipe"), Api(None, {}, "models"), gr.JSON(label="report")
-        motion = _with_own_urls(gr.File(label="motion", file_types=[".npy", ".npz", ".bvh"]))
+        motion = _with_own_urls(gr.File(label="motion", file_types=list(READABLE)))
         button = gr.Button()
 
     # The batch queue bounds what waits and what runs, so that programs take no place in the queue of the page's users.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import html
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import gradio as gr
 
@@ -15,6 +15,11 @@ logger = logging.getLogger(__name__)
 def note(text: str) -> str:
     """A quiet line, as HTML."""
     return f'<p class="note">{html.escape(text)}</p>'
+
+
+def reading_notes(notes: Sequence[str]) -> list[str]:
+    """What a reader assumed of a file, as sentences."""
+    return [f"{text[:1].upper()}{text[1:]}." for text in notes]
 
 
 def sentence(error: Exception) -> str:

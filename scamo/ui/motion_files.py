@@ -53,10 +53,14 @@ VARIANTS = {
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare
 class RecordedMotion:
-    """A motion as it was made, drawn and measured, and the recipe that goes into its files."""
+    """A motion as it was made, drawn and measured, and the recipe that goes into its files.
+
+    notes: what the reader assumed, where the motion comes from a file.
+    """
 
     recipe: Recipe
     motion: Motion
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, generation: Generation) -> RecordedMotion:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from scamo.configs import TokenizerConfig
-from scamo.io.read import load_motion
+from scamo.io.read import read_motion
 from scamo.io.recipe import PICTURES, Recipe, read_recipe
 from scamo.motion import Motion
 from scamo.options import MAX_SECONDS, GenerationOptions, Prompt
@@ -58,12 +58,12 @@ def continue_motion(
 
 def open_motion(pool: ModelPool, path: str, codebook: int | None, size: str | None) -> RecordedMotion:
     """A file as something to go on from: a recipe's own motion, or any other as tokens of the chosen model."""
-    if path.lower().endswith((*PICTURES, ".glb", ".json")):
+    if path.lower().endswith((*PICTURES, ".json")) or _holds_recipe(path):
         return decode_recipe(pool, read_recipe(path))
     card = pool.card(codebook, size)
     pipeline = pool.pipeline(card)
     codec = pipeline.tokenizer.config
-    motion = load_motion(path)
+    motion, notes = read_motion(path)
     check_fps(motion, pipeline.tokenizer)
     tokens = pipeline.tokenizer.encode(motion.features[: codec.tokens_in(MAX_SECONDS) * codec.frames_per_token])
     recipe = Recipe(
@@ -71,7 +71,18 @@ def open_motion(pool: ModelPool, path: str, codebook: int | None, size: str | No
         prompts=(Prompt(_OWN_MOTION, codec.seconds_of(len(tokens))),),
         options=GenerationOptions(seed=0, temperature=1.0), model_sha256=card.sha256,
     )  # fmt: skip
-    return decode_recipe(pool, recipe)
+    return replace(decode_recipe(pool, recipe), notes=notes)
+
+
+def _holds_recipe(path: str) -> bool:
+    """Whether a .glb was made here; others are motions of other programs."""
+    if not path.lower().endswith(".glb"):
+        return False
+    try:
+        read_recipe(path)
+    except ValueError:
+        return False
+    return True
 
 
 def story(recipe: Recipe, codec: TokenizerConfig) -> str:

@@ -15,7 +15,7 @@ from scamo.ui.components.progress import step_row
 from scamo.ui.jobs.continuation import continue_motion, open_motion, read_parts, story
 from scamo.ui.jobs.follow import Steps, follow
 from scamo.ui.limits import SECONDS, checked_seconds
-from scamo.ui.messages import note, refusing
+from scamo.ui.messages import note, reading_notes, refusing
 from scamo.ui.model_pool import ModelPool
 from scamo.ui.motion_files import RecordedMotion, draw_video, new_folder
 
@@ -120,7 +120,12 @@ class TimelineTab:
         codec = self._pool.card_of_recipe(made.recipe).tokenizer
         seconds = codec.seconds_of(len(made.recipe.tokens))
         video = draw_video({"": made.motion}, made.recipe, new_folder())
-        return note(story(made.recipe, codec)), video, made, gr.Slider(maximum=seconds, value=seconds)
+        return (
+            note(" ".join([story(made.recipe, codec), *reading_notes(made.notes)])),
+            video,
+            made,
+            gr.Slider(maximum=seconds, value=seconds),
+        )
 
 
 def _part_fields(place: int) -> tuple[gr.Group, gr.Textbox, gr.Slider]:

@@ -6,14 +6,14 @@ from typing import Any
 
 import gradio as gr
 
-from scamo.io.read import load_motion
+from scamo.io.read import read_motion
 from scamo.motion import Motion
 from scamo.options import Prompt
 from scamo.ui.components.controls import INSTANT, QUIET, video_field
 from scamo.ui.components.downloads import downloads
 from scamo.ui.components.reconstruction_report import error_curves, error_table
 from scamo.ui.jobs.reconstruction import reconstruct, tokenizer_cards
-from scamo.ui.messages import note, refusing
+from scamo.ui.messages import note, reading_notes, refusing
 from scamo.ui.model_pool import ModelPool
 from scamo.ui.motion_files import RecordedMotion, draw_video, new_folder
 
@@ -38,7 +38,7 @@ class TokenizersTab:
         self.chosen = gr.State(None)  # the RecordedMotion that is taken along
         with gr.Row(elem_classes="bench", equal_height=False):
             with gr.Column(scale=0, min_width=320, elem_classes="tools"):
-                self.file = gr.File(label="Drop a motion (npy, npz, BVH)", height=160)
+                self.file = gr.File(label="Drop a motion (npy, npz, BVH, GLB)", height=160)
                 self.example = gr.Button("Use an example", size="sm", elem_id="example")
                 self.codebooks = gr.CheckboxGroup(self.offered, value=self.offered[-5:], label="Codebooks")
             with gr.Column(scale=1, min_width=320, elem_classes="outcome"):
@@ -69,13 +69,14 @@ class TokenizersTab:
 
     def _open(self, path: str, codebooks: list[str]) -> tuple[Any, ...]:
         with refusing():
-            return self._shown(load_motion(path), "Your motion", codebooks)
+            motion, notes = read_motion(path)
+            return self._shown(motion, "Your motion", codebooks, notes)
 
     def _use_example(self, codebooks: list[str]) -> tuple[Any, ...]:
         with refusing():
             return self._shown(example_motion(self._pool), "An example made here", codebooks)
 
-    def _shown(self, motion: Motion, name: str, codebooks: list[str]) -> tuple[Any, ...]:
+    def _shown(self, motion: Motion, name: str, codebooks: list[str], notes: tuple[str, ...] = ()) -> tuple[Any, ...]:
         if not codebooks:
             raise ValueError("No codebook is chosen; tick at least one.")
         motion = Motion(motion.features[:MAX_FRAMES], motion.fps)
@@ -89,8 +90,9 @@ class TokenizersTab:
         last = next(reversed(recorded), "")
         chosen = recorded.get(last)
         motions = {"as it was": motion, **{one.label: one.motion for one in found}}
+        story = f"{name}: {motion.seconds:.1f} s, as it was and as {len(found)} codebooks give it back."
         return (
-            note(f"{name}: {motion.seconds:.1f} s, as it was and as {len(found)} codebooks give it back."),
+            note(" ".join([story, *reading_notes(notes)])),
             draw_video(motions, chosen.recipe if chosen else None, new_folder()),
             gr.LinePlot(error_curves(found), visible=True),
             error_table(found),

@@ -1,0 +1,194 @@
+"""The options of the command `scamo`: a dataclass for each command, whose docstrings are the help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from scamo.options import GenerationOptions
+
+Several = tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]]  # --size 1M 4M, or --size 1M --size 4M
+Options = Annotated[GenerationOptions, tyro.conf.arg(name="")]
+
+
+@dataclass(frozen=True)
+class Computing:
+    """Where and in which type models compute."""
+
+    device: str = "cpu"
+    """cpu, cuda, cuda:1, mps"""
+    dtype: Literal["float32", "bfloat16", "float16", "int8"] | None = None
+    """The transformer's type."""
+    text_dtype: Literal["float32", "bfloat16"] | None = None
+    """The text encoder's type; bfloat16 halves the memory of a Flan-T5."""
+    text_cache: Path | None = None
+    """Keep embeddings in this folder, so that a prompt is encoded once."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a motion file does not say of itself; found by itself where it is not given."""
+
+    joints: Path | None = None
+    """A JSON file for an unknown rig: {"left_hip": "LThigh", ...}."""
+    up: Literal["x", "y", "z", "-x", "-y", "-z"] | None = None
+    """The axis that points up; --up=-y where Y points down."""
+    fps: float | None = None
+    unit: Literal["m", "cm", "mm", "inch"] | None = None
+
+
+@dataclass(frozen=True)
+class SourceReading:
+    """What a source file does not say of itself, beside options of the file that is written."""
+
+    joints: Path | None = None
+    """A JSON file for an unknown rig: {"left_hip": "LThigh", ...}."""
+    up: Literal["x", "y", "z", "-x", "-y", "-z"] | None = None
+    """The source's axis that points up; --up=-y where Y points down."""
+    source_fps: float | None = None
+    """The source's frame rate."""
+    source_unit: Literal["m", "cm", "mm", "inch"] | None = None
+    """What one unit of the source is."""
+
+    def as_reading(self) -> Reading:
+        """The same under the names of the commands that only read."""
+        return Reading(self.joints, self.up, self.source_fps, self.source_unit)
+
+
+@dataclass(frozen=True)
+class App:
+    """Open the page in a browser."""
+
+    models: Several = ()
+    """Folders with models of your own."""
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Make a motion of a prompt: features.npy, joints.npy, motion.mp4."""
+
+    prompt: tyro.conf.Positional[str]
+    """What happens, e.g. "a person walks forward"."""
+    codebook: int | None = None
+    """256, 1024, 4096 ...: see scamo models."""
+    size: str | None = None
+    """0.3M, 1M, 4M ...: see scamo models."""
+    model: str | None = None
+    """A model of your own: a folder, or owner/name on the hub."""
+    options: Options = field(default_factory=GenerationOptions)
+    computing: Computing = field(default_factory=Computing)
+    out: Path = Path("out")
+    """Folder for the results."""
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Make a motion of one prompt with several models: each model's files, and one video of all."""
+
+    prompt: tyro.conf.Positional[str]
+    """What happens, e.g. "a person walks forward"."""
+    codebook: tyro.conf.UseAppendAction[tuple[tuple[int, ...], ...]] = ()
+    """One or more codebooks."""
+    size: Several = ()
+    """One or more sizes; every codebook is used at every size."""
+    model: Several = ()
+    """Models of your own: folders, or owner/name on the hub."""
+    options: Options = field(default_factory=GenerationOptions)
+    computing: Computing = field(default_factory=Computing)
+    out: Path = Path("out")
+    """Folder for the results."""
+
+
+@dataclass(frozen=True)
+class Tokenize:
+    """Turn motions into tokens, and tokens into features; a file or a folder."""
+
+    input: tyro.conf.Positional[Path]
+    """Features or tokens (.npy), joints, .npz, .bvh, .glb, or a folder."""
+    out: Path
+    """A .npy file, or a folder."""
+    codebook: int | None = None
+    """Which bundled tokenizer."""
+    model: str | None = None
+    """A tokenizer of your own: its folder."""
+    device: str = "cpu"
+    reading: Reading = field(default_factory=Reading)
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write motions in other formats; a file or a folder of any size."""
+
+    input: tyro.conf.Positional[Path]
+    """Features or joints (.npy), .npz, .bvh, .glb, or a folder."""
+    to: Several
+    """Formats: bvh, glb, fbx, npz ..."""
+    out: Path
+    """A folder."""
+    rig: Literal["humanml3d", "smpl", "mixamo", "unreal", "vrm"] | None = None
+    """Joint names and rest pose of bvh, glb and fbx."""
+    unit: Literal["m", "cm"] | None = None
+    """What one unit of bvh and fbx is; without it what the rig's programs expect."""
+    fps: float | None = None
+    """Frame rate of bvh, glb, fbx and vrma; without it the motion's."""
+    exact: bool = False
+    """Keep every joint of a bvh where it is, with bones that change their length."""
+    in_place: Annotated[bool, tyro.conf.arg(aliases=["--no-root-motion"])] = False
+    """Keep the pelvis above one spot, for game engines."""
+    loop: bool = False
+    """Cut and blend it, so that it repeats without a seam."""
+    reading: SourceReading = field(default_factory=SourceReading)
+
+
+@dataclass(frozen=True)
+class Render:
+    """Draw motions as videos; a file or a folder of any size."""
+
+    input: tyro.conf.Positional[Path]
+    """Features or joints (.npy), .npz, .bvh, .glb, or a folder."""
+    out: Path
+    """A .mp4, .webm, .gif, .webp or .png, or a folder."""
+    body: Literal["stick", "mannequin", "smpl"] = "stick"
+    body_model: Path | None = None
+    """Your licensed SMPL file or folder, for --body smpl."""
+    caption: str | None = None
+    reading: Reading = field(default_factory=Reading)
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Bring the authors' .pth files into a folder that scamo loads."""
+
+    tokenizer: Path
+    """E.g. 65536_FSQ.pth."""
+    out: Path
+    """The new folder."""
+    transformer: Path | None = None
+    """E.g. ScaMo_net_3B.pth; without it only the tokenizer is written."""
+    mean: Path | None = None
+    """mean.npy of the training data."""
+    std: Path | None = None
+    """std.npy of the training data."""
+    levels: tuple[int, ...] | None = None
+    """The codebook's levels, where they cannot be read off."""
+    heads: int | None = None
+    """Attention heads, where the size has no name."""
+    dilation_growth: int = 3
+    """Factor between the dilations of the tokenizer's residual blocks, which shapes do not show."""
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    """Storage type of the transformer."""
+    text_encoder: str | None = None
+    """What it was trained with, where its width does not tell."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """List what can be loaded, with size, memory and licence; loads nothing."""
+
+    folder: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Folders of your own models."""
+    json: bool = False
+    """Print the cards as JSON."""
