@@ -38,7 +38,7 @@ def test_recipes_come_back_out_of_files(recorded, offer, tmp_path):
     assert read_recipe(write_file(recorded, offer, tmp_path)).to_dict() == recorded.recipe.to_dict()
 
 
-@pytest.mark.parametrize("offer", ["GIF", "Features", "Joints", "BVH"])
+@pytest.mark.parametrize("offer", ["GIF", "Features", "Joints", "BVH", "FBX"])
 def test_every_offer_is_written_under_a_plain_name(recorded, offer, tmp_path):
     path = write_file(recorded, offer, tmp_path)
     assert path.stat().st_size > 500
@@ -120,4 +120,4 @@ def test_folders_of_an_hour_ago_are_deleted(tmp_path, monkeypatch):
     os.utime(old, (time.time() - 4000,) * 2)
     assert motion_files.new_folder().is_dir()
     assert new.is_dir() and not old.exists()
-    assert set(OFFERS) == {"MP4", "GIF", "Features", "Joints", "BVH", "GLB", "SMPL", "Recipe"}
+    assert set(OFFERS) == {"MP4", "GIF", "Features", "Joints", "BVH", "GLB", "FBX", "SMPL", "Recipe"}

@@ -39,6 +39,7 @@ OFFERS = {
     "Joints": FileOffer("npy", "_joints.npy", "float32 [frames, 22, 3] in metres"),
     "BVH": FileOffer("bvh", ".bvh", "skeleton for Blender and others"),
     "GLB": FileOffer("glb", ".glb", "animated figure, with the recipe inside"),
+    "FBX": FileOffer("fbx", ".fbx", "animated figure for Unity, Unreal and Maya"),
     "SMPL": FileOffer("npz", ".npz", "poses and places as AMASS keeps them"),
     "Recipe": FileOffer("json", ".json", "prompt, seed, model, settings, tokens"),
 }
