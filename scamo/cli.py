@@ -19,6 +19,7 @@ from scamo.command import for_each_file, run_command
 from scamo.options import GenerationOptions
 
 if TYPE_CHECKING:
+    from scamo.motion import Motion
     from scamo.pipeline import Generation, MotionPipeline
     from scamo.registry import ModelCard
     from scamo.text import TextEncoder
@@ -50,6 +51,18 @@ class Computing:
     """The text encoder's type; bfloat16 halves the memory of a Flan-T5."""
     text_cache: Path | None = None
     """Keep embeddings in this folder, so that a prompt is encoded once."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a motion file does not say of itself; found by itself where it is not given."""
+
+    joints: Path | None = None
+    """A JSON file for an unknown rig: {"left_hip": "LThigh", ...}."""
+    up: Literal["x", "y", "z", "-x", "-y", "-z"] | None = None
+    """The axis that points up; --up=-y where Y points down."""
+    fps: float | None = None
+    unit: Literal["m", "cm", "mm", "inch"] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +114,7 @@ class Tokenize:
     """Turn motions into tokens, and tokens into features; a file or a folder."""
 
     input: tyro.conf.Positional[Path]
-    """Features or tokens (.npy), joints, .npz, .bvh, or a folder."""
+    """Features or tokens (.npy), joints, .npz, .bvh, .glb, or a folder."""
     out: Path
     """A .npy file, or a folder."""
     codebook: int | None = None
@@ -109,6 +122,7 @@ class Tokenize:
     model: str | None = None
     """A tokenizer of your own: its folder."""
     device: str = "cpu"
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass(frozen=True)
@@ -116,7 +130,7 @@ class Export:
     """Write motions in other formats; a file or a folder of any size."""
 
     input: tyro.conf.Positional[Path]
-    """Features or joints (.npy), .npz, .bvh, or a folder."""
+    """Features or joints (.npy), .npz, .bvh, .glb, or a folder."""
     to: Several
     """Formats: bvh, glb, npz ..."""
     out: Path
@@ -125,6 +139,7 @@ class Export:
     """Keep the pelvis above one spot, for game engines."""
     loop: bool = False
     """Cut and blend it, so that it repeats without a seam."""
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass(frozen=True)
@@ -132,13 +147,14 @@ class Render:
     """Draw motions as videos; a file or a folder of any size."""
 
     input: tyro.conf.Positional[Path]
-    """Features or joints (.npy), .npz, .bvh, or a folder."""
+    """Features or joints (.npy), .npz, .bvh, .glb, or a folder."""
     out: Path
     """A .mp4, .webm, .gif, .webp or .png, or a folder."""
     body: Literal["stick", "mannequin", "smpl"] = "stick"
     body_model: Path | None = None
     """Your licensed SMPL file or folder, for --body smpl."""
     caption: str | None = None
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass(frozen=True)
@@ -223,22 +239,20 @@ def _tokenize(args: Tokenize) -> None:
     import numpy as np
 
     from scamo.atomic import write_npy
-    from scamo.io.read import load_motion
+    from scamo.io.npy_read import load_npy
     from scamo.motion import Motion
     from scamo.registry import load_tokenizer
 
     tokenizer = load_tokenizer(args.model, codebook=args.codebook, device=args.device)
 
     def tokens_in(source: Path) -> Any:
-        if source.suffix != ".npy":
-            return None
-        array = np.load(source, mmap_mode="r", allow_pickle=False)
-        return array if array.ndim == 1 and np.issubdtype(array.dtype, np.integer) else None
+        array = load_npy(source) if source.suffix == ".npy" else np.zeros(0)
+        return array if array.ndim == 1 and array.dtype.kind in "iu" else None
 
     def convert(source: Path, target: Path) -> None:
         tokens = tokens_in(source)
         if tokens is None:
-            write_npy(target, tokenizer.encode(load_motion(source).features))
+            write_npy(target, tokenizer.encode(_load(source, args.reading).features))
         else:
             write_npy(target, Motion(tokenizer.decode(tokens), tokenizer.config.fps).features)
 
@@ -248,14 +262,20 @@ def _tokenize(args: Tokenize) -> None:
     for_each_file(args.input, args.out, name, convert, (".npy",))
 
 
-def _export(args: Export) -> None:
+def _load(source: Path, reading: Reading) -> Motion:
     from scamo.io.read import load_motion
+
+    names = json.loads(reading.joints.read_text(encoding="utf-8-sig")) if reading.joints else None
+    return load_motion(source, joints=names, up=reading.up, fps=reading.fps, unit=reading.unit)
+
+
+def _export(args: Export) -> None:
     from scamo.io.write import export
 
     formats = [name for names in _flat(args.to) for name in names.split(",") if name]
 
     def convert(source: Path, target: Path) -> None:
-        motion = load_motion(source)
+        motion = _load(source, args.reading)
         export(motion, formats, target.parent, target.name, in_place=args.in_place, loop=args.loop)
 
     for_each_file(args.input, args.out, lambda source: source.stem, convert)
@@ -263,7 +283,6 @@ def _export(args: Export) -> None:
 
 def _render(args: Render) -> None:
     from scamo.body.smpl import WHERE, load_body
-    from scamo.io.read import load_motion
     from scamo.render import render_motion
 
     if args.body == "smpl" and args.body_model is None:
@@ -271,7 +290,7 @@ def _render(args: Render) -> None:
     body = load_body(args.body_model) if args.body == "smpl" else args.body  # read once for all files
 
     def draw(source: Path, target: Path) -> None:
-        render_motion(load_motion(source), target, body=body, caption=args.caption)
+        render_motion(_load(source, args.reading), target, body=body, caption=args.caption)
 
     for_each_file(args.input, args.out, lambda source: f"{source.stem}.mp4", draw, PICTURE_SUFFIXES)
 

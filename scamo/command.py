@@ -6,13 +6,14 @@ run_command(main, Args)
 
 from __future__ import annotations
 
+import errno
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-MOTION_SUFFIXES = (".npy", ".npz", ".bvh")
+MOTION_SUFFIXES = (".npy", ".npz", ".bvh", ".glb", ".gltf", ".vrma")
 
 
 def run_command(
@@ -57,8 +58,8 @@ def for_each_file(
     """Call convert(file, target) for a file, or for every motion file below a folder.
 
     `out` is the target itself where one file goes to a name with one of `file_suffixes`; else it is a folder, in which
-    the source's subfolders are repeated. A file that fails is named and the others go on; the command then fails with
-    ValueError.
+    the source's subfolders are repeated. A file that fails, for whatever reason, is named and the others go on; the
+    command then fails with ValueError.
     """
     if source.is_file():
         target = out if out.suffix.lower() in file_suffixes else out / target_name(source)
@@ -75,15 +76,20 @@ def for_each_file(
     failed = 0
     taken: set[Path] = set()
     for file in tqdm(files, unit="file", disable=None):
-        target = out / file.relative_to(source).parent / target_name(file)
-        if target in taken:  # walk.npy and walk.bvh must not end in the same walk.mp4
-            target = target.with_name(f"{target.stem}-{file.suffix[1:]}{target.suffix}")
-        taken.add(target)
         try:
+            target = out / file.relative_to(source).parent / target_name(file)
+            if target in taken:  # walk.npy and walk.bvh must not end in the same walk.mp4
+                target = target.with_name(f"{target.stem}-{file.suffix[1:]}{target.suffix}")
+            taken.add(target)
             convert(file, target)
-        except (ValueError, OSError) as error:
+        except ImportError:
+            raise  # no file is at fault
+        except Exception as error:  # one file, however damaged, does not stop the others
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
             failed += 1
-            tqdm.write(f"{file}: {one_line(error)}", file=sys.stderr)
+            reason = one_line(error)
+            tqdm.write(reason if str(file) in reason else f"{file}: {reason}", file=sys.stderr)
     print(out)
     if failed:
         raise ValueError(f"{failed} of {len(files)} files could not be used (named above); the others are done")

@@ -12,6 +12,7 @@ import pytest
 from scamo import cli, registry
 from scamo.motion import Motion
 from tests.motions import walk
+from tests.rigs import write_rig
 from tests.tiny import FakeEncoder, write_models
 
 
@@ -211,3 +212,46 @@ def test_conversion_passes_every_option_on(monkeypatch, tmp_path):
     monkeypatch.setattr("scamo.convert.convert_official", lambda **options: given.update(options))
     works("convert", "--tokenizer", "x.pth", "--levels", 8, 5, 5, 5, "--dilation-growth", 2, "--out", tmp_path)
     assert (given["levels"], given["dilation_growth"], given["heads"]) == ((8, 5, 5, 5), 2, None)
+
+
+def test_a_damaged_file_in_a_folder_is_named_and_the_others_are_done(walking, tmp_path, capsys):
+    folder = walking.parent
+    (folder / "brace.npy").write_bytes(b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '<f4', 'shape': (40," + b" " * 90)
+    (folder / "cut.npz").write_bytes(b"PK\x03\x04")
+    (folder / "deep.glb").write_bytes(b"glTF\x02\x00\x00\x00\xb4\x86\x01\x00\xa0\x86\x01\x00JSON" + b"[" * 100_000)
+    (folder / "empty.bvh").write_bytes(b"")
+    for command in (("export", folder, "--to", "npy"), ("render", folder)):
+        assert cli.main([*map(str, command), "--out", str(tmp_path / command[0])]) == 2
+        told = capsys.readouterr().err
+        assert all(f"{name}" in told for name in ("brace.npy", "cut.npz", "deep.glb", "empty.bvh"))
+        assert "4 of 5 files" in told and "Traceback" not in told
+        assert len(list((tmp_path / command[0]).iterdir())) >= 1
+
+
+def test_what_is_known_of_a_file_can_be_given(tmp_path, capsys):
+    joints = walk(21)[..., [0, 2, 1]] * [1, -1, 1]  # Z up
+    np.save(tmp_path / "a.npy", joints * 100)
+    works("export", tmp_path / "a.npy", "--to", "npy", "--out", tmp_path / "found")
+    assert 'a.npy": Z is up; centimetres.' in capsys.readouterr().err
+    works(
+        "export",
+        tmp_path / "a.npy",
+        "--to",
+        "npy",
+        "--up",
+        "z",
+        "--unit",
+        "cm",
+        "--fps",
+        20,
+        "--out",
+        tmp_path / "given",
+    )
+    assert capsys.readouterr().err == ""
+    found, given = (np.load(tmp_path / name / "a_features.npy") for name in ("found", "given"))
+    np.testing.assert_array_equal(found, given)
+    (tmp_path / "map.json").write_text('{"tail": "Tail"}')
+    path = write_rig(tmp_path / "b.bvh", walk(9), "mixamo")
+    assert 'names "tail"' in fails(
+        capsys, "export", path, "--joints", tmp_path / "map.json", "--to", "npy", "--out", tmp_path
+    )

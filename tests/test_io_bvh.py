@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from scamo.io.bvh import read_bvh, write_bvh
+from scamo.io.bvh import write_bvh
+from scamo.io.bvh_read import read_bvh
 from scamo.io.read import load_joints
 from scamo.io.write import export
 from scamo.skeleton import JOINTS, bone_lengths

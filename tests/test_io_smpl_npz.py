@@ -8,10 +8,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from scamo.body.smpl import load_body
-from scamo.io.read import load_joints
+from scamo.io.read import load_joints, read_motion
 from scamo.io.smpl_npz import read_smpl, write_npz
 
-from .motions import ALL, bundled, walk
+from .motions import ALL, bundled, lying, walk
 
 RECIPE = {"prompt": 'a person "walks" ünï', "seed": 3, "model": "4M", "odd": float("nan")}
 
@@ -84,6 +84,70 @@ def test_rates_have_several_names_and_shapes(tmp_path: Path) -> None:
     assert read_smpl(tmp_path / "none.npz").fps is None
     assert load_joints(tmp_path / "none.npz")[1] == 20
     assert load_joints(tmp_path / "none.npz", fps=25)[1] == 25
+
+
+def test_names_of_smplx_and_hy_motion(tmp_path: Path) -> None:
+    data = dict(np.load(write_npz(walk(31), tmp_path / "ours.npz")))
+    poses, trans = data["poses"][:, :66], data["trans"]
+    wanted, _ = read_motion(tmp_path / "ours.npz")
+    matrices = Rotation.from_rotvec(poses.reshape(-1, 3)).as_matrix().reshape(31, 22, 3, 3)
+    body = poses[:, 3:].reshape(31, 21, 3)
+    files: dict[str, dict] = {
+        "smplx": {"global_orient": poses[:, :3], "body_pose": poses[:, 3:], "transl": trans, "fps": 20},
+        "smplx joints": {"global_orient": poses[:, None, :3], "body_pose": body, "transl": trans, "fps": [20]},
+        "smplx batch": {"global_orient": poses[None, :, :3], "body_pose": poses[None, :, 3:], "transl": trans[None],
+                        "fps": 20},
+        "matrices": {"global_orient": matrices[:, :1], "body_pose": matrices[:, 1:], "transl": trans, "fps": 20},
+        "hy-motion": {"poses": np.pad(poses, ((0, 0), (0, 90))), "trans": trans, "Rh": poses[:, :3], "fps": 20,
+                      "betas": np.zeros((1, 16)), "gender": np.array(["neutral"])},
+        "root in Rh": {"poses": poses * (np.arange(66) > 2), "trans": trans, "Rh": poses[:, :3], "fps": 20},
+        "y up without a word": {"poses": poses, "trans": trans, "fps": np.array([[20.0]])},
+        "betas of every frame": {"poses": poses, "trans": trans, "fps": 20, "up_axis": "y",
+                                 "betas": np.zeros((31, 10))},
+        "pickled gender": {"poses": poses, "trans": trans, "fps": 20, "up_axis": "y",
+                           "gender": np.array(None, dtype=object)},
+    }  # fmt: skip
+    for name, content in files.items():
+        np.savez(tmp_path / "a.npz", **content)
+        found, notes = read_motion(tmp_path / "a.npz")
+        np.testing.assert_allclose(found.joints, wanted.joints, atol=2e-3, err_msg=name)
+        assert not [note for note in notes if note != "Y is up"], name
+    del files["hy-motion"]["fps"]
+    np.savez(tmp_path / "a.npz", **files["hy-motion"])
+    found, notes = read_motion(tmp_path / "a.npz")
+    assert (len(found), notes) == (20, ("30 fps assumed",))
+
+
+def test_an_axis_that_the_caller_or_the_file_names_holds(tmp_path: Path) -> None:
+    write_npz(lying(31), tmp_path / "a.npz")
+    wanted, notes = read_motion(tmp_path / "a.npz")
+    assert notes == ()  # our file says what is up, so lying is no doubt
+    np.testing.assert_allclose(read_motion(tmp_path / "a.npz", up="y").motion.joints, wanted.joints, atol=1e-6)
+    assert wanted.joints[:, 15, 1].max() < 1
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"fps": np.array([30.0, 30.0])}, "frame rate"),
+        ({"fps": "fast"}, "frame rate"),
+        ({"fps": 0.01}, "frames a second"),
+        ({"fps": np.nan}, "frames a second"),
+        ({"trans": np.zeros((4, 3))}, "of shape"),
+        ({"poses": np.zeros((5, 60))}, "of shape"),
+        ({"poses": np.full((5, 66), np.inf)}, "NaN or infinite"),
+        ({"trans": np.full((5, 3), 1e30)}, "farther away"),
+        ({"poses": np.full((5, 66), "x")}, "holds <U1"),
+        ({"poses": np.zeros((5, 66), dtype=bool)}, "holds bool"),
+        ({"up_axis": "sideways"}, "points up"),
+        ({"poses": np.array([{}] * 5, dtype=object)}, "pickle"),
+    ],
+)
+def test_what_is_no_motion_is_one_sentence(tmp_path: Path, content: dict, words: str) -> None:
+    np.savez(tmp_path / "a.npz", **{"poses": np.zeros((5, 66)), "trans": np.zeros((5, 3)), **content})
+    with pytest.raises(ValueError, match=words) as told:
+        read_motion(tmp_path / "a.npz")
+    assert "a.npz" in str(told.value) and "\n" not in str(told.value)
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:

@@ -14,13 +14,12 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from scamo.body.smpl import SmplSkeleton
-from scamo.io.bvh import read_bvh
-from scamo.io.retarget import RIGS
+from scamo.io.bvh_read import read_bvh
 from scamo.motion import canonical_joints, features_from_joints, first_facing, joints_from_features
 from scamo.skeleton import BONE_LENGTHS, MIRROR, PARENTS, bone_lengths, forward_kinematics
 from tests.corpus import write_corpus
 from tests.motions import quaternions, swing, turning, walk
-from tests.rigs import write_bandai, write_bvh
+from tests.rigs import FLAT, RIGS, write_bandai, write_bvh
 from training.data import corpus, mixture
 from training.data.archive import read_about, read_pack
 from training.data.captions import mirrored_words
@@ -82,7 +81,7 @@ def test_broken_files_are_named_and_whole_ones_kept(tmp_path: Path, capsys) -> N
     (tmp_path / "in" / "empty.bvh").write_text("")
     write_bvh(tmp_path / "in" / "short.bvh", walk(5))
     odd = write_bvh(tmp_path / "in" / "odd.bvh", walk(40))
-    odd.write_text(odd.read_text().replace("Leftleg", "Tail"))
+    odd.write_text(odd.read_text().replace("LeftLeg", "Tail"))
     bvh.main(bvh.Args(tmp_path / "in", tmp_path / "out"))
     said = capsys.readouterr()
     for name in ("cut", "empty", "short", "odd"):
@@ -92,8 +91,7 @@ def test_broken_files_are_named_and_whole_ones_kept(tmp_path: Path, capsys) -> N
     assert set(about["skipped"]) == {"cut.bvh", "empty.bvh", "short.bvh", "odd.bvh"}
     assert "Tail" in about["skipped"]["odd.bvh"]
     # A map of the user's own names what the odd one calls its joints.
-    lafan1 = next(rig.joints for rig in RIGS if rig.name == "lafan1")
-    names = {ours: theirs.replace("leftleg", "tail") for ours, theirs in lafan1.items()}
+    names = {ours: RIGS["lafan1"][ours].replace("LeftLeg", "tail") for ours in FLAT}
     (tmp_path / "map.json").write_text(json.dumps(names))
     (tmp_path / "odd").mkdir()
     odd.rename(tmp_path / "odd" / "odd.bvh")

@@ -1,4 +1,4 @@
-"""SMPL parameters in .npz files: AMASS's and ours in, ours out.
+"""SMPL parameters in .npz files: AMASS's, smplx's, HY-Motion's and ours in, ours out.
 
 A file has poses [T, 66 or more] (rotation vectors, the root first) or root_orient and pose_body, trans [T, 3] in
 metres, a frame rate and betas. AMASS's files are Z up; ours are Y up, which their `up_axis` says.
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scamo.atomic import replacing_file
-from scamo.io.retarget import Axis, turned_up
+from scamo.io.npy_read import checked_numbers, load_npz
+from scamo.io.upright import Axis, turned_up
 from scamo.motion import FPS
 from scamo.skeleton import checked_joints, forward_kinematics
 
@@ -30,7 +29,9 @@ Array = NDArray[np.floating]
 
 MAX_UNPACKED = 256 << 20  # bytes: half an hour of AMASS's poses; a small file may claim to hold any amount
 RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
-_KEYS = ("poses", "root_orient", "pose_body", "trans", "betas", "up_axis", *RATES)
+_KEYS = ("poses", "root_orient", "pose_body", "global_orient", "body_pose", "trans", "transl", "Rh", "betas", "up_axis",
+         *RATES)  # fmt: skip
+_CHUNK = 16_384  # frames that are posed at once
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class SmplPoses:
     """What a file of SMPL parameters holds.
 
     poses: [T, 66 or more] rotation vectors, the root first; trans: [T, 3] metres; betas: [N], zeros if the file has
-    none; fps: None if the file has no frame rate; up: the axis that points up.
+    none; fps: None if the file has no frame rate; up: the axis that points up; says_up: whether the file names it, else
+    it is AMASS's; usual_fps: what such files have.
     """
 
     poses: Array
@@ -46,48 +48,115 @@ class SmplPoses:
     betas: Array
     fps: float | None
     up: Axis
+    says_up: bool = False
+    usual_fps: float = FPS
 
     def joints(self, skeleton: SmplSkeleton | None = None) -> Array:
         """Joints [T, 22, 3] in metres, Y up, on the mannequin's skeleton or on that of a licensed body file."""
+        return turned_up(self.posed(skeleton), self.up)
+
+    def posed(self, skeleton: SmplSkeleton | None = None) -> Array:
+        """Joints [T, 22, 3] in metres, in the file's own axes."""
         if skeleton is not None:
-            joints = skeleton.joints(self.poses, self.trans, self.betas)
-        else:
-            from scipy.spatial.transform import Rotation
+            return skeleton.joints(self.poses, self.trans, self.betas)
+        from scipy.spatial.transform import Rotation
 
-            from scamo.body.mannequin import PELVIS
+        from scamo.body.mannequin import PELVIS
 
-            turns = Rotation.from_rotvec(self.poses[:, :66].astype(np.float64).reshape(-1, 3))
+        out = []
+        for start in range(0, len(self.poses), _CHUNK):
+            part = self.poses[start : start + _CHUNK, :66]
+            turns = Rotation.from_rotvec(part.astype(np.float64).reshape(-1, 3))
             wxyz = turns.as_quat()[:, [3, 0, 1, 2]]
-            joints = forward_kinematics(wxyz.reshape(-1, 22, 4), self.trans + PELVIS)
-        return turned_up(joints, self.up)
+            out.append(forward_kinematics(wxyz.reshape(-1, 22, 4), self.trans[start : start + _CHUNK] + PELVIS))
+        return np.concatenate(out)
 
 
 def read_smpl(path: str | os.PathLike[str]) -> SmplPoses:
-    """Read a file of SMPL parameters. ValueError names the file and what is wrong with it; pickles are refused."""
+    """Read a file of SMPL parameters. ValueError names the file and what is wrong with it; pickles are refused.
+
+    AMASS's names (poses, or root_orient and pose_body; trans), smplx's (global_orient, body_pose, transl) and
+    HY-Motion's (poses, trans, Rh; Y up, 30 fps).
+    """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if sum(part.file_size for part in archive.zip.infolist()) > MAX_UNPACKED:
-                raise ValueError(f"it unpacks to more than {MAX_UNPACKED >> 20} MiB; cut it first")
-            data = {key: archive[key] for key in _KEYS if key in archive.files}
-            files = list(archive.files)
-    except (OSError, ValueError, EOFError, MemoryError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f'"{path}" cannot be read as an .npz file: {error}') from error
-    poses = data.get("poses")
-    if poses is None and {"root_orient", "pose_body"} <= set(data):
-        poses = np.concatenate([data["root_orient"], data["pose_body"]], axis=1)
-    if poses is None or "trans" not in data:
-        held = ", ".join(files) or "nothing"
-        raise ValueError(f'"{path}" holds {held}; SMPL motions have poses [frames, 66 or more] and trans.')
-    if poses.ndim != 2 or poses.shape[1] < 66 or data["trans"].shape != (len(poses), 3):
+        data, names = load_npz(path, _KEYS, MAX_UNPACKED)
+    except Exception as error:  # a damaged file makes zipfile, zlib, lzma and numpy raise nearly anything
+        reason = str(error) or type(error).__name__
+        raise ValueError(f'"{path}" cannot be read as an .npz file: {reason}; fetch or export it again') from error
+    try:
+        return smpl_of(data, names)
+    except ValueError as error:
+        raise ValueError(f'"{path}" {error}') from error
+
+
+def smpl_of(data: Mapping[str, NDArray[Any]], names: Sequence[str]) -> SmplPoses:
+    """The SMPL parameters among the arrays of a file, by their names. ValueError says what is missing or odd."""
+    poses = _poses(data)
+    trans = next((data[key] for key in ("trans", "transl") if key in data), None)
+    if trans is None and poses is not None and "global_orient" in data:
+        trans = np.zeros((len(poses), 3))
+    if poses is None or trans is None:
+        held = ", ".join(names) or "nothing"
+        raise ValueError(f"holds {held}; SMPL motions have poses [frames, 66 or more] and trans.")
+    trans = trans[0] if trans.ndim == 3 and len(trans) == 1 else trans
+    if poses.ndim != 2 or poses.shape[1] < 66 or trans.shape != (len(poses), 3) or len(poses) == 0:
         raise ValueError(
-            f'"{path}" holds poses of shape {list(poses.shape)} and trans of shape {list(data["trans"].shape)}; '
+            f"holds poses of shape {list(poses.shape)} and trans of shape {list(trans.shape)}; "
             "SMPL motions have poses [frames, 66 or more] and trans [frames, 3]."
         )
-    rates = [float(np.asarray(data[key]).reshape(-1)[0]) for key in RATES if key in data and np.size(data[key])]
-    betas = np.asarray(data.get("betas", np.zeros(10))).reshape(-1)
-    up: Axis = "y" if str(data.get("up_axis", "Z")).upper() == "Y" else "z"
-    return SmplPoses(poses, data["trans"], betas, rates[0] if rates else None, up)
+    poses, trans = checked_numbers(poses, "its poses"), checked_numbers(trans, "its trans")
+    if "Rh" in data and data["Rh"].shape == (len(poses), 3) and not poses[:, :3].any():
+        poses = np.concatenate([checked_numbers(data["Rh"], "its Rh"), poses[:, 3:]], axis=1)
+    betas = np.asarray(data.get("betas", np.zeros(10)))
+    betas = checked_numbers(betas[0] if betas.ndim == 2 and len(betas) else betas.reshape(-1), "its betas")
+    says_up = "up_axis" in data or "Rh" in data
+    up = str(data["up_axis"].reshape(-1)[0]).lower() if "up_axis" in data and data["up_axis"].size else "z"
+    if up not in ("x", "y", "z"):
+        raise ValueError(f'says that "{up[:20]}" points up; pass up= (--up) x, y or z')
+    video = "Rh" in data or "global_orient" in data
+    axis: Axis = "y" if "Rh" in data and "up_axis" not in data else up  # type: ignore[assignment]
+    return SmplPoses(poses, trans, betas, rate_of(data), axis, says_up, 30.0 if video else FPS)
+
+
+def _poses(data: Mapping[str, NDArray[Any]]) -> NDArray[Any] | None:
+    """Rotation vectors [T, 66 or more], the root first; matrices become vectors."""
+    if "poses" in data:
+        return _flat(data["poses"])
+    for root, body in (("root_orient", "pose_body"), ("global_orient", "body_pose")):
+        if root in data and body in data:
+            parts = [_flat(data[key]) for key in (root, body)]
+            if len(parts[0]) != len(parts[1]) or parts[0].ndim != 2 or parts[1].ndim != 2:
+                raise ValueError(f"holds {root} {list(data[root].shape)} and {body} {list(data[body].shape)}.")
+            return np.concatenate(parts, axis=1)
+    return None
+
+
+def _flat(array: NDArray[Any]) -> NDArray[Any]:
+    """[T, 3 J] of rotation vectors [T, J, 3] or matrices [T, J, 3, 3], with or without a leading 1."""
+    checked_numbers(array, "its poses")
+    matrices = array.ndim > 2 and array.shape[-2:] == (3, 3)
+    if matrices and (array.ndim == 4 or np.abs(np.linalg.det(array) - 1).max() < 0.01):
+        from scipy.spatial.transform import Rotation
+
+        vectors = Rotation.from_matrix(array.reshape(-1, 3, 3)).as_rotvec()
+        return vectors.reshape(len(array), -1)
+    if array.ndim > 2 and array.shape[0] == 1:
+        array = array[0]
+    return array.reshape(len(array), -1) if array.ndim == 3 and array.shape[-1] == 3 else array
+
+
+def rate_of(data: Mapping[str, NDArray[Any]]) -> float | None:
+    """The frame rate under any of its names, a number alone or in an array; None where there is none."""
+    for key in RATES:
+        if key in data and data[key].size:
+            try:
+                (value,) = data[key].reshape(-1)
+                return float(value)
+            except (ValueError, TypeError) as error:
+                shown = str(data[key].reshape(-1)[:3])[:40]
+                raise ValueError(f"has the frame rate {shown}; pass fps= (--fps) with one number") from error
+    return None
 
 
 def write_npz(

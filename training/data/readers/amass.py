@@ -16,18 +16,20 @@ from pathlib import Path
 import numpy as np
 
 from scamo.body.smpl import SmplSkeleton
-from scamo.io.smpl_npz import RATES, read_smpl
+from scamo.io.read import read_joints
+from scamo.io.smpl_npz import RATES
 from scamo.motion import canonical_joints, resample_joints
 from training.data.growing_dataset import Piece, called, prepare, read_splits
-from training.data.readers.clips import clips_of, sentences_of
+from training.data.readers.clips import clips_of, sentences_of, tell_once
 
 
-def read_joints(path: Path, skeleton: SmplSkeleton) -> tuple[np.ndarray, float]:
+def posed_joints(path: Path, skeleton: SmplSkeleton) -> tuple[np.ndarray, float]:
     """Joints [T, 22, 3] of a pose file, Y up, and its frame rate. ValueError says what is wrong with it."""
-    poses = read_smpl(path)
-    if poses.fps is None:
+    found = read_joints(path, skeleton=skeleton)
+    if found.rate_assumed:
         raise ValueError(f"it has no frame rate (none of {', '.join(RATES)}); it may be a shape, not a motion")
-    return poses.joints(skeleton), poses.fps
+    tell_once(path, found.notes)
+    return found.joints, found.fps
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def main(args: Args) -> None:
     skeleton = SmplSkeleton(args.model)
 
     def read(path: Path) -> Iterator[Piece]:
-        joints, fps = read_joints(path, skeleton)
+        joints, fps = posed_joints(path, skeleton)
         placed = canonical_joints(resample_joints(joints, fps))
         texts = sentences_of(path, args.source, args.texts)
         yield from clips_of(called(path, args.source), placed, texts, args.longest, args.shortest)

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scamo.io.bvh import BvhMotion, read_bvh
+from scamo.io.bvh_read import BvhMotion, read_bvh
 from scamo.io.retarget import retarget
 from scamo.motion import canonical_joints, resample_joints
 from training.data.archive import Clip, PackWriter, read_about
@@ -60,7 +60,8 @@ def canonical(bvh: BvhMotion) -> np.ndarray:
     """A clip of the dataset's rig (centimetres) -> canonical joints float64 [T, 22, 3] at 20 fps, in metres."""
     at = {ours: bvh.positions[:, bvh.joint(theirs)] for ours, theirs in BANDAI.items()}
     frames = {frame: _axes(bvh.rotations[:, bvh.joint(theirs)], frame) for frame, theirs in FRAMES.items()}
-    return canonical_joints(resample_joints(retarget(at, frames, FOOT_PITCH), bvh.fps))
+    fps = 1 / bvh.frame_time if bvh.frame_time else 0.0  # as the file has it, rounded: the bundled models' data did so
+    return canonical_joints(resample_joints(retarget(at, frames, FOOT_PITCH), fps))
 
 
 def assign_splits(groups: list[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:

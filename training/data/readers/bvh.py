@@ -2,10 +2,10 @@
 
     python -m training.data.readers.bvh --source 100STYLE --out data/100style
 
-The rigs of `scamo.io.retarget` (CMU's BVH conversion, 100STYLE, LAFAN1, Mixamo, SMPL and what scamo exports) are known
-by their joints' names; for another give ``--joints map.json``, our names to the rig's: {"left_hip": "LThigh", ...}. The
-frame rate is the file's, the up axis follows from head and feet; both can be given. Units need not be known, because
-bodies get HumanML3D's legs.
+The rigs of `scamo.io.rigs` (CMU's conversions, 100STYLE, LAFAN1, Mixamo, SMPL, what scamo exports and many more) are
+known by their joints' names or their shape; for another give ``--joints map.json``, our names to the rig's:
+{"left_hip": "LThigh", ...}. The frame rate is the file's, the up axis follows from head, feet and floor; both can be
+given. Units need not be known, because bodies get HumanML3D's legs.
 
 Sentences come from NAME.txt beside each file or in ``--texts``, one a line, as HumanML3D writes them or plain.
 """
@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from scamo.io.read import load_joints
+from scamo.io.read import read_joints
 from scamo.motion import canonical_joints, resample_joints
 from training.data.growing_dataset import Piece, called, prepare, read_splits
-from training.data.readers.clips import clips_of, sentences_of
+from training.data.readers.clips import clips_of, sentences_of, tell_once
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Args:
     """A JSON file that names the rig's joints, if it is none of the known ones."""
     fps: float | None = None
     """Frames a second of the files, if what they say is wrong."""
-    up: Literal["auto", "x", "y", "z"] = "auto"
+    up: Literal["auto", "x", "y", "z", "-x", "-y", "-z"] = "auto"
     texts: Path | None = None
     """A folder with NAME.txt for each file (default: beside it)."""
     splits: Path | None = None
@@ -53,8 +53,9 @@ class Args:
 
 def read_clips(path: Path, args: Args, given: dict[str, str] | None) -> Iterator[Piece]:
     """The clips of a file."""
-    joints, fps = load_joints(path, joints=given, up=args.up if args.up != "auto" else None, fps=args.fps, trunk="ours")
-    joints = canonical_joints(resample_joints(joints, fps))
+    found = read_joints(path, joints=given, up=args.up if args.up != "auto" else None, fps=args.fps)
+    tell_once(path, found.notes)
+    joints = canonical_joints(resample_joints(found.joints, found.fps))
     name = called(path, args.source)
     yield from clips_of(name, joints, sentences_of(path, args.source, args.texts), args.longest, args.shortest)
 

@@ -6,11 +6,13 @@ in seconds; where they are not zero, the sentence is about that part of the take
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from scamo.motion import FPS, canonical_joints, features_from_joints
 from training.data.growing_dataset import Piece, called, pieces_of
@@ -67,6 +69,17 @@ def cut(name: str, features: np.ndarray, lines: list[Line], fps: float, shortest
         suffix = "" if (start, end) == (0, len(features)) else f"_{start}-{end}"
         labels = {"tokens": [line.tokens for line in about]} if any(line.tokens for line in about) else {}
         yield Piece(name + suffix, features[start:end], tuple(line.caption for line in about), labels)
+
+
+_told: set[str] = set()
+
+
+def tell_once(path: Path, notes: Iterable[str]) -> None:
+    """Print what the reader assumed of a file; what was printed of another file is not printed again."""
+    new = [note for note in notes if note not in _told]
+    _told.update(new)
+    if new:
+        tqdm.write(f"{path.name}: {'; '.join(new)} (said once)", file=sys.stderr)
 
 
 def sentences_of(path: Path, source: Path, texts: Path | None) -> Path:

@@ -1,0 +1,146 @@
+"""Arrays of numpy files, read within bounds, and the layouts in which the field keeps motions.
+
+No pickle is ever loaded, and nothing is allocated that the file does not hold.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib import format as npy_format
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+MAX_NUMBERS = 64_000_000  # of an array that is read
+FEATURE_WIDTHS = (263, 251)
+_PICKLE = (
+    "it holds a pickle, which may run any code and is never loaded. If it is MDM's results.npy and you trust where it "
+    'comes from, convert it: python -c "import numpy as n; '
+    "n.save('motion.npy', n.load('results.npy', allow_pickle=True).item()['motion'][0])\""
+)
+_MOTIONS = "a motion is features [frames, 263] or joints [frames, 22, 3] (tokens become features with `scamo tokenize`)"
+_KIMODO_77 = {0: "pelvis", 1: "spine1", 2: "spine2", 3: "spine3", 4: "neck", 6: "head", 11: "left_collar",
+              12: "left_shoulder", 13: "left_elbow", 14: "left_wrist", 39: "right_collar", 40: "right_shoulder",
+              41: "right_elbow", 42: "right_wrist", 67: "left_hip", 68: "left_knee", 69: "left_ankle",
+              70: "left_foot", 72: "right_hip", 73: "right_knee", 74: "right_ankle", 75: "right_foot"}  # fmt: skip
+_KIMODO_30 = {0: "pelvis", 1: "spine1", 2: "spine2", 3: "spine3", 4: "neck", 6: "head", 10: "left_collar",
+              11: "left_shoulder", 12: "left_elbow", 13: "left_wrist", 16: "right_collar", 17: "right_shoulder",
+              18: "right_elbow", 19: "right_wrist", 22: "left_hip", 23: "left_knee", 24: "left_ankle",
+              25: "left_foot", 26: "right_hip", 27: "right_knee", 28: "right_ankle", 29: "right_foot"}  # fmt: skip
+_COCO = {5: "left_shoulder", 6: "right_shoulder", 7: "left_elbow", 8: "right_elbow", 9: "left_wrist",
+         10: "right_wrist", 11: "left_hip", 12: "right_hip", 13: "left_knee", 14: "right_knee", 15: "left_ankle",
+         16: "right_ankle"}  # fmt: skip
+
+
+class Layout(NamedTuple):
+    """Joints of a foreign order: whose it is, index -> our joint, and the frame rate that its files have."""
+
+    name: str
+    joints: dict[int, str]
+    fps: float
+
+
+LAYOUTS = {77: Layout("Kimodo's SOMA", _KIMODO_77, 30.0), 30: Layout("Kimodo's SOMA", _KIMODO_30, 30.0),
+           17: Layout("COCO (AIST++)", _COCO, 60.0)}  # fmt: skip
+"""By the number of joints."""
+
+
+def load_npy(path: Path) -> NDArray[Any]:
+    """The array of an .npy file. ValueError for a pickle, and for a file that is damaged or shorter than it says."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(256)
+            if start[:1] == b"\x80" or b"'|O'" in start:
+                raise ValueError(_PICKLE)
+            file.seek(0)
+            return _member(file, path.stat().st_size)
+    except Exception as error:  # numpy parses the header as Python, which fails in many ways
+        raise ValueError(f'"{path}" cannot be read as a numpy file: {error or type(error).__name__}') from error
+
+
+def load_npz(path: Path, keys: Collection[str], most: int) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """Arrays of an .npz file by name, those of `keys` that it has, and all its names.
+
+    most: bytes that the file may unpack to. ValueError for more, and for pickles among the keys.
+    """
+    import zipfile
+
+    found = {}
+    with zipfile.ZipFile(path) as archive:
+        parts = {Path(part.filename).stem: part for part in archive.infolist()}
+        if sum(part.file_size for part in archive.infolist()) > most:
+            raise ValueError(f"it unpacks to more than {most >> 20} MiB; cut it first")
+        for key in keys:
+            if key in parts:
+                raw = archive.read(parts[key])
+                found[key] = _member(io.BytesIO(raw), len(raw))
+    return found, list(parts)
+
+
+def _member(file: Any, size: int) -> NDArray[Any]:
+    version = npy_format.read_magic(file)
+    read_header: Callable[..., Any] = (
+        npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+    )
+    shape, by_columns, dtype = read_header(file)
+    if dtype.hasobject:
+        raise ValueError(_PICKLE)
+    count = 1
+    for side in shape:
+        count *= int(side)
+    if not 0 <= count <= MAX_NUMBERS or count * dtype.itemsize > size - file.tell():
+        raise ValueError(f"it announces an array {list(shape)} and is too short for it, or the array is too large")
+    raw = file.read(count * dtype.itemsize)
+    array = np.frombuffer(raw, dtype=dtype, count=count)
+    return array.reshape(shape[::-1]).T if by_columns else array.reshape(shape)
+
+
+def checked_numbers(array: NDArray[Any], name: str = "it") -> NDArray[Any]:
+    """The array; ValueError where it holds no real numbers, or some that are not finite."""
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} holds {array.dtype} {list(array.shape)}; {_MOTIONS}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds NaN or infinite values; repair or cut those frames")
+    return array
+
+
+def as_motion(array: NDArray[Any]) -> NDArray[Any]:
+    """Features [T, 263 or 251] or joints [T, J, 3] of an array in one of the field's layouts.
+
+    [1, ...] of one motion; MDM's [22, 3, T]; joints in one row [T, 66]. ValueError says what the array is instead.
+    """
+    shape = list(array.shape)
+    while array.ndim > 2 and array.shape[0] == 1 and (array.ndim > 3 or array.shape[-1] in FEATURE_WIDTHS):
+        array = array[0]
+    if array.ndim == 2 and array.shape[1] in FEATURE_WIDTHS:
+        return checked_numbers(array)
+    if array.ndim == 2 and array.shape[1] == 66:
+        array = array.reshape(-1, 22, 3)
+    if array.ndim == 3 and array.shape[:2] in ((22, 3), (24, 3)):
+        array = array.transpose(2, 0, 1)
+    if array.ndim == 4:
+        raise ValueError(f"it holds {shape[0]} motions, {shape}; save one of them, array[0]")
+    if array.ndim == 3 and array.shape[1] == 34 and array.shape[2] == 3:
+        raise ValueError("it holds the 34 joints of a robot (Unitree G1), which is no body of 22 joints")
+    known = array.ndim == 3 and array.shape[2] == 3 and (array.shape[1] >= 22 or array.shape[1] in LAYOUTS)
+    if not known or array.dtype.kind not in "fiu":
+        raise ValueError(f"it holds {array.dtype} {shape}; {_MOTIONS}")
+    if len(array) == 0:
+        raise ValueError("it has no frames")
+    return checked_numbers(array)
+
+
+def named_joints(joints: Array) -> tuple[dict[str, Array], Layout] | None:
+    """Joints [T, J, 3] of a foreign order by our names; None for those whose first 22 are ours."""
+    layout = LAYOUTS.get(joints.shape[1])
+    if layout is None:
+        return None
+    found = {ours: joints[:, index] for index, ours in layout.joints.items()}
+    if joints.shape[1] == 17:
+        found["head"] = (joints[:, 3] + joints[:, 4]) / 2  # between the ears
+    return found, layout
