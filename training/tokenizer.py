@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from scamo import checkpoint
 from scamo.metrics import codebook_use, mpjpe
 from scamo.motion import Statistics, joint_count, joints_from_features, mirror_features
+from scamo.skeleton import PARENTS
 from scamo.tokenizer import LEVELS, MotionTokenizer, TokenizerConfig
 from training.dataset import Dataset
 from training.estimate import estimate
@@ -60,6 +61,14 @@ def root_path(features_btd: Tensor) -> tuple[Tensor, Tensor]:
     return turned_bt, steps.cumsum(1)
 
 
+def joint_places(features_btd: Tensor) -> Tensor:
+    """Unnormalised features [B, T, 263] -> joints [B, T, 22, 3] in metres, seen from the root and its heading."""
+    count = joint_count(features_btd.shape[-1])
+    root_bt13 = nn.functional.pad(features_btd[..., 3:4, None], (1, 1))
+    others_btj3 = features_btd[..., 4 : 4 + 3 * (count - 1)].unflatten(-1, (count - 1, 3))
+    return torch.cat([root_bt13, others_btj3], dim=-2)
+
+
 class Reconstruction:
     """The tokenizer's objective: windows in, the same windows out."""
 
@@ -77,13 +86,15 @@ class Reconstruction:
         lengths: tuple[int, ...] = (),
         restraint: float = 0.0,
         path: float = 0.0,
+        bones: float = 0.0,
+        places: float = 0.0,
     ) -> None:
         self.model, self.data, self.window, self.size, self.seed = model, data, window, batch_size, seed
         self.statistics = statistics
         self._moments = statistics.mean.astype(np.float32), statistics.std.astype(np.float32)
         self.emphasis_d = channel_emphasis(data.features.shape[1]) if emphasis else None
         self.lengths = lengths or (window,)
-        self.restraint, self.path = restraint, path
+        self.restraint, self.path, self.bones, self.places = restraint, path, bones, places
         self._latents: list[Tensor] = []
         if restraint:
             model.vqvae.quantizer.project_in.register_forward_hook(lambda _, __, z_bnc: self._latents.append(z_bnc))
@@ -126,6 +137,10 @@ class Reconstruction:
         if self.path:
             drift = self._drift(recon_btd.float(), batch["x_btd"])
             loss, extra = loss + self.path * drift, extra | {"drift": float(drift.detach())}
+        if self.bones or self.places:
+            stretch, apart = self._body(recon_btd.float(), batch["x_btd"])
+            loss = loss + self.bones * stretch + self.places * apart
+            extra = extra | {"stretch": float(stretch.detach()), "apart": float(apart.detach())}
         return loss, extra | {"codes_in_batch": len(indices_bn.unique())}  # a collapse shows here first
 
     def _drift(self, recon_btd: Tensor, x_btd: Tensor) -> Tensor:
@@ -135,6 +150,15 @@ class Reconstruction:
             root_path(normalised_btd[..., :3] * std_d + mean_d) for normalised_btd in (recon_btd, x_btd)
         )
         return (turned - wanted_turned).abs().mean() + (path - wanted_path).abs().mean()
+
+    def _body(self, recon_btd: Tensor, x_btd: Tensor) -> tuple[Tensor, Tensor]:
+        """How far bones are from their length (mean share), and joints from their places (mean metres)."""
+        mean_d, std_d = (torch.as_tensor(part, device=x_btd.device) for part in self._moments)
+        made, wanted = (joint_places(normalised_btd * std_d + mean_d) for normalised_btd in (recon_btd, x_btd))
+        parents = list(PARENTS[1 : made.shape[-2]])
+        lengths, right = ((p[..., 1:, :] - p[..., parents, :]).square().sum(-1).add(1e-8).sqrt() for p in (made, wanted))
+        stretch = (lengths / right.clamp_min(0.02) - 1).abs().mean()
+        return stretch, (made - wanted).square().sum(-1).add(1e-8).sqrt().mean()
 
     def reconstruction_loss(self, recon_btd: Tensor, x_btd: Tensor) -> tuple[Tensor, dict[str, float]]:
         """The loss and, to log, the plain L1."""
@@ -226,6 +250,10 @@ class Args:
     path: float = 0.0
     """Weight of the drift of the root over a window, in metres and radians: small errors of one sign add up in clips.
     The paper has none."""
+    bones: float = 0.0
+    """Weight of the bones' wrong lengths, as a mean share of them. The paper has none."""
+    places: float = 0.0
+    """Weight of the joints' distance from their places, in metres. The paper has none."""
     start: Path | None = None
     """A tokenizer's folder whose encoder and decoder to begin with, of whichever codebook; None begins with chance."""
     lr: float = 8e-4
@@ -299,8 +327,8 @@ def main(args: Args) -> None:
         else MotionTokenizer(config, statistics.mean, statistics.std)
     )
     task = VQReconstruction if vq else Reconstruction
-    if vq and (args.restraint or args.path):
-        raise ValueError("The baseline knows no --restraint and no --path; leave them out with --quantiser vq.")
+    if vq and (args.restraint or args.path or args.bones or args.places):
+        raise ValueError("The baseline knows no --restraint, --path, --bones and --places; leave them out.")
     before = {}
     if args.start:
         begin_with(model, MotionTokenizer.from_pretrained(args.start))
@@ -313,7 +341,7 @@ def main(args: Args) -> None:
         return
     objective = task(
         model, data, args.window, args.batch, args.seed, statistics, args.emphasis, args.lengths, args.restraint,
-        args.path,
+        args.path, args.bones, args.places,
     )  # fmt: skip
     clips = data.split("train")
     never = sum(clip.frames < min(objective.lengths) for clip in clips)
