@@ -1,0 +1,305 @@
+"""The corpus of the bundled models: the Bandai-Namco clips and the clips of other actions, in one dataset folder.
+
+    python -m training.prepare.broad --pack data/bandai.pack --actions data/actions.npz --out data/broad
+
+Bandai-Namco stays the core. Of rare actions every clip is stored several times, at other speeds and with other
+sentences, so that an action is met about ``shown`` times; clips whose poses fit are joined to two and three actions,
+the second turned to the heading of the first. Sentences come from ``training.sentences``; about one of ten is empty, so
+that a model learns to go without words (for classifier-free guidance). Held-out clips of the other actions have the
+kind "action", those of Bandai-Namco "real", as in ``training.prepare.corpus``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scamo.motion import FPS, canonical_joints, features_from_joints, resample_joints
+from training import sentences
+from training.captions import GOING, canonical_style
+from training.dataset import DatasetWriter
+from training.pack import Clip, read_about, read_pack
+from training.prepare.actions import read_actions
+from training.prepare.corpus import MAX_FRAMES, _chain, _cut, _pieces, joined_clips
+from training.prepare.corpus import Args as JoinArgs
+from training.prepare.sources import split_of
+
+BLEND = 6
+SPEEDS = (0.82, 1.22)
+KEY = ("jump", "jump-forward", "sit-down", "stand-up", "crouch", "crawl", "kick-right", "punch-left", "punch-right",
+       "throw", "bow", "pick-up", "cartwheel", "dance-long", "climb", "stand", "swim", "roll", "walk-back")  # fmt: skip
+"""Actions that people ask for most: shown half as often again."""
+
+ALSO = {"kick-right": "kick", "punch-left": "punch", "punch-right": "punch", "punch": "punch"}
+"""Labels with a side -> the words that name none, which fit as well."""
+
+# Blows of the Bandai-Namco clips that hold several: label, when (seconds), and how much before and after.
+BLOWS = {
+    "dataset-1_kick_normal_001": ("kick-right", (2.0, 6.45, 10.85), 1.4),
+    "dataset-1_punch_normal_001": ("punch-left", (0.8, 2.2, 3.6, 5.0, 6.4), 0.85),
+    "dataset-1_punch_normal_002": ("punch-right", (1.6, 3.35, 5.0, 6.65, 8.3), 0.95),
+    "dataset-1_slash_normal_001": ("slash", (2.3, 6.9, 11.5), 1.6),
+    "dataset-1_slash_normal_002": ("slash", (1.9, 6.9, 13.3), 1.6),
+}
+DESCRIPTION = (
+    "Learned from 3.8 hours of motion capture of walking, running, turning, raising and waving hands, bowing and other "
+    "gestures in many styles, and from half an hour of other actions: jumping, hopping, sitting down, standing up, "
+    "crouching, crawling, climbing, hanging, throwing, picking up, kicking, punching, karate, sword, dance, ballet, "
+    "breakdance, cartwheels, flips, rolls, push-ups, jumping jacks, swimming, basketball, pushing, falling, lying, "
+    "getting up, kneeling, washing, eating, driving and some gestures. Two or three actions may follow one another."
+)
+ATTRIBUTION = (
+    "Kobayashi et al. 2023, arXiv:2306.08861, (c) Bandai Namco Research Inc.; the data used in this project was "
+    "obtained from mocap.cs.cmu.edu, the database was created with funding from NSF EIA-0196217; Quaternius (CC0); "
+    "Mesh2Motion (CC0); AnimatedDrawings, (c) Meta (MIT); DeepMimic, (c) Xue Bin Peng (MIT)."
+)
+
+
+@dataclass(frozen=True)
+class Args:
+    """Mix the Bandai-Namco pack with clips of other actions."""
+
+    pack: Path
+    """The pack of training.prepare.bandai."""
+    actions: Path
+    """The file of training.prepare.actions."""
+    out: Path
+    """The dataset folder to write."""
+    shown: int = 70
+    """How often a rare action is met in training, its mirror images apart."""
+    pairs: int = 4000
+    """Joined clips of two actions of Bandai-Namco alone; as many triples and repetitions as training.prepare.corpus
+    makes of a quarter of it."""
+    mixed: int = 3600
+    """Joined clips of two actions of any source, in the normal style."""
+    mixed_triples: int = 700
+    repeated: int = 900
+    """Clips of one action done two or three times in a row, of any source."""
+    wordings: int = 18
+    """Sentences a clip, and two empty ones."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A motion that can be joined: joints in their canonical place, its action and split."""
+
+    name: str
+    action: str
+    joints: np.ndarray
+    split: str
+    group: str
+    bandai: bool
+
+
+def held_out(rows: list[dict]) -> dict[str, str]:
+    """The split of every take of the action sources: a take is held out where its actions have six clips elsewhere."""
+    takes: dict[str, list[str]] = {}
+    for row in rows:
+        takes.setdefault(f"{row['source']}/{row['take']}", []).append(row["action"])
+    splits = {}
+    for take, actions in takes.items():
+        enough = all(
+            sum(row["action"] == action and f"{row['source']}/{row['take']}" != take for row in rows) >= 6
+            for action in set(actions)
+        )
+        splits[take] = split_of(take) if enough else "train"
+    return splits
+
+
+def pieces_of_pack(clips: list[Clip]) -> Iterator[Piece]:
+    """Clips of the normal style, with blows cut apart."""
+    for clip in clips:
+        if clip.name in BLOWS:
+            action, moments, margin = BLOWS[clip.name]
+            for number, moment in enumerate(moments):
+                a, b = max(0, round((moment - margin) * FPS)), round((moment + margin) * FPS) + 1
+                part = canonical_joints(clip.joints[a:b], lengths=None)
+                yield Piece(f"{clip.name}_{action}{number}", action, part, clip.split, clip.labels["group"], True)
+        elif canonical_style(clip.labels["style"]) == "normal":
+            yield Piece(clip.name, clip.labels["content"], clip.joints, clip.split, clip.labels["group"], True)
+
+
+def pieces_of_actions(path: Path) -> Iterator[Piece]:
+    """The clips of the other sources."""
+    found = read_actions(path)
+    splits = held_out([row for row, _ in found])
+    for row, joints in found:
+        take = f"{row['source']}/{row['take']}"
+        yield Piece(row["name"], row["action"], joints, splits[take], take, False)
+
+
+def at_speed(joints: np.ndarray, factor: float) -> np.ndarray:
+    """The motion ``factor`` times as fast."""
+    return resample_joints(joints, FPS * factor, FPS)
+
+
+def fits(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether a motion can go on with another: pelvis and head about as high, the trunk about as upright."""
+    end, start = first[-BLEND // 2], second[BLEND // 2]
+    apart = np.abs(end[:, 1] - start[:, 1])
+    return bool(apart[0] < 0.12 and apart[15] < 0.22)
+
+
+def mixed_clips(pieces: list[Piece], count: int, amount: int, draw: np.random.Generator) -> Iterator[tuple[np.ndarray, list[str]]]:
+    """Joined clips of ``count`` actions whose poses fit; at least one is of the other sources."""
+    by_action: dict[str, list[Piece]] = {}
+    for piece in pieces:
+        by_action.setdefault(piece.action, []).append(piece)
+    names = sorted(by_action)
+    weights = np.array([1.5 if n in KEY else 0.5 if len(by_action[n]) < 2 else 1.0 for n in names])
+    made = 0
+    for _ in range(40 * amount):
+        if made == amount:
+            return
+        actions = [str(name) for name in draw.choice(names, size=count, replace=False, p=weights / weights.sum())]
+        parts = [by_action[action][draw.integers(len(by_action[action]))] for action in actions]
+        if all(part.bandai for part in parts):
+            continue
+        longest = (MAX_FRAMES + (count - 1) * BLEND) // count
+        joints = [_cut(Clip(p.name, p.joints, p.split, labels={"content": p.action}), longest, draw)
+                  if p.action.startswith(GOING) or p.action in ("stand", "dribble", "uneven", "karate", "sit", "talk")
+                  else p.joints for p in parts]  # fmt: skip
+        joints = [at_speed(j, draw.uniform(0.9, 1.15)) for j in joints]
+        if min(map(len, joints)) < 2 * BLEND or sum(map(len, joints)) - BLEND * (count - 1) > MAX_FRAMES:
+            continue
+        if all(fits(a, b) for a, b in zip(joints[:-1], joints[1:], strict=True)):
+            made += 1
+            yield _chain(joints), actions
+
+
+def repeated_clips(pieces: list[Piece], amount: int, draw: np.random.Generator) -> Iterator[tuple[np.ndarray, str, int]]:
+    """One action done two or three times in a row."""
+    by_action: dict[str, list[Piece]] = {}
+    for piece in pieces:
+        by_action.setdefault(piece.action, []).append(piece)
+    names = sorted(by_action)
+    made = 0
+    for _ in range(40 * amount):
+        if made == amount:
+            return
+        same = by_action[names[draw.integers(len(names))]]
+        times = int(draw.integers(2, 4))
+        joints = [at_speed(same[i].joints, draw.uniform(0.9, 1.2)) for i in draw.integers(len(same), size=times)]
+        if min(map(len, joints)) < 2 * BLEND or sum(map(len, joints)) - BLEND * (times - 1) > MAX_FRAMES:
+            continue
+        if all(fits(a, b) for a, b in zip(joints[:-1], joints[1:], strict=True)):
+            made += 1
+            yield _chain(joints), same[0].action, times
+
+
+class Words:
+    """Sentences from a pool for every action and style, so that there are no more to embed than needed."""
+
+    def __init__(self, draw: np.random.Generator, often: set[str]) -> None:
+        self.draw, self.often = draw, often
+        self._pools: dict[tuple[str, str], list[str]] = {}
+
+    def single(self, action: str, style: str, count: int) -> list[str]:
+        """Sentences for one action, and about one empty one in ten."""
+        key = action, style
+        if key not in self._pools:
+            size = 48 if style != "normal" else 260 if action in self.often else 130
+            self._pools[key] = [self._write([action], style) for _ in range(size)]
+        chosen = [str(text) for text in self.draw.choice(self._pools[key], size=count)]
+        return [*chosen, *[""] * round(count / 9)]
+
+    def joined(self, actions: list[str], style: str, times: int = 1) -> list[str]:
+        """Two sentences for several actions, or for one done ``times`` times; now and then an empty one."""
+        texts = [self._write(actions, style, times) for _ in range(2)]
+        return texts + [""] * int(self.draw.random() < 0.25)
+
+    def _write(self, actions: list[str], style: str, times: int = 1) -> str:
+        named = [ALSO[a] if a in ALSO and self.draw.random() < 0.5 else a for a in actions]
+        return sentences.sentence(named, style, self.draw, times)
+
+
+def main(args: Args) -> None:
+    """Write the dataset folder and print what is in it; a complete one of the same sources and settings is kept."""
+    from tqdm import tqdm
+
+    settings = {key: value for key, value in asdict(args).items() if key not in ("pack", "actions", "out")}
+    settings |= {"sources": [hashlib.sha256(path.read_bytes()).hexdigest() for path in (args.pack, args.actions)]}
+    about = args.out / "about.json"
+    if about.exists() and json.loads(about.read_text()).get("broad") == settings:
+        print(json.dumps({"dataset": str(args.out), "kept": True}))
+        return
+    draw = np.random.default_rng(args.seed)
+    clips = list(read_pack(args.pack))
+    others = list(pieces_of_actions(args.actions))
+    normal = list(pieces_of_pack(clips))
+    words = Words(np.random.default_rng([args.seed, 1]), {"walk", "run", *KEY})
+    header = {
+        **read_about(args.pack), "broad": settings, "knows": DESCRIPTION, "attribution": ATTRIBUTION,
+        "source": "Bandai-Namco Research Motiondataset 1 and 2; CMU Graphics Lab Motion Capture Database; Quaternius "
+                  "Universal Animation Library; Mesh2Motion; AnimatedDrawings; DeepMimic",
+        "licence": "CC BY-NC 4.0 (Bandai-Namco); CMU terms; CC0 1.0; MIT",
+    }  # fmt: skip
+    with DatasetWriter(args.out, about=header) as dataset:
+
+        def add(name: str, joints: np.ndarray, split: str, texts: list[str], **labels: object) -> None:
+            features = features_from_joints(canonical_joints(joints[: MAX_FRAMES + 1], lengths=None))
+            dataset.add(name, features, split, texts, **labels)
+
+        for clip in tqdm(clips, desc="clips", unit="clip", mininterval=5):
+            content, style = clip.labels["content"], canonical_style(clip.labels["style"])
+            for number, part in enumerate(_pieces(clip.joints)):
+                add(f"{clip.name}_{number}", part, clip.split, words.single(content, style, args.wordings),
+                    kind="real", contents=[content], style=style, group=clip.labels["group"])  # fmt: skip
+        counts: dict[str, int] = {}
+        for clip in clips:
+            if clip.split == "train":
+                counts[clip.labels["content"]] = counts.get(clip.labels["content"], 0) + 1
+        cut_apart = [piece for piece in normal if "_normal_" in piece.name and piece.name.rpartition("_")[0] in BLOWS]
+        rare = [clip for clip in clips if counts.get(clip.labels["content"], 0) < args.shown / 2
+                and clip.split == "train" and clip.name not in BLOWS]  # fmt: skip
+        for clip in tqdm(rare, desc="rare", unit="clip", mininterval=5):
+            content, style = clip.labels["content"], canonical_style(clip.labels["style"])
+            for copy in range(round(args.shown * (1.5 if content in KEY else 1) / counts[content]) - 1):
+                for number, part in enumerate(_pieces(at_speed(clip.joints, draw.uniform(*SPEEDS)))):
+                    add(f"{clip.name}_{number}-{copy}", part, "train", words.single(content, style, args.wordings),
+                        kind="copy", contents=[content], style=style, group=clip.labels["group"])  # fmt: skip
+        extra = [*others, *cut_apart]
+        for piece in tqdm(extra, desc="actions", unit="clip", mininterval=5):
+            wanted = args.shown * (1.5 if piece.action in KEY else 1.0)
+            same = sum(other.action == piece.action and other.split == "train" for other in extra)
+            copies = max(1, round(wanted / max(same, 1))) if piece.split == "train" else 1
+            for copy in range(copies):
+                joints = at_speed(piece.joints, draw.uniform(*SPEEDS)) if copy else piece.joints
+                add(f"{piece.name}-{copy}", joints, piece.split, words.single(piece.action, "normal", args.wordings),
+                    kind="action", contents=[piece.action], style="normal", group=piece.group)  # fmt: skip
+        for split, share in (("train", 1.0), ("test", 0.1), ("val", 0.05)):
+            part = [clip for clip in clips if clip.split == split]
+            amount = [round(n * share) for n in (args.pairs, args.pairs // 4, args.pairs // 4)]
+            made = joined_clips(part, JoinArgs(args.pack, args.out, *amount), draw)
+            for number, (joints, contents, style) in enumerate(tqdm(made, desc=f"joined, {split}", mininterval=5)):
+                distinct = list(dict.fromkeys(contents))
+                times = len(contents) if len(distinct) == 1 else 1
+                add(f"joined-{split}-{number:05d}", joints, split,
+                    words.joined(distinct if times > 1 else contents, style, times), kind="joined", contents=contents,
+                    style=style)  # fmt: skip
+            pool = [piece for piece in (*normal, *others) if piece.split == split]
+            if split != "train" and not any(not piece.bandai for piece in pool):
+                continue
+            for count, number_of in ((2, args.mixed), (3, args.mixed_triples)):
+                made_mixed = mixed_clips(pool, count, round(number_of * share), draw)
+                for number, (joints, contents) in enumerate(tqdm(made_mixed, desc=f"mixed, {split}", mininterval=5)):
+                    add(f"mixed-{split}-{count}-{number:05d}", joints, split, words.joined(contents, "normal"),
+                        kind="joined", contents=contents, style="normal")  # fmt: skip
+            if split == "train":
+                again = repeated_clips([p for p in pool if not p.bandai], args.repeated, draw)
+                for number, (joints, action, times) in enumerate(tqdm(again, desc="repeated", mininterval=5)):
+                    add(f"repeated-{number:05d}", joints, split, words.joined([action], "normal", times), kind="joined",
+                        contents=[action] * times, style="normal")  # fmt: skip
+    print(json.dumps({"dataset": str(args.out), **dataset.counts}))
+
+
+if __name__ == "__main__":
+    from training.command import run_command
+
+    run_command(main, Args)
