@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -129,11 +130,11 @@ def _reshaped(phrase: str, form: str) -> str:
     if form == "v":
         return phrase
     if phrase.startswith("does not "):
-        return ("not " if form == "b" else "not ") + _reshaped_words(phrase.split()[2:], change, first=form == "g", bare=True)
+        return "not " + _reshaped_words(phrase.split()[2:], change, first=form == "g", bare=True)
     return _reshaped_words(phrase.split(), change, first=True)
 
 
-def _reshaped_words(words: list[str], change, first: bool, bare: bool = False) -> str:
+def _reshaped_words(words: list[str], change: Callable[[str], str], first: bool, bare: bool = False) -> str:
     out = []
     for place, word in enumerate(words):
         stem = word.rstrip(",;")
@@ -192,9 +193,7 @@ def sentence(
     return _finished(words, subject, draw)
 
 
-def _one(
-    subject: str, phrase: str, action: str, times: int, says_style: bool, draw: np.random.Generator
-) -> str:
+def _one(subject: str, phrase: str, action: str, times: int, says_style: bool, draw: np.random.Generator) -> str:
     frames = _paraphrases()["frames"]
     frame = "{s} {v}" if draw.random() < 0.45 else str(draw.choice(frames))
     while says_style and "{s}" not in frame:

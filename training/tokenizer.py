@@ -156,7 +156,9 @@ class Reconstruction:
         mean_d, std_d = (torch.as_tensor(part, device=x_btd.device) for part in self._moments)
         made, wanted = (joint_places(normalised_btd * std_d + mean_d) for normalised_btd in (recon_btd, x_btd))
         parents = list(PARENTS[1 : made.shape[-2]])
-        lengths, right = ((p[..., 1:, :] - p[..., parents, :]).square().sum(-1).add(1e-8).sqrt() for p in (made, wanted))
+        lengths, right = (
+            (p[..., 1:, :] - p[..., parents, :]).square().sum(-1).add(1e-8).sqrt() for p in (made, wanted)
+        )
         stretch = (lengths / right.clamp_min(0.02) - 1).abs().mean()
         return stretch, (made - wanted).square().sum(-1).add(1e-8).sqrt().mean()
 

@@ -84,7 +84,8 @@ def cycle(joints: np.ndarray, times: int) -> np.ndarray:
     for _ in range(times - 1):
         # A cycle may or may not hold its first frame again at the end.
         again = np.linalg.norm((joints[-1] - joints[-1, :1]) - (joints[0] - joints[0, :1]), axis=-1).mean() < 0.01
-        whole = join(whole, joints[1:] if again else joints, blend=4) if len(joints) > 8 else np.concatenate([whole, joints])
+        following = joints[1:] if again else joints
+        whole = join(whole, following, blend=4) if len(joints) > 8 else np.concatenate([whole, following])
     return whole
 
 

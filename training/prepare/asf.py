@@ -5,6 +5,7 @@ A bone of the skeleton becomes a joint at its beginning: ``lfemur`` is where the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,8 @@ class _Bone:
 
 def read_asf(path: Path) -> tuple[dict[str, _Bone], dict[str, str]]:
     """Bones by name (the root among them), and the parent of each. ValueError names the file and what is wrong."""
-    bones, parents = {}, {}
+    bones: dict[str, _Bone] = {}
+    parents: dict[str, str] = {}
     try:
         sections = _sections(path.read_text(encoding="utf-8", errors="replace"))
         root = {line.split()[0]: line.split()[1:] for line in sections["root"]}
@@ -85,7 +87,7 @@ def _sections(text: str) -> dict[str, list[str]]:
     return found
 
 
-def _blocks(lines: list[str]):
+def _blocks(lines: list[str]) -> Iterator[list[str]]:
     block: list[str] = []
     for line in lines:
         if line == "begin":

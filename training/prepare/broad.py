@@ -13,11 +13,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from scamo.motion import FPS, canonical_joints, features_from_joints, resample_joints
 from training import sentences
@@ -58,6 +62,12 @@ ATTRIBUTION = (
     "obtained from mocap.cs.cmu.edu, the database was created with funding from NSF EIA-0196217; Quaternius (CC0); "
     "Mesh2Motion (CC0); AnimatedDrawings, (c) Meta (MIT); DeepMimic, (c) Xue Bin Peng (MIT)."
 )
+
+SOURCES = (
+    "Bandai-Namco Research Motiondataset 1 and 2; CMU Graphics Lab Motion Capture Database; Quaternius Universal "
+    "Animation Library; Mesh2Motion; AnimatedDrawings; DeepMimic"
+)
+LICENCE = "CC BY-NC 4.0 (Bandai-Namco); CMU terms; CC0 1.0; MIT"
 
 
 @dataclass(frozen=True)
@@ -146,7 +156,9 @@ def fits(first: np.ndarray, second: np.ndarray) -> bool:
     return bool(apart[0] < 0.12 and apart[15] < 0.22)
 
 
-def mixed_clips(pieces: list[Piece], count: int, amount: int, draw: np.random.Generator) -> Iterator[tuple[np.ndarray, list[str]]]:
+def mixed_clips(
+    pieces: list[Piece], count: int, amount: int, draw: np.random.Generator
+) -> Iterator[tuple[np.ndarray, list[str]]]:
     """Joined clips of ``count`` actions whose poses fit; at least one is of the other sources."""
     by_action: dict[str, list[Piece]] = {}
     for piece in pieces:
@@ -168,12 +180,14 @@ def mixed_clips(pieces: list[Piece], count: int, amount: int, draw: np.random.Ge
         joints = [at_speed(j, draw.uniform(0.9, 1.15)) for j in joints]
         if min(map(len, joints)) < 2 * BLEND or sum(map(len, joints)) - BLEND * (count - 1) > MAX_FRAMES:
             continue
-        if all(fits(a, b) for a, b in zip(joints[:-1], joints[1:], strict=True)):
+        if all(fits(a, b) for a, b in pairwise(joints)):
             made += 1
             yield _chain(joints), actions
 
 
-def repeated_clips(pieces: list[Piece], amount: int, draw: np.random.Generator) -> Iterator[tuple[np.ndarray, str, int]]:
+def repeated_clips(
+    pieces: list[Piece], amount: int, draw: np.random.Generator
+) -> Iterator[tuple[np.ndarray, str, int]]:
     """One action done two or three times in a row."""
     by_action: dict[str, list[Piece]] = {}
     for piece in pieces:
@@ -188,7 +202,7 @@ def repeated_clips(pieces: list[Piece], amount: int, draw: np.random.Generator) 
         joints = [at_speed(same[i].joints, draw.uniform(0.9, 1.2)) for i in draw.integers(len(same), size=times)]
         if min(map(len, joints)) < 2 * BLEND or sum(map(len, joints)) - BLEND * (times - 1) > MAX_FRAMES:
             continue
-        if all(fits(a, b) for a, b in zip(joints[:-1], joints[1:], strict=True)):
+        if all(fits(a, b) for a, b in pairwise(joints)):
             made += 1
             yield _chain(joints), same[0].action, times
 
@@ -219,83 +233,106 @@ class Words:
         return sentences.sentence(named, style, self.draw, times)
 
 
+class Corpus:
+    """The dataset that is written: what all parts of it share."""
+
+    def __init__(self, dataset: DatasetWriter, clips: list[Clip], args: Args) -> None:
+        self.dataset, self.clips, self.args = dataset, clips, args
+        self.draw = np.random.default_rng(args.seed)
+        self.words = Words(np.random.default_rng([args.seed, 1]), {"walk", "run", *KEY})
+        self.normal = list(pieces_of_pack(clips))
+        self.others = list(pieces_of_actions(args.actions))
+
+    def add(self, name: str, joints: np.ndarray, split: str, texts: list[str], **labels: Any) -> None:
+        """Append a clip, cut to the longest that models take."""
+        features = features_from_joints(canonical_joints(joints[: MAX_FRAMES + 1], lengths=None))
+        self.dataset.add(name, features, split, texts, **labels)
+
+    def _add_clip(self, clip: Clip, joints: np.ndarray, kind: str, ending: str = "") -> None:
+        content, style = clip.labels["content"], canonical_style(clip.labels["style"])
+        for number, part in enumerate(_pieces(joints)):
+            texts = self.words.single(content, style, self.args.wordings)
+            self.add(f"{clip.name}_{number}{ending}", part, clip.split, texts, kind=kind, contents=[content],
+                     style=style, group=clip.labels["group"])  # fmt: skip
+
+    def add_bandai(self) -> None:
+        """Every clip of the pack; those of rare contents at other speeds too."""
+        for clip in tqdm(self.clips, desc="clips", unit="clip", mininterval=5):
+            self._add_clip(clip, clip.joints, "real")
+        counts = Counter(clip.labels["content"] for clip in self.clips if clip.split == "train")
+        for clip in tqdm(self.clips, desc="rare", unit="clip", mininterval=5):
+            content = clip.labels["content"]
+            if clip.split != "train" or clip.name in BLOWS or counts[content] >= self.args.shown / 2:
+                continue
+            for copy in range(round(self.args.shown * (1.5 if content in KEY else 1) / counts[content]) - 1):
+                self._add_clip(clip, at_speed(clip.joints, self.draw.uniform(*SPEEDS)), "copy", f"-{copy}")
+
+    def add_actions(self) -> None:
+        """The clips of other actions, and blows of Bandai-Namco, each as often as its action is rare."""
+        extra = [*self.others, *(p for p in self.normal if p.name.rpartition("_")[0] in BLOWS)]
+        counts = Counter(piece.action for piece in extra if piece.split == "train")
+        for piece in tqdm(extra, desc="actions", unit="clip", mininterval=5):
+            wanted = self.args.shown * (1.5 if piece.action in KEY else 1.0)
+            copies = max(1, round(wanted / max(counts[piece.action], 1))) if piece.split == "train" else 1
+            for copy in range(copies):
+                joints = at_speed(piece.joints, self.draw.uniform(*SPEEDS)) if copy else piece.joints
+                texts = self.words.single(piece.action, "normal", self.args.wordings)
+                self.add(f"{piece.name}-{copy}", joints, piece.split, texts, kind="action", contents=[piece.action],
+                         style="normal", group=piece.group)  # fmt: skip
+
+    def add_joined(self, split: str, share: float) -> None:
+        """Joined clips of Bandai-Namco in its styles."""
+        part = [clip for clip in self.clips if clip.split == split]
+        amount = [round(n * share) for n in (self.args.pairs, self.args.pairs // 4, self.args.pairs // 4)]
+        made = joined_clips(part, JoinArgs(self.args.pack, self.args.out, *amount), self.draw)
+        for number, (joints, contents, style) in enumerate(tqdm(made, desc=f"joined, {split}", mininterval=5)):
+            distinct = list(dict.fromkeys(contents))
+            times = len(contents) if len(distinct) == 1 else 1
+            texts = self.words.joined(distinct if times > 1 else contents, style, times)
+            self.add(f"joined-{split}-{number:05d}", joints, split, texts, kind="joined", contents=contents,
+                     style=style)  # fmt: skip
+
+    def add_mixed(self, split: str, share: float) -> None:
+        """Joined clips of any source, in the normal style."""
+        pool = [piece for piece in (*self.normal, *self.others) if piece.split == split]
+        if split != "train" and all(piece.bandai for piece in pool):
+            return
+        for count, number_of in ((2, self.args.mixed), (3, self.args.mixed_triples)):
+            made = mixed_clips(pool, count, round(number_of * share), self.draw)
+            for number, (joints, contents) in enumerate(tqdm(made, desc=f"mixed, {split}", mininterval=5)):
+                texts = self.words.joined(contents, "normal")
+                self.add(f"mixed-{split}-{count}-{number:05d}", joints, split, texts, kind="joined", contents=contents,
+                         style="normal")  # fmt: skip
+
+    def add_repeated(self) -> None:
+        """Other actions, done two or three times in a row."""
+        pool = [piece for piece in self.others if piece.split == "train"]
+        made = repeated_clips(pool, self.args.repeated, self.draw)
+        for number, (joints, action, times) in enumerate(tqdm(made, desc="repeated", mininterval=5)):
+            texts = self.words.joined([action], "normal", times)
+            self.add(f"repeated-{number:05d}", joints, "train", texts, kind="joined", contents=[action] * times,
+                     style="normal")  # fmt: skip
+
+
 def main(args: Args) -> None:
     """Write the dataset folder and print what is in it; a complete one of the same sources and settings is kept."""
-    from tqdm import tqdm
-
     settings = {key: value for key, value in asdict(args).items() if key not in ("pack", "actions", "out")}
     settings |= {"sources": [hashlib.sha256(path.read_bytes()).hexdigest() for path in (args.pack, args.actions)]}
     about = args.out / "about.json"
     if about.exists() and json.loads(about.read_text()).get("broad") == settings:
         print(json.dumps({"dataset": str(args.out), "kept": True}))
         return
-    draw = np.random.default_rng(args.seed)
-    clips = list(read_pack(args.pack))
-    others = list(pieces_of_actions(args.actions))
-    normal = list(pieces_of_pack(clips))
-    words = Words(np.random.default_rng([args.seed, 1]), {"walk", "run", *KEY})
-    header = {
-        **read_about(args.pack), "broad": settings, "knows": DESCRIPTION, "attribution": ATTRIBUTION,
-        "source": "Bandai-Namco Research Motiondataset 1 and 2; CMU Graphics Lab Motion Capture Database; Quaternius "
-                  "Universal Animation Library; Mesh2Motion; AnimatedDrawings; DeepMimic",
-        "licence": "CC BY-NC 4.0 (Bandai-Namco); CMU terms; CC0 1.0; MIT",
-    }  # fmt: skip
+    header = {**read_about(args.pack), "broad": settings, "knows": DESCRIPTION, "attribution": ATTRIBUTION,
+              "source": SOURCES, "licence": LICENCE}  # fmt: skip
     with DatasetWriter(args.out, about=header) as dataset:
-
-        def add(name: str, joints: np.ndarray, split: str, texts: list[str], **labels: object) -> None:
-            features = features_from_joints(canonical_joints(joints[: MAX_FRAMES + 1], lengths=None))
-            dataset.add(name, features, split, texts, **labels)
-
-        for clip in tqdm(clips, desc="clips", unit="clip", mininterval=5):
-            content, style = clip.labels["content"], canonical_style(clip.labels["style"])
-            for number, part in enumerate(_pieces(clip.joints)):
-                add(f"{clip.name}_{number}", part, clip.split, words.single(content, style, args.wordings),
-                    kind="real", contents=[content], style=style, group=clip.labels["group"])  # fmt: skip
-        counts: dict[str, int] = {}
-        for clip in clips:
-            if clip.split == "train":
-                counts[clip.labels["content"]] = counts.get(clip.labels["content"], 0) + 1
-        cut_apart = [piece for piece in normal if "_normal_" in piece.name and piece.name.rpartition("_")[0] in BLOWS]
-        rare = [clip for clip in clips if counts.get(clip.labels["content"], 0) < args.shown / 2
-                and clip.split == "train" and clip.name not in BLOWS]  # fmt: skip
-        for clip in tqdm(rare, desc="rare", unit="clip", mininterval=5):
-            content, style = clip.labels["content"], canonical_style(clip.labels["style"])
-            for copy in range(round(args.shown * (1.5 if content in KEY else 1) / counts[content]) - 1):
-                for number, part in enumerate(_pieces(at_speed(clip.joints, draw.uniform(*SPEEDS)))):
-                    add(f"{clip.name}_{number}-{copy}", part, "train", words.single(content, style, args.wordings),
-                        kind="copy", contents=[content], style=style, group=clip.labels["group"])  # fmt: skip
-        extra = [*others, *cut_apart]
-        for piece in tqdm(extra, desc="actions", unit="clip", mininterval=5):
-            wanted = args.shown * (1.5 if piece.action in KEY else 1.0)
-            same = sum(other.action == piece.action and other.split == "train" for other in extra)
-            copies = max(1, round(wanted / max(same, 1))) if piece.split == "train" else 1
-            for copy in range(copies):
-                joints = at_speed(piece.joints, draw.uniform(*SPEEDS)) if copy else piece.joints
-                add(f"{piece.name}-{copy}", joints, piece.split, words.single(piece.action, "normal", args.wordings),
-                    kind="action", contents=[piece.action], style="normal", group=piece.group)  # fmt: skip
+        corpus = Corpus(dataset, list(read_pack(args.pack)), args)
+        corpus.add_bandai()
+        corpus.add_actions()
         for split, share in (("train", 1.0), ("test", 0.1), ("val", 0.05)):
-            part = [clip for clip in clips if clip.split == split]
-            amount = [round(n * share) for n in (args.pairs, args.pairs // 4, args.pairs // 4)]
-            made = joined_clips(part, JoinArgs(args.pack, args.out, *amount), draw)
-            for number, (joints, contents, style) in enumerate(tqdm(made, desc=f"joined, {split}", mininterval=5)):
-                distinct = list(dict.fromkeys(contents))
-                times = len(contents) if len(distinct) == 1 else 1
-                add(f"joined-{split}-{number:05d}", joints, split,
-                    words.joined(distinct if times > 1 else contents, style, times), kind="joined", contents=contents,
-                    style=style)  # fmt: skip
-            pool = [piece for piece in (*normal, *others) if piece.split == split]
-            if split != "train" and not any(not piece.bandai for piece in pool):
-                continue
-            for count, number_of in ((2, args.mixed), (3, args.mixed_triples)):
-                made_mixed = mixed_clips(pool, count, round(number_of * share), draw)
-                for number, (joints, contents) in enumerate(tqdm(made_mixed, desc=f"mixed, {split}", mininterval=5)):
-                    add(f"mixed-{split}-{count}-{number:05d}", joints, split, words.joined(contents, "normal"),
-                        kind="joined", contents=contents, style="normal")  # fmt: skip
+            corpus.add_joined(split, share)
+            corpus.add_mixed(split, share)
             if split == "train":
-                again = repeated_clips([p for p in pool if not p.bandai], args.repeated, draw)
-                for number, (joints, action, times) in enumerate(tqdm(again, desc="repeated", mininterval=5)):
-                    add(f"repeated-{number:05d}", joints, split, words.joined([action], "normal", times), kind="joined",
-                        contents=[action] * times, style="normal")  # fmt: skip
+                corpus.add_repeated()
     print(json.dumps({"dataset": str(args.out), **dataset.counts}))
 
 

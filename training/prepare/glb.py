@@ -78,7 +78,8 @@ def _pose(tree: dict[str, Any], binary: bytes, animation: dict[str, Any], joints
                 scale = _sampled(tracks.get((node, "scale")), nodes[node].get("scale", (1, 1, 1)), at)
                 own[:, :3, :3] = _turned(tracks.get((node, "rotation")), nodes[node].get("rotation", (0, 0, 0, 1)), at)
                 own[:, :3, :3] *= scale[:, None]
-                own[:, :3, 3] = _sampled(tracks.get((node, "translation")), nodes[node].get("translation", (0, 0, 0)), at)
+                rest = nodes[node].get("translation", (0, 0, 0))
+                own[:, :3, 3] = _sampled(tracks.get((node, "translation")), rest, at)
             world[node] = matrices(parents[node]) @ own if node in parents else own
         return world[node]
 

@@ -37,9 +37,9 @@ POSER = _sides("abdomen", "chest", "neck", "head", "l", "r", "{}Collar", "{}Shld
 ASF = _sides("upperback", "thorax", "lowerneck", "head", "l", "r", "{}clavicle", "{}humerus", "{}radius", "{}wrist",
              "{}femur", "{}tibia", "{}foot", "{}toes")  # fmt: skip
 DRAWN = _rig("chest", "chest2", "neck", "head", "collar", "shoulder", "elbow", "wrist", "hip", "knee", "ankle", "toe")
-NEO = {ours: "Neo" + theirs for ours, theirs in _rig(
-    "spine1", "spine2", "neck", "head", "shoulder", "arm", "forearm", "hand", "upleg", "leg", "foot", "toebase").items()}  # fmt: skip
-SPINED = _rig("spine1", "spine2", "neck", "head", "shoulder", "arm", "forearm", "hand", "upleg", "leg", "foot", "toebase")
+SPINED = _rig("spine1", "spine2", "neck", "head", "shoulder", "arm", "forearm", "hand", "upleg", "leg", "foot",
+              "toebase")  # fmt: skip
+NEO = {ours: "Neo" + theirs for ours, theirs in SPINED.items()}
 UNREAL = _sides("spine_02", "spine_03", "neck_01", "head", "l", "r", "clavicle_{}", "upperarm_{}", "lowerarm_{}",
                 "hand_{}", "thigh_{}", "calf_{}", "foot_{}", "ball_{}")  # fmt: skip
 RIGIFY = _sides("DEF-spine.002", "DEF-spine.003", "DEF-neck", "DEF-head", "L", "R", "DEF-shoulder.{}",
@@ -145,7 +145,7 @@ def main(args: Args) -> None:
         turned = replace(motion, positions=np.stack([-z, y, x], axis=-1))
         found[f"deepmimic/{path.stem.removeprefix('humanoid3d_')}"] = joints_of(turned, mimic).astype(np.float32)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(args.out, **found)
+    np.savez_compressed(args.out, allow_pickle=False, **found)
     minutes = sum(len(joints) for joints in found.values()) / 20 / 60
     print(json.dumps({"takes": len(found), "minutes": round(minutes, 1), "broken": broken}))
 
