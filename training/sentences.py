@@ -25,6 +25,16 @@ CONTEXTS = ("in the garden", "at the gym", "in an empty room", "outside", "on th
             "in the studio", "in front of the camera", "at home", "alone", "this morning", "as usual")  # fmt: skip
 WITHOUT = ("without stopping", "without any hurry", "without looking around", "without a pause", "without help",
            "without saying a word", "without any tools")  # fmt: skip
+MORE_PEOPLE = (
+    "a nurse", "a farmer", "a pilot", "a baker", "a mother", "an uncle", "a colleague", "a grown-up", "a trainer",
+    "a model", "a clown", "an astronaut", "a pirate", "a captain", "a shopper", "a tall person", "a stick figure",
+    "a character in a game", "an avatar", "Anna", "Tom", "Maria", "Ben", "Alex", "Sam",
+)  # fmt: skip
+MORE_FRAMES = (
+    "person {g}", "person {v}", "man {g}", "woman {g}", "human {g}", "guy {g}", "{s} will {b}", "{s} was {g}",
+    "I want {s} to {b}", "let {s} {b}", "can you show {s} {g}", "generate {s} {g}", "motion: {g}", "{s} has to {b}",
+    "{s} is going to {b}", "{s}, who is {g}", "watch {s} {b}", "a clip of {s} {g}",
+)  # fmt: skip
 JOINTS_OF_TWO = ("{0} and then {1}", "{0}, then {1}", "{0} and {1}", "{0}, after that {1}", "first {0}, then {1}",
                  "{0} before {s} {1}", "{0}, and afterwards {1}", "{0} and finally {1}", "{0}; next {s} {1}",
                  "{0}, followed by: {s} {1}", "{0} and after that {1}")  # fmt: skip
@@ -168,7 +178,7 @@ def sentence(
     if style not in STYLES:
         raise ValueError(f"No words for the style {style!r}; add them to training/captions.py.")
     how = FULLER.get(style, STYLES[style])
-    people = (*PEOPLE, *_paraphrases()["people"])
+    people = (*PEOPLE, *_paraphrases()["people"], *MORE_PEOPLE)
     subject, manner = str(draw.choice(PEOPLE if draw.random() < 0.6 else people)), ""
     kind = draw.random()
     if style == "normal":
@@ -194,7 +204,7 @@ def sentence(
 
 
 def _one(subject: str, phrase: str, action: str, times: int, says_style: bool, draw: np.random.Generator) -> str:
-    frames = _paraphrases()["frames"]
+    frames = (*_paraphrases()["frames"], *MORE_FRAMES)
     frame = "{s} {v}" if draw.random() < 0.45 else str(draw.choice(frames))
     while says_style and "{s}" not in frame:
         frame = str(draw.choice(frames))

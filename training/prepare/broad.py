@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from scamo.motion import FPS, canonical_joints, features_from_joints, resample_joints
 from training import sentences
-from training.captions import GOING, canonical_style
+from training.captions import GOING, STYLES, canonical_style
 from training.dataset import DatasetWriter
 from training.pack import Clip, read_about, read_pack
 from training.prepare.actions import read_actions
@@ -35,6 +35,7 @@ from training.prepare.sources import split_of
 
 BLEND = 6
 SPEEDS = (0.82, 1.22)
+ANY_STYLE = 0.15  # how often a sentence for an action of one style names another
 KEY = ("jump", "jump-forward", "sit-down", "stand-up", "crouch", "crawl", "kick-right", "punch-left", "punch-right",
        "throw", "bow", "pick-up", "cartwheel", "dance-long", "climb", "stand", "swim", "roll", "walk-back")  # fmt: skip
 """Actions that people ask for most: shown half as often again."""
@@ -210,8 +211,9 @@ def repeated_clips(
 class Words:
     """Sentences from a pool for every action and style, so that there are no more to embed than needed."""
 
-    def __init__(self, draw: np.random.Generator, often: set[str]) -> None:
-        self.draw, self.often = draw, often
+    def __init__(self, draw: np.random.Generator, often: set[str], styled: set[str]) -> None:
+        """often: actions with larger pools; styled: those that the data has in several styles."""
+        self.draw, self.often, self.styled = draw, often, styled
         self._pools: dict[tuple[str, str], list[str]] = {}
 
     def single(self, action: str, style: str, count: int) -> list[str]:
@@ -229,6 +231,9 @@ class Words:
         return texts + [""] * int(self.draw.random() < 0.25)
 
     def _write(self, actions: list[str], style: str, times: int = 1) -> str:
+        # Other actions exist in one style; somebody tired or happy who does them is asked for all the same.
+        if style == "normal" and not self.styled.intersection(actions) and self.draw.random() < ANY_STYLE:
+            style = str(self.draw.choice(sorted(STYLES)))
         named = [ALSO[a] if a in ALSO and self.draw.random() < 0.5 else a for a in actions]
         return sentences.sentence(named, style, self.draw, times)
 
@@ -239,7 +244,11 @@ class Corpus:
     def __init__(self, dataset: DatasetWriter, clips: list[Clip], args: Args) -> None:
         self.dataset, self.clips, self.args = dataset, clips, args
         self.draw = np.random.default_rng(args.seed)
-        self.words = Words(np.random.default_rng([args.seed, 1]), {"walk", "run", *KEY})
+        styles: dict[str, set[str]] = {}
+        for clip in clips:
+            styles.setdefault(clip.labels["content"], set()).add(clip.labels["style"])
+        styled = {content for content, found in styles.items() if len(found) > 1}
+        self.words = Words(np.random.default_rng([args.seed, 1]), {"walk", "run", *KEY}, styled)
         self.normal = list(pieces_of_pack(clips))
         self.others = list(pieces_of_actions(args.actions))
 
@@ -259,7 +268,10 @@ class Corpus:
         """Every clip of the pack; those of rare contents at other speeds too."""
         for clip in tqdm(self.clips, desc="clips", unit="clip", mininterval=5):
             self._add_clip(clip, clip.joints, "real")
-        counts = Counter(clip.labels["content"] for clip in self.clips if clip.split == "train")
+        counts: Counter[str] = Counter()
+        for clip in self.clips:
+            if clip.split == "train":
+                counts[clip.labels["content"]] += len(_pieces(clip.joints))
         for clip in tqdm(self.clips, desc="rare", unit="clip", mininterval=5):
             content = clip.labels["content"]
             if clip.split != "train" or clip.name in BLOWS or counts[content] >= self.args.shown / 2:
