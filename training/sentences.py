@@ -40,6 +40,12 @@ JOINTS_OF_TWO = ("{0} and then {1}", "{0}, then {1}", "{0} and {1}", "{0}, after
                  "{0}, followed by: {s} {1}", "{0} and after that {1}")  # fmt: skip
 JOINTS_OF_THREE = ("{0}, then {1}, then {2}", "{0}, then {1} and finally {2}", "{0}, {1} and then {2}",
                    "first {0}, then {1}, and at last {2}", "{0} and {1}, and then {2}")  # fmt: skip
+CONTINUING = (
+    *GOING, "lie", "sit", "stand", "swim", "tread-water", "drive", "dangle", "dizzy", "talk", "listen", "shiver",
+    "meditate", "levitate", "fly", "walk-slow", "walk-brisk", "walk-stride", "uneven", "zombie", "crawl",
+    "crouch-walk", "torch", "sword-stance", "fight-stance", "hang",
+)  # fmt: skip
+"""Actions that go on: nobody counts them."""
 # A woman or a man alone says too little about a style: those are subjects of the normal one.
 FULLER = {
     "feminine": Style(("a feminine person", "a very feminine woman", "a graceful lady"), STYLES["feminine"].manners),
@@ -208,7 +214,7 @@ def _one(subject: str, phrase: str, action: str, times: int, says_style: bool, d
     frame = "{s} {v}" if draw.random() < 0.45 else str(draw.choice(frames))
     while says_style and "{s}" not in frame:
         frame = str(draw.choice(frames))
-    if times > 1 and action not in GOING and draw.random() < 0.6:
+    if times > 1 and action not in CONTINUING and draw.random() < 0.6:
         phrase += " " + str(draw.choice(AGAIN + 3 * COUNTED.get(times, ())))
     if subject in ("he", "she") and not frame.startswith("{s}"):
         subject = "a person"
