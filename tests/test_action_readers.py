@@ -188,3 +188,18 @@ def test_clips_are_cut_and_played_backwards() -> None:
     np.testing.assert_allclose(forward[::-1, :, 1], backward[..., 1], atol=1e-9)
     with pytest.raises(ValueError, match="no take 'B'"):
         find_take(takes, "here", "B")
+
+
+def test_a_neck_in_the_place_of_the_chest_leaves_no_bone_without_length() -> None:
+    from scamo.skeleton import BONE_LENGTHS, JOINTS, bone_lengths
+    from training.prepare.bvh import retarget
+
+    ours = _swinging(21)
+    at = {name: number for number, name in enumerate(JOINTS)}
+    rig = {"spine": at["spine1"], "chest": at["spine2"], "neck": at["spine2"], "head": at["head"]}
+    theirs = {"collar": "collar", "shoulder": "shoulder", "elbow": "elbow", "wrist": "wrist", "hip": "hip",
+              "knee": "knee", "ankle": "ankle", "toe": "foot"}  # fmt: skip
+    rig |= {f"{side}_{name}": at[f"{side}_{joint}"] for side in ("left", "right") for name, joint in theirs.items()}
+    made = retarget(ours, rig, 20.0)
+    np.testing.assert_allclose(bone_lengths(made)[:, 1:], np.tile(BONE_LENGTHS[1:], (21, 1)), atol=1e-6)
+    assert made[0, 13, 1] > made[0, 9, 1] + 0.05  # collars stand above the chest, not beside it

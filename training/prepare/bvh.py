@@ -105,7 +105,10 @@ def retarget(positions: np.ndarray, rig: dict[str, int], fps: float) -> np.ndarr
         across = at["left_shoulder"] - at["right_shoulder"]
     middle = (at["left_hip"] + at["right_hip"]) / 2
     hips = _frame(at["left_hip"] - at["right_hip"], at["spine"] - middle)
-    chest = _frame(across, at["neck"] - at["chest"])
+    above = at["neck"] - at["chest"]
+    if np.linalg.norm(above[0]) < 0.02 * leg:  # CMU's BVH files have both in one place
+        above = at["neck"] - at["spine"]
+    chest = _frame(across, above)
     spine = _frame(hips[..., 0] + chest[..., 0], hips[..., 1] + chest[..., 1])
     frames = {"Hips": hips, "Spine": spine, "Chest": chest}
     directions = np.zeros((len(positions), 22, 3))
