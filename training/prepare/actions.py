@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from scamo.motion import FPS, canonical_joints, first_facing
+from training.pack import read_pack
 from training.prepare.corpus import join
 
 CLIPS = Path(__file__).parents[1] / "wordings" / "clips.txt"
 LICENCES = {"quaternius-ual1": "CC0-1.0", "mesh2motion-addon": "CC0-1.0", "animated-drawings": "MIT (Meta)",
-            "deepmimic": "MIT"}  # fmt: skip
+            "deepmimic": "MIT", "bandai-namco": "CC BY-NC 4.0"}  # fmt: skip
 BLEND = 10  # frames that takes of one performer are blended over, 0.5 s
 FEET = (7, 8, 10, 11)
 
@@ -130,19 +131,24 @@ class Args:
     out: Path = Path("data/actions.npz")
     table: Path | None = None
     """Where to write the table of coverage (Markdown)."""
+    pack: Path | None = None
+    """The pack of training.prepare.bandai, whose actions the table has too."""
 
 
-def coverage(cuts: list[Cut], clips: list[np.ndarray]) -> str:
-    """Action, clips, seconds, wordings, sources and licences as a Markdown table."""
-    from training.sentences import free_phrases
+def coverage(cuts: list[Cut], clips: list[np.ndarray], pack: Path | None = None) -> str:
+    """Action, clips, minutes, wordings, sources and licences as a Markdown table."""
+    from training.sentences import free_phrases, plain_phrases
 
-    lines = ["| action | clips | seconds | phrases | sources | licences |", "|---|---|---|---|---|---|"]
-    for action in sorted({cut.action for cut in cuts}):
-        own = [i for i, cut in enumerate(cuts) if cut.action == action]
-        sources = sorted({cuts[i].source for i in own})
+    found = [(cut.action, len(clip), cut.source) for cut, clip in zip(cuts, clips, strict=True)]
+    if pack:
+        found += [(clip.labels["content"], len(clip.joints), "bandai-namco") for clip in read_pack(pack)]
+    lines = ["| action | clips | minutes | phrases | sources | licences |", "|---|---|---|---|---|---|"]
+    for action in sorted({action for action, *_ in found}):
+        own = [(frames, source) for name, frames, source in found if name == action]
+        sources = sorted({source for _, source in own})
         licences = sorted({LICENCES.get(source, "CMU") for source in sources})
-        seconds = sum(len(clips[i]) for i in own) / FPS
-        lines.append(f"| {action} | {len(own)} | {seconds:.0f} | {len(free_phrases().get(action, ()))} | "
+        phrases = len({*free_phrases().get(action, ()), *plain_phrases().get(action, ())})
+        lines.append(f"| {action} | {len(own)} | {sum(frames for frames, _ in own) / FPS / 60:.1f} | {phrases} | "
                      f"{', '.join(sources)} | {', '.join(licences)} |")  # fmt: skip
     return "\n".join(lines) + "\n"
 
@@ -159,7 +165,7 @@ def main(args: Args) -> None:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(args.out, joints=np.concatenate(clips).astype(np.float32), about=json.dumps(about))
     if args.table:
-        args.table.write_text(coverage(cuts, clips))
+        args.table.write_text(coverage(cuts, clips, args.pack))
     frames = sum(map(len, clips))
     print(json.dumps({"clips": len(clips), "minutes": round(frames / FPS / 60, 1),
                       "actions": dict(Counter(cut.action for cut in cuts))}))  # fmt: skip
