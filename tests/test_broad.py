@@ -92,3 +92,12 @@ def test_labels_of_mirror_images() -> None:
     assert swapped("raise-up-left-hand") == "raise-up-right-hand"
     assert swapped("walk") == "walk"
     assert np.isfinite(statistics_of(features_from_joints(canonical_joints(walk(12))))).all()
+
+
+def test_steps_are_counted() -> None:
+    joints = _joints(100)  # a walk whose legs swing once a second: a step every half second
+    moments = broad.steps_of(joints)
+    np.testing.assert_allclose(np.diff(moments), 10, atol=1)
+    clip = Clip("walk", joints, "train", labels={"content": "walk", "style": "normal", "group": "walk"})
+    for _, part, count in broad.counted_clips([clip] * 5, np.random.default_rng(0)):
+        assert len(part) == pytest.approx(10 * count + 5, abs=3)

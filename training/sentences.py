@@ -163,9 +163,21 @@ def _reshaped_words(words: list[str], change: Callable[[str], str], first: bool,
     return " ".join(out)
 
 
+def counted_steps(action: str, count: int) -> tuple[str, ...]:
+    """Phrases for walking (or "walk-back") so many steps."""
+    number = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")[count]
+    steps = f"{number} step" + "s" * (count > 1)
+    if action == "walk-back":
+        return (f"takes {steps} back", f"takes {steps} backward", f"walks {steps} backward", f"goes {steps} back",
+                f"makes {steps} backward", f"goes back {steps}", f"takes {count} {steps.split()[1]} back")  # fmt: skip
+    return (f"takes {steps}", f"takes {steps} forward", f"walks {steps}", f"walks {steps} forward",
+            f"makes {steps} ahead", f"goes {steps} forward", f"walks forward {steps}", f"takes exactly {steps}",
+            f"takes {count} {steps.split()[1]} forward")  # fmt: skip
+
+
 def _phrase(action: str, draw: np.random.Generator, own: tuple[str, ...] = ()) -> str:
-    """A phrase for an action: free ones most of the time; ``own`` are of this clip alone."""
-    if own and draw.random() < 0.5:
+    """A phrase for an action: one of ``own``, the clip's, or else free ones most of the time."""
+    if own:
         return str(draw.choice(own))
     plain, free = plain_phrases().get(action, ()), free_phrases().get(action, ())
     if not plain and not free:

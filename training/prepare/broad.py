@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.signal import find_peaks
 from tqdm import tqdm
 
-from scamo.motion import FPS, canonical_joints, features_from_joints, resample_joints
+from scamo.motion import FPS, canonical_joints, features_from_joints, first_facing, resample_joints
 from training import sentences
 from training.captions import GOING, STYLES, canonical_style
 from training.dataset import DatasetWriter
@@ -157,6 +158,25 @@ def fits(first: np.ndarray, second: np.ndarray) -> bool:
     return bool(apart[0] < 0.12 and apart[15] < 0.22)
 
 
+def steps_of(joints: np.ndarray) -> np.ndarray:
+    """Frames at which the feet are furthest apart along the heading: from one to the next is a step."""
+    apart = ((joints[:, 7] - joints[:, 8]) * first_facing(joints)).sum(-1)
+    moments, _ = find_peaks(np.abs(apart), height=0.12, distance=5, prominence=0.08)
+    sides = np.sign(apart[moments])
+    return moments if (sides[1:] != sides[:-1]).all() else moments[:0]
+
+
+def counted_clips(clips: list[Clip], draw: np.random.Generator) -> Iterator[tuple[Clip, np.ndarray, int]]:
+    """Of every clip of walking two cuts of one to six steps: the clip, joints and the number of steps."""
+    for clip in clips:
+        moments = steps_of(clip.joints) if clip.labels["content"] in ("walk", "walk-back") else ()
+        for _ in range(2):
+            count = int(draw.integers(1, 7))
+            if len(moments) > count:
+                first = int(draw.integers(len(moments) - count))
+                yield clip, clip.joints[max(0, moments[first] - 2) : moments[first + count] + 3], count
+
+
 def mixed_clips(
     pieces: list[Piece], count: int, amount: int, draw: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, list[str]]]:
@@ -230,6 +250,11 @@ class Words:
         texts = [self._write(actions, style, times) for _ in range(2)]
         return texts + [""] * int(self.draw.random() < 0.25)
 
+    def counted(self, action: str, style: str, count: int) -> list[str]:
+        """Three sentences for so many steps."""
+        own = sentences.counted_steps(action, count)
+        return [sentences.sentence([action], style, self.draw, own=own) for _ in range(3)]
+
     def _write(self, actions: list[str], style: str, times: int = 1) -> str:
         # Other actions exist in one style; somebody tired or happy who does them is asked for all the same.
         if style == "normal" and not self.styled.intersection(actions) and self.draw.random() < ANY_STYLE:
@@ -292,6 +317,15 @@ class Corpus:
                 self.add(f"{piece.name}-{copy}", joints, piece.split, texts, kind="action", contents=[piece.action],
                          style="normal", group=piece.group)  # fmt: skip
 
+    def add_counted(self) -> None:
+        """Walks of one to six steps."""
+        train = [clip for clip in self.clips if clip.split == "train"]
+        for number, (clip, joints, count) in enumerate(counted_clips(train, self.draw)):
+            action, style = clip.labels["content"], canonical_style(clip.labels["style"])
+            texts = self.words.counted(action, style, count)
+            self.add(f"counted-{number:04d}", joints, "train", texts, kind="joined", contents=[action] * count,
+                     style=style, group=clip.labels["group"])  # fmt: skip
+
     def add_joined(self, split: str, share: float) -> None:
         """Joined clips of Bandai-Namco in its styles."""
         part = [clip for clip in self.clips if clip.split == split]
@@ -340,6 +374,7 @@ def main(args: Args) -> None:
         corpus = Corpus(dataset, list(read_pack(args.pack)), args)
         corpus.add_bandai()
         corpus.add_actions()
+        corpus.add_counted()
         for split, share in (("train", 1.0), ("test", 0.1), ("val", 0.05)):
             corpus.add_joined(split, share)
             corpus.add_mixed(split, share)
