@@ -1,4 +1,4 @@
-"""The commands that docs/training.md and the modules' docstrings show: each is read as it is written there."""
+"""The commands that docs/training.md, docs/actions.md and docstrings of modules show: each is read as it is written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATTERN = re.compile(r"^ *(?:python -m (training\.[\w.]+)|bash training/(reprodu
 
 def commands() -> list[tuple[str, str]]:
     """Module and arguments of every command that is shown whole."""
-    texts = [(ROOT / "docs" / "training.md").read_text(encoding="utf-8")]
+    texts = [(ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("training.md", "actions.md")]
     for path in sorted((ROOT / "training").rglob("*.py")):
         texts.append(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")
     found = set()

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("accelerate")
 
 from training.configuration import (
+    LATER_SETTINGS,
     MAY_DIFFER,
     Optimisation,
     Run,
@@ -58,10 +59,16 @@ def test_one_list_says_what_may_differ(tmp_path: Path) -> None:
 
 
 def test_a_run_of_earlier_names_goes_on(tmp_path: Path) -> None:
-    former = {"final_share": "fall", "latent_penalty": "restraint", "drift_penalty": "path"}
+    former = {"final_share": "fall", "latent_penalty": "restraint", "drift_penalty": "path", "bone_penalty": "bones",
+              "place_penalty": "places"}  # fmt: skip
     settings = curve_settings(TRAINING, {})
     write_json(tmp_path / SETTINGS, {former.get(name, name): value for name, value in settings.items()})
     assert not is_finished(tmp_path, settings)
+    settings_before = {name: value for name, value in settings.items() if name not in LATER_SETTINGS}
+    write_json(tmp_path / SETTINGS, settings_before)
+    assert not is_finished(tmp_path, settings)
+    with pytest.raises(ValueError, match="begun with another bone_penalty"):
+        is_finished(tmp_path, curve_settings(with_settings(TRAINING, bone_penalty=0.3), {}))
     assert with_current_names({"restraint": 0.1, "steps": 5}) == {"latent_penalty": 0.1, "steps": 5}
 
 

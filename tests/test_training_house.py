@@ -13,7 +13,7 @@ FLOORS = (
     ("configuration", "provenance", "run_folder", "journal", "loop", "estimate", "run"),
     ("tasks",),
     ("measure",),
-    ("recipes", "publish", "sweep", "reproduce"),
+    ("recipes", "publish", "sweep", "reproduce", "reproduce_actions"),
 )
 ORDER = {name: number for number, floor in enumerate(FLOORS) for name in floor}
 MODULES = {name: path for name, path in house.modules().items() if name.startswith("training.")}

@@ -13,14 +13,14 @@ pytest.importorskip("accelerate")
 
 from scamo.configs import LEVELS, TokenizerConfig
 from scamo.motion import canonical_joints, features_from_joints, joints_from_features
-from scamo.skeleton import quat_rotate
+from scamo.skeleton import PARENTS, quat_rotate
 from scamo.tokenizer import MotionTokenizer
 from tests.corpus import write_codec, write_corpus
 from tests.motions import walk
 from training.configuration import Run, with_settings
 from training.data.dataset import Dataset
 from training.tasks import tokenizer
-from training.tasks.reconstruction import Reconstruction, measure_reconstruction, root_path
+from training.tasks.reconstruction import Reconstruction, joint_places, measure_reconstruction, root_path
 from training.tasks.tokenizer import TokenizerTraining, config_of
 
 
@@ -57,6 +57,15 @@ def test_the_path_is_that_of_the_joints() -> None:
     np.testing.assert_allclose(path_btx[0].numpy(), joints[:, 0][:, [0, 2]], atol=1e-5)
 
 
+def test_joints_seen_from_the_root_keep_their_bones() -> None:
+    features = features_from_joints(canonical_joints(walk(30)))
+    places = joint_places(torch.from_numpy(features)[None])[0].numpy()
+    world = joints_from_features(features)
+    for child, parent in enumerate(PARENTS[1:], 1):
+        lengths = np.linalg.norm(places[:, child] - places[:, parent], axis=-1)
+        np.testing.assert_allclose(lengths, np.linalg.norm(world[:, child] - world[:, parent], axis=-1), atol=1e-5)
+
+
 def test_penalties_add_what_they_say(corpus: Path) -> None:
     data = Dataset(corpus)
     model = MotionTokenizer(TokenizerConfig(LEVELS[16], width=8, code_width=8, depth=1))
@@ -70,6 +79,38 @@ def test_penalties_add_what_they_say(corpus: Path) -> None:
     far, extra = task.loss(model, batch)
     beyond = far.item() - plain.loss(model, batch)[0].item() - 2 * extra["drift"]
     assert beyond == pytest.approx(0.5, rel=0.5)
+
+
+def test_wrong_bones_and_places_cost_what_they_say(corpus: Path) -> None:
+    data = Dataset(corpus)
+    model = MotionTokenizer(TokenizerConfig(LEVELS[16], width=8, code_width=8, depth=1))
+    plain = Reconstruction(model, data, 16, 5, 0, data.statistics)
+    task = Reconstruction(model, data, 16, 5, 0, data.statistics, bone_penalty=0.3, place_penalty=2.0)
+    batch = task.batch(0, 0, 1)
+    loss, extra = task.loss(model, batch)
+    assert extra["stretch"] > 0 and extra["distance"] > 0
+    added = 0.3 * extra["stretch"] + 2 * extra["distance"]
+    assert loss.item() == pytest.approx(plain.loss(model, batch)[0].item() + added, rel=1e-5)
+
+    # A body of 1.1 times the size: every bone is a tenth too long, and each joint as far off as it is from the root.
+    mean, std = data.statistics.mean, data.statistics.std
+    x = batch["x_btd"].numpy() * std + mean
+    larger = x.copy()
+    larger[..., 3:67] *= 1.1
+
+    def reconstruct(x_btd: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.from_numpy((larger - mean) / std), torch.zeros(1, 4, dtype=torch.int64)
+
+    _, extra = task.loss(reconstruct, batch)  # type: ignore[arg-type]
+    places = joint_places(torch.from_numpy(x)).numpy()
+    assert extra["stretch"] == pytest.approx(0.1, rel=1e-2)
+    assert extra["distance"] == pytest.approx(0.1 * np.linalg.norm(places, axis=-1).mean(), rel=1e-2)
+
+
+def test_the_baseline_has_no_penalties(corpus: Path, tmp_path: Path) -> None:
+    training = TokenizerTraining(corpus, Run(tmp_path / "run"), quantiser="vq", place_penalty=1.0)
+    with pytest.raises(ValueError, match="--place-penalty"):
+        tokenizer.main(training)
 
 
 def test_another_codebook_goes_on_from_a_trained_network(codec: Path) -> None:

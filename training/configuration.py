@@ -24,8 +24,14 @@ MAY_DIFFER = frozenset(
 NOT_ON_CARDS = frozenset({"device", "tokens", "log_every", "tensorboard", "dry_run"})
 """Settings that say nothing about a trained network."""
 
-FORMER_NAMES = {"fall": "final_share", "restraint": "latent_penalty", "path": "drift_penalty"}
+FORMER_NAMES = {
+    "fall": "final_share", "restraint": "latent_penalty", "path": "drift_penalty", "bones": "bone_penalty",
+    "places": "place_penalty",
+}  # fmt: skip
 """Settings that older runs and cards call by another name."""
+
+LATER_SETTINGS = {"bone_penalty": 0.0, "place_penalty": 0.0}
+"""Settings that older runs do not have, and the values that mean what those runs did."""
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,33 @@ def bundled_evaluator(places: Places, threads: int = 0) -> EvaluatorTraining:
     return EvaluatorTraining(places.data, places.texts, Run(places.runs / "evaluator", threads=threads))
 
 
+def actions_base(places: Places, threads: int = 0) -> TokenizerTraining:
+    """The tokenizer that those of many actions begin with. Path, bone lengths and joints' places are in its loss."""
+    return with_settings(
+        bundled_base(places, threads), steps=40_000, warmup=0.03, validate_every=5000, drift_penalty=0.3,
+        bone_penalty=0.3, place_penalty=1.0,
+    )  # fmt: skip
+
+
+def actions_tokenizer(codebook: int, places: Places, threads: int = 0) -> TokenizerTraining:
+    """A tokenizer of many actions: the base with a codebook of its own."""
+    base = actions_base(places, threads)
+    return with_settings(
+        base, out=places.tokenizer(codebook), codebook=codebook, start=base.run.out / "model", drift_penalty=0.5,
+        steps=8000, lr=4e-4,
+    )  # fmt: skip
+
+
+def actions_transformer(codebook: int, size: str, places: Places, threads: int = 0) -> TransformerTraining:
+    """A transformer of many actions. A tenth of the sentences that it reads is empty, for guidance at sampling."""
+    lr = {"0.3M": 3e-3, "1M": 2e-3, "4M": 1e-3}.get(size, 7e-4)
+    run = Run(places.runs / f"{codebook}-{size}", threads=threads, save_every=200, validate_every=500)
+    return TransformerTraining(
+        places.data, places.texts, places.tokenizer(codebook) / "model", run, size=size, tokens=places.tokens(codebook),
+        targets=1024, optimisation=replace(transformer.PAPER, steps=6000, lr=lr),
+    )  # fmt: skip
+
+
 def quantiser_comparison(places: Places, codebooks: tuple[int, ...] = BUNDLED_CODEBOOKS, steps: int = 2000,
                          threads: int = 0) -> list[TokenizerTraining]:  # fmt: skip
     """FSQ beside VQ at several codebooks: same network, data, steps and rate. The loss is plain, as in the paper.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scamo.checkpoint import CARD
-from training.configuration import with_current_names
+from training.configuration import LATER_SETTINGS, with_current_names
 from training.json_files import read_json, write_json
 
 SETTINGS = "settings.json"
@@ -27,7 +27,8 @@ def is_finished(folder: Path, settings: Mapping[str, Any]) -> bool:
     path = folder / SETTINGS
     if path.exists():
         begun = with_current_names(read_json(path))
-        other = [name for name in sorted({*begun, *settings}) if begun.get(name) != settings.get(name)]
+        other = [name for name in sorted({*begun, *settings})
+                 if begun.get(name, LATER_SETTINGS.get(name)) != settings.get(name)]  # fmt: skip
         if other:
             raise ValueError(
                 f"{folder} was begun with another {', '.join(other)} (see {path}); give another --out, or delete the "

@@ -66,7 +66,7 @@ def join(first: np.ndarray, second: np.ndarray, blend: int = BLEND) -> np.ndarra
     return np.concatenate([first[:-blend], with_bone_lengths(mixed, BONE_LENGTHS), placed[blend:]])
 
 
-def _cut(clip: Clip, frames: int, draw: np.random.Generator) -> np.ndarray:
+def cut_clip(clip: Clip, frames: int, draw: np.random.Generator) -> np.ndarray:
     """At most ``frames`` frames of a clip: where it turns most, any part of walking and running, else the beginning."""
     spare = len(clip.joints) - frames
     if spare <= 0:
@@ -98,7 +98,7 @@ def joined_clips(
         contents = [str(name) for name in draw.choice(names, size=count, replace=len(names) < count)]
         longest = (MAX_FRAMES + (count - 1) * BLEND) // count
         parts = [by_style[style][c][draw.integers(len(by_style[style][c]))] for c in contents]
-        yield _chain([_cut(p, int(draw.integers(36, longest + 1)), draw) for p in parts]), contents, style
+        yield join_all([cut_clip(p, int(draw.integers(36, longest + 1)), draw) for p in parts]), contents, style
     for _ in range(args.repeats):
         clip = clips[draw.integers(len(clips))]
         same = by_style[canonical_style(clip.labels["style"])][clip.labels["content"]]
@@ -106,20 +106,21 @@ def joined_clips(
         parts = [clip, *(same[i] for i in draw.integers(len(same), size=times - 1))]
         if sum(len(p.joints) for p in parts) - BLEND * (times - 1) <= MAX_FRAMES:
             yield (
-                _chain([p.joints for p in parts]),
+                join_all([p.joints for p in parts]),
                 [clip.labels["content"]] * times,
                 canonical_style(clip.labels["style"]),
             )
 
 
-def _chain(parts: list[np.ndarray]) -> np.ndarray:
+def join_all(parts: list[np.ndarray]) -> np.ndarray:
+    """One motion of several in turn; see ``join``."""
     whole = parts[0]
     for part in parts[1:]:
         whole = join(whole, part)
     return whole
 
 
-def _pieces(joints: np.ndarray) -> list[np.ndarray]:
+def split_evenly(joints: np.ndarray) -> list[np.ndarray]:
     """A long clip in pieces of at most MAX_FRAMES + 1 frames; T frames of joints give T - 1 of features."""
     count = -(-(len(joints) - 1) // MAX_FRAMES)
     edges = np.linspace(0, len(joints) - 1, count + 1).astype(int)
@@ -154,7 +155,7 @@ def main(args: Args) -> None:
                         **labels)  # fmt: skip
 
         for clip in tqdm(clips, desc="clips", unit="clip"):
-            for number, piece in enumerate(_pieces(clip.joints)):
+            for number, piece in enumerate(split_evenly(clip.joints)):
                 add(f"{clip.name}_{number}", piece, clip.split, "real", [clip.labels["content"]], clip.labels["style"],
                     group=clip.labels["group"])  # fmt: skip
         for split, share in (("train", 1.0), ("test", 0.1), ("val", 0.05)):

@@ -2,7 +2,7 @@
 
 The only loss of the paper is the reconstruction's, on normalised features (eq. 4). It is the smooth L1: with plain L1
 the codes collapse to a few of a thousand in the first hundred steps, because its gradient has the same size however
-wrong a value is. Emphasis and the two penalties are this project's.
+wrong a value is. Emphasis and the penalties are this project's.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from scamo.metrics import codebook_use, mpjpe
 from scamo.motion import Statistics, joint_count, joints_from_features, mirror_features
+from scamo.skeleton import PARENTS
 from scamo.tokenizer import MotionTokenizer
 from training.data.dataset import Dataset
 
@@ -49,6 +50,17 @@ def root_path(features_btd: Tensor) -> tuple[Tensor, Tensor]:
     return turned_bt, steps.cumsum(1)
 
 
+def joint_places(features_btd: Tensor) -> Tensor:
+    """Joints [B, T, 22, 3] in metres, seen from the root's place on the floor and its heading.
+
+    features: unnormalised [B, T, 263]; differentiable.
+    """
+    count = joint_count(features_btd.shape[-1])
+    root_bt13 = nn.functional.pad(features_btd[..., 3:4, None], (1, 1))
+    others_btj3 = features_btd[..., 4 : 4 + 3 * (count - 1)].unflatten(-1, (count - 1, 3))
+    return torch.cat([root_bt13, others_btj3], dim=-2)
+
+
 class Reconstruction:
     """The tokenizer's objective: random windows in, the same windows out."""
 
@@ -66,6 +78,8 @@ class Reconstruction:
         lengths: tuple[int, ...] = (),
         latent_penalty: float = 0.0,
         drift_penalty: float = 0.0,
+        bone_penalty: float = 0.0,
+        place_penalty: float = 0.0,
     ) -> None:
         """See ``training.tasks.tokenizer.TokenizerTraining`` for the settings.
 
@@ -77,6 +91,7 @@ class Reconstruction:
         self.emphasis_d = channel_emphasis(data.features.shape[1]) if emphasis else None
         self.lengths = lengths or (window,)
         self.latent_penalty, self.drift_penalty = latent_penalty, drift_penalty
+        self.bone_penalty, self.place_penalty = bone_penalty, place_penalty
         self._latents: list[Tensor] = []
         if latent_penalty:
             model.vqvae.quantizer.project_in.register_forward_hook(lambda _, __, z_bnc: self._latents.append(z_bnc))
@@ -120,6 +135,10 @@ class Reconstruction:
         if self.drift_penalty:
             drift = self._drift(recon_btd.float(), batch["x_btd"])
             loss, extra = loss + self.drift_penalty * drift, extra | {"drift": float(drift.detach())}
+        if self.bone_penalty or self.place_penalty:
+            stretch, distance = self._body_errors(recon_btd.float(), batch["x_btd"])
+            loss = loss + self.bone_penalty * stretch + self.place_penalty * distance
+            extra = extra | {"stretch": float(stretch.detach()), "distance": float(distance.detach())}
         return loss, extra | {"codes_in_batch": len(indices_bn.unique())}  # a collapse shows here first
 
     def _drift(self, recon_btd: Tensor, x_btd: Tensor) -> Tensor:
@@ -129,6 +148,18 @@ class Reconstruction:
             root_path(normalised_btd[..., :3] * std_d + mean_d) for normalised_btd in (recon_btd, x_btd)
         )
         return (turned - wanted_turned).abs().mean() + (path - wanted_path).abs().mean()
+
+    def _body_errors(self, recon_btd: Tensor, x_btd: Tensor) -> tuple[Tensor, Tensor]:
+        """How far bones are from their length (mean share of it), and joints from their places (mean metres)."""
+        mean_d, std_d = (torch.as_tensor(part, device=x_btd.device) for part in self._moments)
+        places, wanted = (joint_places(normalised_btd * std_d + mean_d) for normalised_btd in (recon_btd, x_btd))
+        parents = list(PARENTS[1 : places.shape[-2]])
+        # The small number keeps the root's gradient finite where two joints meet.
+        lengths, wanted_lengths = (
+            (p[..., 1:, :] - p[..., parents, :]).square().sum(-1).add(1e-8).sqrt() for p in (places, wanted)
+        )
+        stretch = (lengths / wanted_lengths.clamp_min(0.02) - 1).abs().mean()
+        return stretch, (places - wanted).square().sum(-1).add(1e-8).sqrt().mean()
 
     def reconstruction_loss(self, recon_btd: Tensor, x_btd: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Smooth L1 (eq. 4) and, to log, the plain L1."""

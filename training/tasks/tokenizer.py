@@ -61,6 +61,10 @@ class TokenizerTraining:
     drift_penalty: Annotated[float, tyro.conf.arg(aliases=["--path"])] = 0.0
     """Weight of the root's drift over a window, in metres and radians: small errors of one sign add up in clips. The
     paper has none."""
+    bone_penalty: Annotated[float, tyro.conf.arg(aliases=["--bones"])] = 0.0
+    """Weight of the bones' wrong lengths, as a mean share of them. The paper has none."""
+    place_penalty: Annotated[float, tyro.conf.arg(aliases=["--places"])] = 0.0
+    """Weight of the joints' distance from their places, in metres. The paper has none."""
     start: Path | None = None
     """A tokenizer's folder whose encoder and decoder to begin with, of any codebook; None: random weights."""
     optimisation: Optimisation = PAPER
@@ -96,9 +100,11 @@ class TokenizerTask:
         self.data = Dataset(config.data)
         self.about = self.data.about
         self.shape = config_of(config, self.data.features.shape[1], float(self.about.get("fps", FPS)))
-        if config.quantiser == "vq" and (config.latent_penalty or config.drift_penalty):
+        penalties = config.latent_penalty, config.drift_penalty, config.bone_penalty, config.place_penalty
+        if config.quantiser == "vq" and any(penalties):
             raise ValueError(
-                "The baseline has no --latent-penalty and no --drift-penalty; leave them out with --quantiser vq."
+                "The baseline has no --latent-penalty, --drift-penalty, --bone-penalty and --place-penalty; leave them "
+                "out with --quantiser vq."
             )
 
     def inputs(self) -> dict[str, Any]:
@@ -131,7 +137,7 @@ class TokenizerTask:
             begin_with(model, MotionTokenizer.from_pretrained(config.start))
         objective = kind(
             model, self.data, config.window, config.batch, config.run.seed, statistics, config.emphasis, config.lengths,
-            config.latent_penalty, config.drift_penalty,
+            config.latent_penalty, config.drift_penalty, config.bone_penalty, config.place_penalty,
         )  # fmt: skip
         clips = self.data.split("train")
         shorter = sum(clip.frames < min(objective.lengths) for clip in clips)

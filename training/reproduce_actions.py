@@ -1,0 +1,69 @@
+"""One command for the models that know many actions. Finished steps are not repeated; a killed training goes on.
+
+    python -m training.reproduce_actions --bandai Bandai-Namco-Research-Motiondataset --actions actions \
+        --deepmimic motions --out build --codebooks 4096 --sizes 1M 4M
+
+prepares the corpus (docs/actions.md has where each collection is found), then trains the base tokenizer, one for each
+codebook from it, and the transformers, with the settings of ``training.recipes``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from training import recipes
+from training.data import many_actions, text_embeddings
+from training.data.readers import actions, bandai, takes
+from training.recipes import Places
+from training.reproduce import once, train_models
+from training.tasks import tokenizer
+
+
+@dataclass(frozen=True)
+class Args:
+    """Prepare the corpus of many actions and train models on it; run again to go on."""
+
+    bandai: Path
+    """A clone of the Bandai-Namco Research Motiondataset, or an archive of it."""
+    actions: Path
+    """The folder of the collections of other actions, one folder each."""
+    out: Path
+    """The folder for data, runs and models."""
+    deepmimic: Path | None = None
+    """The folder of humanoid3d_*.txt."""
+    codebooks: tuple[int, ...] = (4096,)
+    sizes: tuple[str, ...] = ("1M",)
+    threads: int = 0
+    """CPU threads (0: torch's choice)."""
+
+
+def prepare(args: Args, places: Places) -> None:
+    """Make pack, takes, clips, corpus and embeddings."""
+    pack, read, cut = args.out / "bandai.pack", args.out / "takes.npz", args.out / "actions.npz"
+    once(pack, partial(bandai.main, bandai.Args(args.bandai, pack)))
+    once(read, partial(takes.main, takes.Args(args.actions, args.deepmimic, read)))
+    once(cut, partial(actions.main, actions.Args(read, cut, args.out / "coverage.md", pack)))
+    once(places.data, partial(many_actions.main, many_actions.Args(pack, cut, places.data)))
+    embed = text_embeddings.Args(places.data, places.texts, threads=args.threads)
+    once(places.texts, partial(text_embeddings.main, embed))
+
+
+def main(args: Args) -> None:
+    """Run the chain."""
+    args.out.mkdir(parents=True, exist_ok=True)
+    places = Places(args.out / "many-actions", args.out / "many-actions-minilm", args.out / "runs")
+    prepare(args, places)
+    base = recipes.actions_base(places, args.threads)
+    once(base.run.out / "model", partial(tokenizer.main, base), again=True)
+    codecs = [recipes.actions_tokenizer(codebook, places, args.threads) for codebook in args.codebooks]
+    models = [recipes.actions_transformer(codebook, size, places, args.threads)
+              for codebook in args.codebooks for size in args.sizes]  # fmt: skip
+    train_models(codecs, models)
+
+
+if __name__ == "__main__":
+    from training.command_line import run_command
+
+    run_command(main, Args)
