@@ -76,12 +76,19 @@ def kept_apart() -> dict[str, list[str]]:
 
 def is_kept_apart(phrase: str) -> bool:
     """Whether a phrase is a sentence for tests, or one of three words or more in such a sentence."""
-    wanted = plain_words(phrase)
-    for sentences in kept_apart().values():
-        for sentence in map(plain_words, sentences):
-            if wanted == sentence or (len(wanted.split()) > 2 and f" {wanted} " in f" {sentence} "):
-                return True
-    return False
+    return plain_words(phrase) in _kept_apart_phrases()
+
+
+@cache
+def _kept_apart_phrases() -> frozenset[str]:
+    """Every sentence for tests, and all of its parts of three words or more, in plain words."""
+    found: set[str] = set()
+    for sentence in (plain_words(text) for sentences in kept_apart().values() for text in sentences):
+        words = sentence.split()
+        ends = range(len(words) + 1)
+        found |= {" ".join(words[start:end]) for start in ends for end in ends if end - start > 2}
+        found.add(sentence)
+    return frozenset(found)
 
 
 @cache
