@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import house
+from tools import house, try_space
 
 tomllib = pytest.importorskip("tomllib")  # Python 3.11
 
@@ -123,11 +123,18 @@ def test_what_stands_for_something_else_is_still_meant() -> None:
 
 
 def test_a_space_installs_what_the_package_needs() -> None:
-    """requirements.txt is what a Hugging Face Space installs; its own image has Gradio."""
+    """requirements.txt is what a Hugging Face Space installs, and README's head is how it is configured."""
     lines = (house.ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     listed = {line.split("#")[0].strip() for line in lines} - {""}
-    assert listed == {requirement for requirement in PROJECT["dependencies"] if not requirement.startswith("gradio>")}
+    assert listed == set(PROJECT["dependencies"])
     assert not any(line.startswith("-") for line in listed), "no index and no options: a Space takes the public index"
+    head = try_space.front_matter(house.ROOT / "README.md")
+    least = re.search(r"gradio>=([\d.]+)", ",".join(listed))
+    assert least and head["sdk_version"].startswith(least[1]), "a Space's Gradio is the oldest that is allowed"
+    assert head["sdk"] == "gradio" and (house.ROOT / head["app_file"]).is_file()
+    versions = re.search(r">=3\.(\d+)", PROJECT["requires-python"])
+    assert versions and int(head["python_version"].split(".")[1]) >= int(versions[1])
+    assert "tools/try_space.py" in (house.ROOT / ".ci/run").read_text(encoding="utf-8"), "and it is tried"
 
 
 def test_the_version_is_stated_once() -> None:
