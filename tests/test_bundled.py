@@ -11,7 +11,7 @@ from scamo import checkpoint, registry
 from scamo.rotation import quat_rotate
 from tests.golden import bundled_tokens
 from training.measure import readme_tables as readme
-from training.measure.prompt_checks import above_head, forward_metres, speed, sways, turned_degrees
+from training.measure.joint_measures import LEFT, RIGHT, above_head, forward_metres, speed, sways, turned_degrees
 
 CODEBOOKS, SIZES = (256, 1024, 4096), ("0.3M", "1M", "4M")
 
@@ -63,7 +63,7 @@ def largest() -> scamo.MotionPipeline:
     ("prompt", "check"),
     [
         ("a person walks forward", lambda j: forward_metres(j) > 1),
-        ("a person raises the left hand", lambda j: above_head(j, 20) and not above_head(j, 21)),
+        ("a person raises the left hand", lambda j: above_head(j, LEFT) and not above_head(j, RIGHT)),
         ("a person turns left", lambda j: turned_degrees(j) > 30),
     ],
 )
@@ -92,10 +92,10 @@ def test_the_geometry_behind_the_ability_table() -> None:
     waving = ahead.copy()
     waving[:, 20] = waving[:, 15] + [0, 0.2, 0]
     waving[:, 20, 0] += 0.2 * np.sin(np.arange(81) * 2 * np.pi / 20)
-    assert above_head(waving, 20)
-    assert not above_head(waving, 21)
-    assert sways(waving, 20) >= 6
-    assert sways(waving, 21) == 0
+    assert above_head(waving, LEFT)
+    assert not above_head(waving, RIGHT)
+    assert sways(waving, LEFT) >= 6
+    assert sways(waving, RIGHT) == 0
 
 
 @pytest.mark.parametrize("card", bundled(), ids=lambda card: card.name)

@@ -1,118 +1,71 @@
-"""Measure what a model can do: prompts whose motions can be checked on their joints, over many seeds.
+"""Measure what a model can do: sentences whose motions can be checked on their joints, over many seeds.
 
     python -m training.measure.prompt_checks --seeds 20 --out docs/abilities
 
-Each check is plain geometry on the joints: where the root goes, how the heading turns, which wrist is above the head.
+Every action of training.measure.action_checks is asked for by one plain sentence over all seeds, and by the sentences
+kept apart from training (training/data/wordings/kept_apart.json) over a few. Motions are as long as the model makes
+them, at its own temperature and guidance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import scamo
-from scamo.motion import first_facing
+from training.data.sentences import kept_apart
+from training.measure.action_checks import BY_ACTION
+from training.measure.joint_measures import SECOND, Joints
 from training.measure.tables import write_table
 
-HEAD, LEFT_WRIST, RIGHT_WRIST = 15, 20, 21
+PLAIN = {
+    "walk": "a person walks forward", "run": "a person runs", "walk-back": "a person walks backwards",
+    "walk-left": "a person walks sideways to the left", "walk-right": "a person walks sideways to the right",
+    "turn-left": "a person walks and turns left", "turn-right": "a person walks and turns right",
+    "raise-left": "a person raises the left hand", "raise-right": "a person raises the right hand",
+    "raise-both": "a person raises both hands", "wave-left": "a person waves with the left hand",
+    "wave-right": "a person waves with the right hand", "wave-both": "a person waves with both hands",
+    "bow": "a person bows", "kick": "a person kicks", "kick-left": "a person kicks with the left leg",
+    "kick-right": "a person kicks with the right leg", "punch": "a person punches", "jump": "a person jumps",
+    "jump-forward": "a person jumps forward", "sit-down": "a person sits down", "stand-up": "a person stands up",
+    "sit": "a person is sitting", "crouch": "a person crouches", "crawl": "a person crawls",
+    "pick-up": "a person picks something up", "throw": "a person throws a ball",
+    "cartwheel": "a person does a cartwheel", "backflip": "a person does a backflip",
+    "roll": "a person rolls on the ground", "lie": "a person lies on the ground",
+    "fall": "a person falls down", "get-up": "a person gets up from the ground", "push-up": "a person does push-ups",
+    "kneel": "a person kneels down", "jumping-jacks": "a person does jumping jacks",
+    "spin": "a person spins around", "stand": "a person stands still",
+}  # fmt: skip
+"""Action -> the plain sentence that asks for it."""
 
+TWO = (
+    ("a person walks forward, then waves with the left hand", "walk", "wave-left"),
+    ("a person walks forward, then sits down", "walk", "sit-down"),
+    ("a person jumps, then bows", "jump", "bow"),
+    ("a person picks something up, then walks forward", "pick-up", "walk"),
+)
+"""Sentences of two actions, with both."""
 
-def forward_metres(joints: np.ndarray) -> float:
-    """Metres that the root moves along the facing: each frame's step, projected on the facing of that frame, in sum."""
-    steps = np.diff(joints[:, 0], axis=0)
-    return float((steps * first_facing(joints[:-1])).sum())
+KEPT_APART_TWO = (
+    ("walk", "bow"), ("run", "jump"), ("sit-down", "stand-up"), ("wave-right", "walk"), ("pick-up", "throw"),
+    ("walk", "crouch"), ("bow", "wave-both"), ("punch", "kick"), ("jump", "sit-down"), ("run", "stand"),
+    ("crawl", "stand-up"), ("turn-left", "raise-right"),
+)  # fmt: skip
+"""The actions of kept_apart.json's sentences of "two", in its order."""
 
-
-def turned_degrees(joints: np.ndarray) -> float:
-    """Heading at the end minus heading at the start, in degrees; left is positive."""
-    facing = first_facing(joints)
-    heading = np.unwrap(np.arctan2(facing[:, 0], facing[:, 2]))
-    return float(np.degrees(heading[-1] - heading[0]))
-
-
-def above_head(joints: np.ndarray, wrist: int) -> bool:
-    """Whether the wrist is above the head joint for a quarter of a second or more."""
-    return int((joints[:, wrist, 1] > joints[:, HEAD, 1]).sum()) >= 5
-
-
-def speed(joints: np.ndarray) -> float:
-    """Speed of the root over the floor in its fastest second, in metres a second (at 20 frames a second)."""
-    step = np.linalg.norm(np.diff(joints[:, 0], axis=0)[:, [0, 2]], axis=-1)
-    return float(np.convolve(step, np.ones(20), "valid").max()) if len(step) >= 20 else float(step.sum())
-
-
-def sways(joints: np.ndarray, wrist: int) -> int:
-    """How often the wrist changes its sideways direction while it is above the neck."""
-    facing = first_facing(joints)
-    side = np.stack([facing[:, 2], np.zeros(len(joints)), -facing[:, 0]], -1)
-    offset = ((joints[:, wrist] - joints[:, 0]) * side).sum(-1)[joints[:, wrist, 1] > joints[:, 12, 1]]
-    moves = np.diff(offset)
-    moves = moves[np.abs(moves) > 0.01]
-    return int((np.sign(moves[1:]) != np.sign(moves[:-1])).sum())
-
-
-def _left_only(joints: np.ndarray) -> bool:
-    return above_head(joints, LEFT_WRIST) and not above_head(joints, RIGHT_WRIST)
-
-
-def _right_only(joints: np.ndarray) -> bool:
-    return above_head(joints, RIGHT_WRIST) and not above_head(joints, LEFT_WRIST)
+BATCH = 64  # motions that are sampled together
 
 
 @dataclass(frozen=True)
-class PromptCheck:
-    """A prompt, what its motion must do in words, and the check on its joints [T, 22, 3] in metres."""
+class Question:
+    """A sentence and the actions its motion must show, in this order."""
 
-    prompt: str
-    meaning: str
-    check: Callable[[np.ndarray], bool]
-    seconds: float = 4.0
-
-
-CHECKS = (
-    PromptCheck(
-        "a person walks forward",
-        "goes 2 m or more forward, never faster than 2 m/s",
-        lambda j: forward_metres(j) > 2 and speed(j) < 2,
-    ),
-    PromptCheck("an old man walks forward", "goes 1 m or more forward", lambda j: forward_metres(j) > 1),
-    PromptCheck("a person runs forward", "1.8 m/s or more over a second", lambda j: speed(j) > 1.8),
-    PromptCheck("someone walks backwards", "goes 1 m or more backward", lambda j: forward_metres(j) < -1),
-    # The recorded turns take 5.3 s, most of it the steps before and after.
-    PromptCheck(
-        "a person turns left",
-        "turns 45 degrees or more to the left",
-        lambda j: turned_degrees(j) > 45,
-        seconds=5.0,
-    ),
-    PromptCheck(
-        "a person turns right", "turns 45 degrees or more to the right", lambda j: turned_degrees(j) < -45, 5.0
-    ),
-    PromptCheck("a person raises the left hand", "the left wrist is above the head, the right one never", _left_only),
-    PromptCheck("a person raises the right hand", "the right wrist is above the head, the left one never", _right_only),
-    PromptCheck(
-        "a person raises both hands",
-        "both wrists are above the head",
-        lambda j: above_head(j, LEFT_WRIST) and above_head(j, RIGHT_WRIST),
-    ),
-    PromptCheck(
-        "a man waves with his left hand",
-        "the left wrist alone is above the head, and changes direction three times or more",
-        lambda j: _left_only(j) and sways(j, LEFT_WRIST) >= 3,
-    ),
-    PromptCheck(
-        "a person bows", "the head comes down by 15 cm or more", lambda j: j[0, HEAD, 1] - j[:, HEAD, 1].min() > 0.15
-    ),
-    PromptCheck(
-        "a person walks forward, then waves with the left hand",
-        "goes 1 m or more forward; in the second half the left wrist alone is above the head",
-        lambda j: forward_metres(j) > 1 and _left_only(j[len(j) // 2 :]),
-        seconds=8.0,
-    ),
-)
+    text: str
+    actions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -124,35 +77,92 @@ class Args:
     model: Path | None = None
     """A model folder instead of a bundled one."""
     seeds: int = 20
+    """How often every plain sentence is asked."""
+    kept_apart_seeds: int = 3
+    """How often every sentence kept apart is asked."""
     temperature: float | None = None
+    """None: the model's own."""
+    guidance: float | None = None
     """None: the model's own."""
     out: Path | None = None
     """Write OUT.json and OUT.md here."""
 
 
-def measure(pipeline: scamo.MotionPipeline, seeds: int, temperature: float | None) -> list[dict[str, object]]:
-    """One row for each check: prompt, meaning, how many of the seeds pass."""
-    rows: list[dict[str, object]] = []
-    for check in CHECKS:
-        passed = 0
-        for seed in range(seeds):
-            generation = pipeline.generate(check.prompt, seconds=check.seconds, seed=seed, temperature=temperature)
-            passed += bool(check.check(generation.motion.joints.astype(np.float64)))
-        rows.append({"prompt": check.prompt, "asked": check.meaning, "passed": passed, "seeds": seeds})
-    return rows
+def shows(joints: Joints, actions: Sequence[str]) -> bool:
+    """Whether the motion passes the checks of the actions one after the other.
+
+    Of several actions each has a part of the motion, whichever cut serves; a part has a second or more.
+    """
+    first, *others = actions
+    if not others:
+        return bool(BY_ACTION[first].check(joints))
+    cuts = range(SECOND, len(joints) - SECOND + 1, SECOND // 4)
+    return any(BY_ACTION[first].check(joints[:cut]) and shows(joints[cut:], others) for cut in cuts)
+
+
+def questions(seeds: int, kept_apart_seeds: int) -> list[tuple[Question, bool, int]]:
+    """(question, whether its words are kept apart, seed), as many as there are motions to make."""
+    apart = kept_apart()
+    plain = [Question(PLAIN[action], (action,)) for action in BY_ACTION]
+    plain += [Question(text, (first, second)) for text, first, second in TWO]
+    other = [Question(text, (action,)) for action in BY_ACTION for text in apart.get(action, ())]
+    other += [Question(text, pair) for text, pair in zip(apart["two"], KEPT_APART_TWO, strict=True)]
+    asked = [(question, False, seed) for question in plain for seed in range(seeds)]
+    return asked + [(question, True, seed) for question in other for seed in range(kept_apart_seeds)]
+
+
+def measure(pipeline: scamo.MotionPipeline, args: Args) -> list[dict[str, Any]]:
+    """A row for each action, and one for two actions: of how many motions how many pass, plain and kept apart."""
+    asked = questions(args.seeds, args.kept_apart_seeds)
+    given = {name: value for name in ("temperature", "guidance") if (value := getattr(args, name)) is not None}
+    counts: dict[str, np.ndarray] = {}
+    for start in range(0, len(asked), BATCH):
+        part = asked[start : start + BATCH]
+        seeds = [1000 * seed + number for number, (_, _, seed) in enumerate(part, start)]
+        made = pipeline.generate_batch([question.text for question, _, _ in part], seeds=seeds, **given)
+        for (question, apart, _), generation in zip(part, made, strict=True):
+            name = question.actions[0] if len(question.actions) == 1 else "two actions"
+            row = counts.setdefault(name, np.zeros((2, 2), dtype=int))
+            row[int(apart)] += [shows(generation.motion.joints.astype(np.float64), question.actions), 1]
+    return [
+        {
+            "action": name,
+            "prompt": PLAIN.get(name, "; ".join(text for text, _, _ in TWO)),
+            "asked": BY_ACTION[name].meaning if name in BY_ACTION else "one after the other",
+            "passed": int(row[0, 0]), "seeds": int(row[0, 1]),
+            "kept_apart_passed": int(row[1, 0]), "kept_apart": int(row[1, 1]),
+        }
+        for name, row in counts.items()
+    ]  # fmt: skip
+
+
+def ability_rows(rows: list[dict[str, Any]]) -> str:
+    """The table in Markdown, with the mean of all actions below."""
+    lines = ["| prompt | what is checked | passes | in other words |", "|---|---|---|---|"]
+    for r in rows:
+        apart = f"{100 * r['kept_apart_passed'] / r['kept_apart']:.0f} %" if r["kept_apart"] else "not asked"
+        lines.append(f"| {r['prompt']} | {r['asked']} | {r['passed']} of {r['seeds']} | {apart} |")
+    plain = np.mean([r["passed"] / r["seeds"] for r in rows])
+    apart = np.mean([r["kept_apart_passed"] / r["kept_apart"] for r in rows if r["kept_apart"]])
+    lines.append(f"| all | mean of the rows | {100 * plain:.0f} % | {100 * apart:.0f} % |")
+    return "\n".join(lines)
 
 
 def main(args: Args) -> None:
     """Print the table, and write it to ``--out``."""
     pipeline = scamo.load(args.model, codebook=args.codebook, size=args.size)
-    rows = measure(pipeline, args.seeds, args.temperature)
-    lines = ["| prompt | what is checked | passes |", "|---|---|---|"]
-    lines += [f"| {r['prompt']} | {r['asked']} | {r['passed']} of {r['seeds']} |" for r in rows]
-    print("\n".join(lines))
+    rows = measure(pipeline, args)
+    table = ability_rows(rows)
+    print(table)
     if args.out:
-        used = pipeline.card.sampling.get("temperature", 1.0) if args.temperature is None else args.temperature
-        facts = {"model": pipeline.card.name, "temperature": used, "rows": rows}
-        write_table(args.out, facts, "\n".join(lines))
+        own = pipeline.card.sampling
+        facts = {
+            "model": pipeline.card.name,
+            "temperature": own.get("temperature", 1.0) if args.temperature is None else args.temperature,
+            "guidance": own.get("guidance", 1.0) if args.guidance is None else args.guidance,
+            "rows": rows,
+        }
+        write_table(args.out, facts, table)
 
 
 if __name__ == "__main__":
