@@ -155,7 +155,7 @@ CHECKS = (
                 lambda j: height_at(j, 0) < 0.72 and height_at(j, -1) > STANDING, ("stand-up",),
                 ("get-up", "crouch", "crouch-walk", "jump", *_LYING, "breakdance", "hang")),
     ActionCheck("sit", "the pelvis stays at a seat's height, the trunk upright",
-                lambda j: 0.4 < np.median(pelvis_height(j)) < SEATED and float(np.median(uprightness(j))) > 0.85
+                lambda j: 0.4 < float(np.median(pelvis_height(j))) < SEATED and float(np.median(uprightness(j))) > 0.85
                 and speed(j) < 0.5, ("sit",), (*_LOW, "kneel-tired")),
     ActionCheck("crouch", "the pelvis is below a seat's height for half a second, both feet on the floor",
                 lambda j: low_seconds(j) >= 0.5 and float(uprightness(j).min()) > 0.25 and is_on_feet(j),

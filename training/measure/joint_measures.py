@@ -5,6 +5,8 @@ Joints are [T, 22, 3] in metres with Y up, at 20 frames a second.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +21,7 @@ SEATED = 0.68  # one below sits, crouches, kneels or lies
 SECOND = round(FPS)  # frames
 QUARTER = SECOND // 4
 
-Joints = NDArray[np.float64]
+Joints = NDArray[Any]
 
 
 def forward_metres(joints: Joints) -> float:
@@ -99,13 +101,13 @@ def reach_forward(joints: Joints, side: int) -> NDArray[np.float64]:
     return np.asarray(((joints[:, WRISTS[side]] - joints[:, NECK]) * first_facing(joints)).sum(-1))
 
 
-def left_of(facing: NDArray[np.float64]) -> NDArray[np.float64]:
+def left_of(facing: NDArray[Any]) -> NDArray[np.float64]:
     return np.stack([facing[:, 2], np.zeros(len(facing)), -facing[:, 0]], -1)
 
 
-def longest_run(flags: NDArray[np.bool_]) -> int:
+def longest_run(flags: NDArray[Any] | np.bool_) -> int:
     """The longest run of True."""
-    edges = np.diff(np.concatenate([[0], flags.astype(int), [0]]))
+    edges = np.diff(np.concatenate([[0], np.asarray(flags, dtype=int), [0]]))
     lengths = np.flatnonzero(edges == -1) - np.flatnonzero(edges == 1)
     return int(lengths.max(initial=0))
 
