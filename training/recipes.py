@@ -86,20 +86,15 @@ def bundled_evaluator(places: Places, threads: int = 0) -> EvaluatorTraining:
     return EvaluatorTraining(places.data, places.texts, Run(places.runs / "evaluator", threads=threads))
 
 
-def actions_base(places: Places, threads: int = 0) -> TokenizerTraining:
-    """The tokenizer that those of many actions begin with. Path, bone lengths and joints' places are in its loss."""
-    return with_settings(
-        bundled_base(places, threads), steps=40_000, warmup=0.03, validate_every=5000, drift_penalty=0.3,
-        bone_penalty=0.3, place_penalty=1.0,
-    )  # fmt: skip
+def actions_tokenizer(codebook: int, places: Places, start: Path, threads: int = 0) -> TokenizerTraining:
+    """A tokenizer of many actions: another one, of any codebook, that learns from the corpus of many actions.
 
-
-def actions_tokenizer(codebook: int, places: Places, threads: int = 0) -> TokenizerTraining:
-    """A tokenizer of many actions: the base with a codebook of its own."""
-    base = actions_base(places, threads)
+    start: the folder of that tokenizer's model. The root's path, the bones' lengths and the joints' places are in the
+    loss.
+    """
     return with_settings(
-        base, out=places.tokenizer(codebook), codebook=codebook, start=base.run.out / "model", drift_penalty=0.5,
-        steps=8000, lr=4e-4,
+        bundled_base(places, threads), out=places.tokenizer(codebook), codebook=codebook, start=start, steps=8000,
+        lr=8e-4, warmup=0.03, validate_every=4000, drift_penalty=0.3, bone_penalty=0.3, place_penalty=1.0,
     )  # fmt: skip
 
 

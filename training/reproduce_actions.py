@@ -4,7 +4,9 @@
         --deepmimic motions --out build --codebooks 4096 --sizes 1M 4M
 
 prepares the corpus (docs/actions.md has where each collection is found), then trains the base tokenizer, one for each
-codebook from it, and the transformers, with the settings of ``training.recipes``.
+codebook from it, and the transformers, with the settings of ``training.recipes``. ``--start`` gives a folder with
+trained tokenizers, one for each codebook, which take the base's place: the bundled ones began with tokenizers of the
+Bandai-Namco clips alone.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ class Args:
     """The folder for data, runs and models."""
     deepmimic: Path | None = None
     """The folder of humanoid3d_*.txt."""
+    start: Path | None = None
+    """A folder that holds tokenizer-CODEBOOK for each codebook, to begin with in place of a new base."""
     codebooks: tuple[int, ...] = (4096,)
     sizes: tuple[str, ...] = ("1M",)
     threads: int = 0
@@ -55,9 +59,12 @@ def main(args: Args) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     places = Places(args.out / "many-actions", args.out / "many-actions-minilm", args.out / "runs")
     prepare(args, places)
-    base = recipes.actions_base(places, args.threads)
-    once(base.run.out / "model", partial(tokenizer.main, base), again=True)
-    codecs = [recipes.actions_tokenizer(codebook, places, args.threads) for codebook in args.codebooks]
+    base = recipes.bundled_base(places, args.threads)
+    if args.start is None:
+        once(base.run.out / "model", partial(tokenizer.main, base), again=True)
+    begin = {codebook: args.start / f"tokenizer-{codebook}" if args.start else base.run.out / "model"
+             for codebook in args.codebooks}  # fmt: skip
+    codecs = [recipes.actions_tokenizer(codebook, places, begin[codebook], args.threads) for codebook in begin]
     models = [recipes.actions_transformer(codebook, size, places, args.threads)
               for codebook in args.codebooks for size in args.sizes]  # fmt: skip
     train_models(codecs, models)
