@@ -147,7 +147,7 @@ def _render(args: Render) -> None:
     body = load_body(args.body_model) if args.body == "smpl" else args.body  # read once for all files
 
     def draw(source: Path, target: Path) -> None:
-        render_motion(_load(source, args.reading), target, body=body, caption=args.caption)
+        render_motion(_load(source, args.reading), target, body=body, person=args.person, caption=args.caption)
 
     for_each_file(args.input, args.out, lambda source: f"{source.stem}.mp4", draw, PICTURE_SUFFIXES)
 

@@ -151,7 +151,9 @@ class Render:
     """Features or joints (.npy), .npz, .bvh, .glb, or a folder."""
     out: Path
     """A .mp4, .webm, .gif, .webp or .png, or a folder."""
-    body: Literal["stick", "mannequin", "smpl"] = "stick"
+    body: Literal["stick", "person", "smpl"] = "stick"
+    person: Literal["auto", "neutral", "man", "woman", "child", "old man", "old woman"] = "auto"
+    """Who it is, for --body person; auto goes by the words of the caption."""
     body_model: Path | None = None
     """Your licensed SMPL file or folder, for --body smpl."""
     caption: str | None = None

@@ -54,7 +54,7 @@ def motion_player(elem_id: str, without: str) -> gr.HTML:
 
 
 def player_figure(label: str, motion: Motion, person: str | None = None) -> dict[str, Any]:
-    """A motion as the browser gets it: the places of its points, for the sticks, and the turns of its joints, for a person.
+    """A motion as the browser gets it: the places of its points, for sticks, and the turns of its joints, for a person.
 
     person: who it is, one of `scamo.body.person.PEOPLE`; the neutral one if None.
     """
@@ -81,7 +81,8 @@ def player_value(figures: Sequence[dict[str, Any]], run: str, places: int | None
     colours = {theme: palettes(places or len(figures), background) for theme, background in themes.items()}
     tint = TINT if (places or len(figures)) > 1 else 0.0
     painted = [
-        one | {"tint": tint} | {theme: [_code(colour) for colour in palette[place]] for theme, palette in colours.items()}
+        {**one, "tint": tint}
+        | {theme: [_code(colour) for colour in palette[place]] for theme, palette in colours.items()}
         for place, one in enumerate(figures)
     ]
     return {"run": run, "bones": BONES, "figures": painted}
@@ -124,7 +125,7 @@ def people_mesh() -> dict[str, Any]:
 
 
 def person_shape(name: str) -> dict[str, Any]:
-    """One of the people on that mesh, 50 kB: the points of the skin and the joints, both in the bind pose, and the looks.
+    """One of the people on that mesh, 50 kB: points of the skin and joints, both in the bind pose, and the looks.
 
     unbind: quaternions x y z w, which turn the joints of the bind pose back. sole: metres below the toe joint.
     """
