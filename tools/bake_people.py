@@ -63,10 +63,10 @@ def dress(read: source.Source, fitted: skeleton.Fitted) -> list[mesh.Piece]:
     face = head.under_hair(head.with_face(bare, eye), tailor)
     pieces = [
         decimate(clothes.shirt(suit, body, tailor), 900, 1.0),
-        decimate(clothes.trousers(suit, tailor), 720, 1.0),
+        decimate(clothes.trousers(suit, tailor), 760, 1.0),
         decimate(clothes.shoes(suit, tailor), 470, 1.0),
         decimate(face, 1800, _features(face.first, eye)),
-        decimate(head.hair(bare, tailor), 380, 1.0),
+        decimate(head.hair(bare, tailor), 520, 1.0),
         head.bun(bare, fitted.joints),
     ]
     pieces += [decimate(arm, 830, 1 + 2 * arm.weights[:, [20, 21]].sum(axis=1)) for arm in clothes.arms(body, tailor)]

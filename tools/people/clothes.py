@@ -31,10 +31,9 @@ SKIN, SHIRT, TROUSERS, SHOE, SOLE = (REGIONS.index(name) for name in ("skin", "s
 SLEEVE = 0.60  # of the upper arm
 _BARE_FROM = 0.44  # of the upper arm: the skin begins under the sleeve
 _HEM, _CUFF = 0.085, 0.035  # below the pelvis, above the ankle
-_TUCKED = 0.03  # how far trousers reach up under the shirt
+_TUCKED = 0.10  # how far trousers reach up under the shirt
 _SOLE_HEIGHT, _FLAT = 0.022, 0.014
 _COLLAR = 0.004  # how far the collar stands off the neck at most
-_RIM = 0.010
 
 
 @dataclass(frozen=True)
@@ -93,15 +92,18 @@ def shirt(whole: Piece, body: Piece, tailor: Tailor) -> Piece:
     y, arm, collar = piece.first[:, 1], tailor.along_arm(piece), tailor.collar(piece.first)
     hanging = ramp(tailor.hem + 0.16, tailor.hem + 0.04, y) * (arm < 0)
     piece = smooth(piece, 4, 0.5 * ~piece.edge())
-    straight = smooth(piece, 24, 0.5 * hanging)
+    straight = smooth(piece, 60, 0.5 * hanging)
     piece = piece.moved((straight.places - piece.places) * [1, 0, 1])
     out = 0.006 + 0.005 * ramp(tailor.hem + 0.25, tailor.hem, y) * (arm < 0)
     out += 0.005 * ramp(0, SLEEVE, arm) - 0.006 * ramp(-0.07, 0, collar)
     piece = piece.moved(piece.normals() * out[:, None])
-    piece = _at_distance(piece, whole, hanging > 0, least=0.009)
+    piece = even_borders(_at_distance(piece, whole, hanging > 0, least=0.009))
     share = ramp(-0.10, -0.02, collar)
     piece = _at_distance(piece, body, share > 0, most=_COLLAR, share=share)
-    return with_rim(smooth(piece, 2, 0.4 * share * ~piece.edge()), _RIM)
+    rim = np.where(
+        y < tailor.hem + 0.05, 0.026, 0.014
+    )  # the hem's reaches into the trousers, or one would look under it
+    return with_rim(smooth(piece, 2, 0.4 * share * ~piece.edge()), rim)
 
 
 def _at_distance(
@@ -135,7 +137,7 @@ def trousers(whole: Piece, tailor: Tailor) -> Piece:
     hip, knee = tailor.joints[[1, 4], 1]
     out = 0.004 - 0.008 * ramp(tailor.hem - 0.06, tailor.hem, y)
     out += 0.010 * ramp(knee - 0.05, tailor.cuff, y) + 0.003 * ramp(hip, knee, y)
-    piece = with_rim(piece.moved(piece.normals() * out[:, None]), _RIM)
+    piece = with_rim(piece.moved(piece.normals() * out[:, None]), 0.010)
     return replace(piece, regions=np.full(len(piece.faces), TROUSERS))
 
 
@@ -162,7 +164,7 @@ def arms(body: Piece, tailor: Tailor) -> list[Piece]:
     for side in (1, -1):
         mine = np.where(body.first[:, 0] * side > 0, tailor.along_arm(body) - _BARE_FROM, -1)
         piece = keep(body, mine)
-        inward = 0.008 * ramp(SLEEVE, SLEEVE - 0.08, tailor.along_arm(piece))
+        inward = 0.008 * ramp(SLEEVE - 0.03, SLEEVE - 0.11, tailor.along_arm(piece))
         found.append(piece.moved(-piece.normals() * inward[:, None]))
     return found
 

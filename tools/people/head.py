@@ -120,7 +120,7 @@ def hair(bare: Piece, tailor: Tailor) -> Piece:
 
 def under_hair(piece: Piece, tailor: Tailor) -> Piece:
     """A head whose scalp gives way to the hair on it."""
-    inward = 0.006 * ramp(0.006, 0.02, above_hairline(piece.first, tailor))
+    inward = 0.008 * ramp(0.001, 0.014, above_hairline(piece.first, tailor))
     return piece.moved(-piece.normals() * inward[:, None])
 
 

@@ -174,12 +174,12 @@ def even_borders(piece: Piece, rounds: int = 4) -> Piece:
     return replace(piece, places=places)
 
 
-def with_rim(piece: Piece, depth: float) -> Piece:
-    """Turn the open borders inwards, `depth` metres: backs of triangles are not drawn, so one would look through."""
+def with_rim(piece: Piece, depth: Array | float) -> Piece:
+    """Turn the open borders inwards, `depth` [V] metres: backs of triangles are not drawn, one would look through."""
     edges = borders(piece.faces)
     line, corners = np.unique(edges, return_inverse=True)
     first, second = (corners.reshape(-1, 2) + len(piece)).T
-    inner = (piece.places - depth * piece.normals())[:, line]
+    inner = (piece.places - np.broadcast_to(depth, (len(piece),))[:, None] * piece.normals())[:, line]
     a, b = edges.T
     rim = np.concatenate([np.stack([b, a, first], axis=1), np.stack([b, first, second], axis=1)])
     region = np.bincount(piece.regions).argmax()
