@@ -1,4 +1,6 @@
-"""The mannequin: this project's own body in SMPL's layout, computed here, without a licence to ask for.
+"""The mannequin: this project's own body in SMPL's layout, which stands in where licensed files are not at hand.
+
+It gives SMPL parameters to .npz files, and a body to test smplx with; people see `scamo.body.person` instead.
 
 It has 6890 vertices, 13776 triangles, 24 joints and skin weights, as a licensed SMPL file has, and goes through smplx
 in the same way. Its shape is the zero level of a field of tapered capsules and ellipsoids round the 22-joint skeleton,
