@@ -2,7 +2,7 @@
 
     python -m benchmarks.rendering
 
-A clip of 196 frames (the longest of HumanML3D) at 480 pixels: stick figure, and the mannequin by each rasteriser that
+A clip of 196 frames (the longest of HumanML3D) at 480 pixels: stick figure, and a person by each rasteriser that
 works here. "matplotlib" draws as the reference does, by a function written for this comparison: for every frame a new
 figure with 3D axes, lines for the five chains, a floor, the path, saved as PNG and decoded again, at the reference's
 960 pixels. Ours is measured at that size too, once with the same things in the picture (figure, floor, path, and
@@ -44,7 +44,7 @@ class Args:
     """For the decoder; 0: as many as there are cores."""
     repetitions: int = 5
     body_repetitions: int = 1
-    """Of the mannequin, which takes a hundred times as long."""
+    """Of a person, which takes a hundred times as long."""
     size: int = 480
     width: int = 512
     """Channels of the decoder."""

@@ -20,6 +20,7 @@ from scamo.cli_options import (
     Compare,
     Computing,
     Convert,
+    Drawing,
     Export,
     Generate,
     Models,
@@ -58,10 +59,11 @@ def _generate(args: Generate) -> None:
     from scamo.registry import find_model
     from scamo.render import render_motion
 
+    drawing = _drawing(args.drawing)
     (pipeline,) = _pipelines([find_model(args.model, codebook=args.codebook, size=args.size)], args.computing)
     generation = _run(pipeline, args.prompt, args.options, pipeline.card.name)
     _save(generation, args.out)
-    render_motion(generation.motion, args.out / "motion.mp4", caption=args.prompt)
+    render_motion(generation.motion, args.out / "motion.mp4", caption=args.prompt, **drawing)
     print(args.out / "motion.mp4")
     print(f"{_facts(generation)}; seed {generation.options.seed}")
 
@@ -70,6 +72,7 @@ def _compare(args: Compare) -> None:
     from scamo.registry import find_model
     from scamo.render import render_motion
 
+    drawing = _drawing(args.drawing)
     cards = [find_model(model) for model in _flat(args.model)]
     if args.codebook or args.size or not cards:
         for codebook in _flat(args.codebook) or [None]:
@@ -85,7 +88,7 @@ def _compare(args: Compare) -> None:
     size_px = (max(480, min(1920, 320 * len(generations))), 480)
     motions = [one.motion for one in generations]
     labels = [folder.replace("-", " · ", 1) for folder in folders]
-    render_motion(motions, args.out / "compare.mp4", caption=args.prompt, labels=labels, size=size_px)
+    render_motion(motions, args.out / "compare.mp4", caption=args.prompt, labels=labels, size=size_px, **drawing)
     print(args.out / "compare.mp4")
     print(f"seed {options.seed}")
 
@@ -129,6 +132,7 @@ def _export(args: Export) -> None:
 
     formats = [name for names in _flat(args.to) for name in names.split(",") if name]
     given: dict[str, Any] = {"rig": args.rig, "unit": args.unit, "fps": args.fps, "exact": args.exact or None}
+    given["person"] = args.person
     options = {name: value for name, value in given.items() if value is not None}
 
     def convert(source: Path, target: Path) -> None:
@@ -139,17 +143,25 @@ def _export(args: Export) -> None:
 
 
 def _render(args: Render) -> None:
-    from scamo.body.smpl import WHERE, load_body
     from scamo.render import render_motion
 
-    if args.body == "smpl" and args.body_model is None:
-        raise ValueError(f"the smpl body needs your licensed file; give it with --body-model. {WHERE}")
-    body = load_body(args.body_model) if args.body == "smpl" else args.body  # read once for all files
+    drawing = _drawing(args.drawing)
 
     def draw(source: Path, target: Path) -> None:
-        render_motion(_load(source, args.reading), target, body=body, caption=args.caption)
+        render_motion(_load(source, args.reading), target, caption=args.caption, **drawing)
 
     for_each_file(args.input, args.out, lambda source: f"{source.stem}.mp4", draw, PICTURE_SUFFIXES)
+
+
+def _drawing(args: Drawing) -> dict[str, Any]:
+    """The options of `render_motion` for what figures are; a licensed body is read once for all files."""
+    if args.body != "smpl":
+        return {"body": args.body} | ({"person": args.person} if args.body == "person" else {})
+    from scamo.body.smpl import WHERE, load_body
+
+    if args.body_model is None:
+        raise ValueError(f"the smpl body needs your licensed file; give it with --body-model. {WHERE}")
+    return {"body": load_body(args.body_model)}
 
 
 def _convert(args: Convert) -> None:

@@ -11,6 +11,7 @@ import tyro
 from scamo.options import GenerationOptions
 
 Several = tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]]  # --size 1M 4M, or --size 1M --size 4M
+Who = Literal["neutral", "man", "woman", "child", "old man", "old woman"]  # scamo.body.person.PEOPLE
 Options = Annotated[GenerationOptions, tyro.conf.arg(name="")]
 
 
@@ -38,6 +39,18 @@ class Reading:
     """The axis that points up; --up=-y where Y points down."""
     fps: float | None = None
     unit: Literal["m", "cm", "mm", "inch"] | None = None
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What the figures of a video are."""
+
+    body: Literal["stick", "person", "smpl"] = "stick"
+    """A stick figure, a dressed person, or your SMPL body."""
+    person: Who | Literal["auto"] = "auto"
+    """Who it is, for --body person; auto goes by the words of the prompt or caption."""
+    body_model: Path | None = None
+    """Your licensed SMPL file or folder, for --body smpl."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,7 @@ class Generate:
     """A model of your own: a folder, or owner/name on the hub."""
     options: Options = field(default_factory=GenerationOptions)
     computing: Computing = field(default_factory=Computing)
+    drawing: Drawing = field(default_factory=Drawing)
     out: Path = Path("out")
     """Folder for the results."""
 
@@ -98,6 +112,7 @@ class Compare:
     """Models of your own: folders, or owner/name on the hub."""
     options: Options = field(default_factory=GenerationOptions)
     computing: Computing = field(default_factory=Computing)
+    drawing: Drawing = field(default_factory=Drawing)
     out: Path = Path("out")
     """Folder for the results."""
 
@@ -134,6 +149,8 @@ class Export:
     """What one unit of bvh and fbx is; without it what the rig's programs expect."""
     fps: float | None = None
     """Frame rate of bvh, glb, fbx and vrma; without it the motion's."""
+    person: Who | None = None
+    """Who glb and fbx show; without it the neutral person."""
     exact: bool = False
     """Keep every joint of a bvh where it is, with bones that change their length."""
     in_place: Annotated[bool, tyro.conf.arg(aliases=["--no-root-motion"])] = False
@@ -151,9 +168,7 @@ class Render:
     """Features or joints (.npy), .npz, .bvh, .glb, or a folder."""
     out: Path
     """A .mp4, .webm, .gif, .webp or .png, or a folder."""
-    body: Literal["stick", "mannequin", "smpl"] = "stick"
-    body_model: Path | None = None
-    """Your licensed SMPL file or folder, for --body smpl."""
+    drawing: Drawing = field(default_factory=Drawing)
     caption: str | None = None
     reading: Reading = field(default_factory=Reading)
 

@@ -1,4 +1,6 @@
-"""The mannequin: this project's own body in SMPL's layout, computed here, without a licence to ask for.
+"""The mannequin: this project's own body in SMPL's layout, which stands in where licensed files are not at hand.
+
+It gives SMPL parameters to .npz files, and a body to test smplx with; people see `scamo.body.person` instead.
 
 It has 6890 vertices, 13776 triangles, 24 joints and skin weights, as a licensed SMPL file has, and goes through smplx
 in the same way. Its shape is the zero level of a field of tapered capsules and ellipsoids round the 22-joint skeleton,
@@ -15,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scamo.body.surface import vertex_normals
 from scamo.skeleton import PARENTS, forward_kinematics
 
 Array = NDArray[np.floating]
@@ -59,26 +62,6 @@ def mannequin() -> dict[str, Any]:
         "shapedirs": np.stack([size, girth], axis=-1),
         "posedirs": np.zeros((VERTICES, 3, 9 * 23), dtype=np.float32),
     }
-
-
-def vertex_normals(vertices: Array, faces: NDArray[np.int64]) -> Array:
-    """Unit normals [..., V, 3] of vertices [..., V, 3], faces [F, 3]; triangles are weighted by their area."""
-    corners = vertices[..., faces, :]
-    cross = np.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
-    flat = cross.reshape(-1, *cross.shape[-2:])
-    normals = np.stack(
-        [
-            np.stack(
-                [
-                    np.bincount(faces.ravel(), np.repeat(one[:, axis], 3), minlength=vertices.shape[-2])
-                    for axis in range(3)
-                ],
-                axis=-1,
-            )
-            for one in flat
-        ]
-    ).reshape(vertices.shape)
-    return normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
 
 
 # --- shape: each part is (from, to, radius there, radius here, stretch x y z) -------------------------------------

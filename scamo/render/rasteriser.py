@@ -190,15 +190,15 @@ def _fill(points: Array, depth: Array, faces: NDArray[np.int64], colours: Array,
     np.maximum.at(nearest, y * width + x, key)
     covered = np.flatnonzero(nearest >= 0)
     triangle = nearest[covered] & 0xFFFFFFFF
-    centre_x = (covered % width).astype(np.float32) + np.float32(0.5)
-    centre_y = (covered // width).astype(np.float32) + np.float32(0.5)
+    y, x = np.divmod(covered, width)
+    # Each triangle's colours as planes over the picture: one row of numbers is fetched for every pixel.
+    shades = colours.astype(np.float32)[faces]
+    planes = np.stack([np.einsum("fk,fkc->fc", plane, shades) for plane in (slope_x, slope_y, constant)], axis=1)
+    across, down, start = np.moveaxis(planes[triangle], 1, 0)
     out = np.zeros((width * height, 4), dtype=np.float32)
-    shades = np.insert(colours.astype(np.float32), 3, 1.0, axis=1)[faces]
-    colour = np.zeros((len(covered), 4), dtype=np.float32)
-    for i, (slope_x, slope_y, constant) in enumerate(edges):
-        share = slope_x[triangle] * centre_x + slope_y[triangle] * centre_y + constant[triangle]
-        colour += share[:, None] * shades[triangle, i]
-    out[covered] = np.clip(colour, 0.0, 1.0)
+    here = (x.astype(np.float32) + np.float32(0.5))[:, None], (y.astype(np.float32) + np.float32(0.5))[:, None]
+    out[covered, :3] = np.clip(across * here[0] + down * here[1] + start, 0.0, 1.0)
+    out[covered, 3] = 1.0
     return out.reshape(height, width, 4)
 
 

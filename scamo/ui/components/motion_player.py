@@ -1,6 +1,7 @@
 """The 3D player: the component that shows motions on one floor and one clock, and the values it is given.
 
-What runs in the browser is in static/: player.js is its source, three.entry.js shows how three.min.js is bundled.
+What runs in the browser is in static/: player.js and, for people, body.js are its source, three.entry.js shows how
+three.min.js is bundled.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from scamo.body.mannequin import mannequin, rest_joints
+from scamo.body.person import LENGTHS, LIMITS, REGIONS, STEP, load_person
 from scamo.motion import Motion
 from scamo.render.scene import palettes
 from scamo.render.stick import BONES, extend
-from scamo.rotation import quat_multiply
-from scamo.skeleton import JOINTS, PARENTS, joint_rotations
+from scamo.rotation import quat_conjugate, quat_multiply
+from scamo.skeleton import PARENTS, joint_rotations
 
 STATIC = Path(__file__).parents[1] / "static"
+SCRIPTS = ("three.min.js", "body.js", "player.js")  # in this order
+TINT = 0.75  # how much of a figure's own colour its shirt takes where several figures share a floor
 MILLIMETRES = 1000  # int16 reaches 32.767 metres from the origin
 FINE = 10_000  # a tenth of a millimetre, up to 3.2767 m; or of a milliradian, where half a turn is 31416
 TURNING = sorted(set(PARENTS) - {-1})  # the end of a limb turns with its parent
@@ -37,7 +40,7 @@ def motion_player(elem_id: str, without: str) -> gr.HTML:
     gr.set_static_paths([STATIC])
     # The template is without `${`, so that a new value does not replace the canvas.
     template = (STATIC / "player.html").read_text(encoding="utf-8")
-    scripts = [f'<script src="gradio_api/file={STATIC / name}"></script>' for name in ("three.min.js", "player.js")]
+    scripts = [f'<script src="gradio_api/file={STATIC / name}"></script>' for name in SCRIPTS]
     return gr.HTML(
         None,
         html_template=template,
@@ -50,13 +53,16 @@ def motion_player(elem_id: str, without: str) -> gr.HTML:
     )
 
 
-def player_figure(label: str, motion: Motion) -> dict[str, Any]:
-    """A motion as the browser gets it: the places of its points, for the sticks, and the turns of its joints, for the
-    body."""
+def player_figure(label: str, motion: Motion, person: str | None = None) -> dict[str, Any]:
+    """A motion as the browser gets it: the places of its points, for sticks, and the turns of its joints, for a person.
+
+    person: who it is, one of `scamo.body.person.PEOPLE`; the neutral one if None.
+    """
     joints = np.asarray(motion.skeleton_joints)
     points = extend(joints)
     return {
         "label": label,
+        "person": person,
         "fps": motion.fps,
         "frames": len(points),
         "points": points.shape[1],
@@ -73,8 +79,10 @@ def player_value(figures: Sequence[dict[str, Any]], run: str, places: int | None
     """
     themes = {"light": (1.0, 1.0, 1.0), "dark": (0.0, 0.0, 0.0)}
     colours = {theme: palettes(places or len(figures), background) for theme, background in themes.items()}
+    tint = TINT if (places or len(figures)) > 1 else 0.0
     painted = [
-        one | {theme: [_code(colour) for colour in palette[place]] for theme, palette in colours.items()}
+        {**one, "tint": tint}
+        | {theme: [_code(colour) for colour in palette[place]] for theme, palette in colours.items()}
         for place, one in enumerate(figures)
     ]
     return {"run": run, "bones": BONES, "figures": painted}
@@ -89,25 +97,47 @@ def turns(joints: np.ndarray) -> NDArray[np.float64]:
     return Rotation.from_quat(xyzw.reshape(-1, 4)).as_rotvec().reshape(len(joints), -1, 3)
 
 
-def body(_: Any = None) -> dict[str, Any]:
-    """The mannequin: 240 kB, the same for every figure. The browser asks for it when a user wants to see it.
+def body(name: str) -> dict[str, Any]:
+    """What the browser asks for when people are to be shown: "mesh", or one of `scamo.body.person.PEOPLE`."""
+    return people_mesh() if name == "mesh" else person_shape(name)
 
-    Vertices at rest, faces, and for every vertex four bones with their weights (0..255); joints at rest, which of the
-    turns each of them follows, and its side (0 core, 1 left, 2 right).
+
+def people_mesh() -> dict[str, Any]:
+    """What all people have in common, 190 kB: the mesh, its bones, and how a pose moves them.
+
+    points, regions: of every vertex, which point of the skin it is and the place of its colour. faces: three vertices
+    each. bones, weights (0..255): four for every point. follows: which of the turns each joint follows. parents,
+    lengths, limits: for `clampBones`.
     """
-    data = mannequin()
-    weights = data["weights"][:, :22].copy()
-    weights[:, [20, 21]] += data["weights"][:, [22, 23]]  # hands turn with the wrists
-    strongest = np.argsort(-weights, axis=1)[:, :4]
-    shares = np.take_along_axis(weights, strongest, axis=1)
+    person = load_person()
     return {
-        "vertices": pack_int16(data["v_template"], FINE),
-        "faces": _base64(data["f"].astype("<u2")),
-        "bones": _base64(strongest.astype("u1")),
-        "weights": _base64(np.rint(255 * shares).astype("u1")),
-        "joints": rest_joints()[:22].round(4).tolist(),
+        "points": _base64(person.points.astype("<u2")),
+        "regions": _base64(person.regions.astype("u1")),
+        "faces": _base64(person.faces.astype("<u2")),
+        "bones": _base64(person.bones.astype("u1")),
+        "weights": _base64(np.rint(255 * person.weights).astype("u1")),
         "follows": [TURNING.index(joint if joint in TURNING else PARENTS[joint]) for joint in range(22)],
-        "sides": [("left", "right").index(name.split("_")[0]) + 1 if "_" in name else 0 for name in JOINTS],
+        "parents": PARENTS,
+        "lengths": LENGTHS.round(5).tolist(),
+        "limits": LIMITS,
+        "shirt": REGIONS.index("shirt"),
+    }
+
+
+def person_shape(name: str) -> dict[str, Any]:
+    """One of the people on that mesh, 50 kB: points of the skin and joints, both in the bind pose, and the looks.
+
+    unbind: quaternions x y z w, which turn the joints of the bind pose back. sole: metres below the toe joint.
+    """
+    person = load_person(name)
+    return {
+        "vertices": pack_int16(person.skin, 1 / STEP),
+        "steps": 1 / STEP,
+        "joints": person.joints.round(5).tolist(),
+        "unbind": quat_conjugate(person.bind)[:, [1, 2, 3, 0]].round(6).tolist(),
+        "colours": [_code(colour) for colour in person.colours.tolist()],
+        "size": person.size,
+        "sole": person.sole / person.size,
     }
 
 

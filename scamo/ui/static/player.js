@@ -2,71 +2,18 @@
 //
 // The first half only computes; tests/test_ui_motion_player.py runs it in node. The second half draws.
 // A motion comes from scamo/ui/components/motion_player.py: int16 millimetres [frames, points, 3] in base64, Y up, at
-// its own fps. The sticks are built round these points. The body is a skin: its bones stand at the first 22 points
-// and are turned as Python computed (`turns`). Where a model stretches a bone a little, the skin stretches with it.
+// its own fps. The sticks are built round these points. What a body is, and how it is posed, is in body.js beside this
+// file, which is loaded first.
 "use strict";
 
 (() => {
+    const bodies = typeof module !== "undefined" ? require("./body.js") : window.motionBody;
+    const { decode, poseAt, quaternions } = bodies;
     const GAP = 0.9; // metres between neighbours' paths
     const ROW = 5; // figures in one row, before a second row begins behind it
     const TRAIL = { count: 6, every: 0.5 }; // how many past poses stay, and how many seconds lie between them
 
     // ---- What it computes -------------------------------------------------------------------------------------------
-
-    function bytesOf(base64) {
-        return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-    }
-
-    /** Base64 of little-endian int16, `steps` to one -> Float32Array. */
-    function decode(base64, steps = 1000) {
-        const view = new DataView(bytesOf(base64).buffer);
-        return Float32Array.from({ length: view.byteLength / 2 }, (_, i) => view.getInt16(2 * i, true) / steps);
-    }
-
-    /** The frames before and after a time, and the share of the second; before the first and after the last frame nothing
-     *  moves. */
-    function framesAt(figure, seconds, fps) {
-        const frame = Math.min(Math.max(seconds * fps, 0), figure.frames - 1);
-        return [Math.floor(frame), Math.ceil(frame), frame - Math.floor(frame)];
-    }
-
-    /** The points at a time, [points, 3]; between frames a linear mix of both. */
-    function poseAt(figure, seconds, fps) {
-        const size = 3 * figure.points;
-        const [first, second, share] = framesAt(figure, seconds, fps);
-        const pose = new Float32Array(size);
-        for (let i = 0; i < size; i++)
-            pose[i] = figure.positions[first * size + i] * (1 - share) + figure.positions[second * size + i] * share;
-        return pose;
-    }
-
-    /** Rotation vectors [n, 3] -> quaternions [n, 4], x y z w. */
-    function quaternions(vectors) {
-        const turns = new Float32Array((vectors.length / 3) * 4);
-        for (let i = 0; i < vectors.length / 3; i++) {
-            const vector = vectors.subarray(3 * i, 3 * i + 3);
-            const angle = Math.hypot(...vector);
-            const scale = angle > 1e-6 ? Math.sin(angle / 2) / angle : 0.5;
-            turns.set([vector[0] * scale, vector[1] * scale, vector[2] * scale, Math.cos(angle / 2)], 4 * i);
-        }
-        return turns;
-    }
-
-    /** The turns at a time, quaternions [joints, 4]; between frames a mix of both along the shorter way. */
-    function turnsAt(figure, seconds, fps) {
-        const size = figure.turns.length / figure.frames;
-        const [first, second, share] = framesAt(figure, seconds, fps);
-        const now = new Float32Array(size);
-        for (let at = 0; at < size; at += 4) {
-            const a = figure.turns.subarray(first * size + at, first * size + at + 4);
-            const b = figure.turns.subarray(second * size + at, second * size + at + 4);
-            const way = a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3] < 0 ? -share : share;
-            const mixed = [0, 1, 2, 3].map((i) => a[i] * (1 - share) + b[i] * way);
-            const length = Math.hypot(...mixed);
-            now.set(mixed.map((part) => part / length), at);
-        }
-        return now;
-    }
 
     /** Seconds from the first to the last frame of the longest figure. */
     function duration(figures) {
@@ -90,6 +37,11 @@
             box.near = Math.max(box.near, figure.positions[i + 2]);
         }
         return box;
+    }
+
+    /** A box `size` times as large, about the origin. */
+    function scaled(box, size) {
+        return Object.fromEntries(Object.entries(box).map(([side, at]) => [side, at * size]));
     }
 
     /** Offsets [x, z] that put figures beside each other, so that no paths cross; all zero when they are overlaid.
@@ -186,61 +138,6 @@
         }
     }
 
-    /** The answer of `body` in scamo/ui/components/motion_player.py as arrays; the weights of a vertex sum to one. */
-    function unpackBody(sent) {
-        const faces = new DataView(bytesOf(sent.faces).buffer);
-        const weights = Float32Array.from(bytesOf(sent.weights));
-        for (let i = 0; i < weights.length; i += 4) {
-            const sum = weights[i] + weights[i + 1] + weights[i + 2] + weights[i + 3];
-            for (let k = i; k < i + 4; k++) weights[k] /= sum;
-        }
-        return {
-            vertices: decode(sent.vertices, 10000),
-            faces: Uint16Array.from({ length: faces.byteLength / 2 }, (_, i) => faces.getUint16(2 * i, true)),
-            bones: bytesOf(sent.bones),
-            weights,
-            joints: sent.joints,
-            follows: sent.follows,
-            sides: sent.sides,
-        };
-    }
-
-    /** The matrix of every bone, row by row [bones, 3, 4]: it turns about the joint, and moves the joint to its point of
-     *  the pose. */
-    function boneMatrices(body, pose, turns) {
-        const matrices = new Float32Array(12 * body.joints.length);
-        body.joints.forEach(([u, v, w], bone) => {
-            const [x, y, z, s] = turns.subarray(4 * body.follows[bone], 4 * body.follows[bone] + 4);
-            const rows = [
-                [1 - 2 * (y * y + z * z), 2 * (x * y - s * z), 2 * (x * z + s * y)],
-                [2 * (x * y + s * z), 1 - 2 * (x * x + z * z), 2 * (y * z - s * x)],
-                [2 * (x * z - s * y), 2 * (y * z + s * x), 1 - 2 * (x * x + y * y)],
-            ];
-            rows.forEach(([a, b, c], i) => {
-                matrices.set([a, b, c, pose[3 * bone + i] - a * u - b * v - c * w], 12 * bone + 4 * i);
-            });
-        });
-        return matrices;
-    }
-
-    /** Write the skin over the bones: every vertex moves with the weighted mean of its bones. */
-    function shapeSkin(body, matrices, positions, normals) {
-        const { vertices, normals: rest, bones, weights } = body;
-        const mean = new Float32Array(12);
-        for (let vertex = 0; vertex < vertices.length / 3; vertex++) {
-            mean.fill(0);
-            for (let k = 4 * vertex; k < 4 * vertex + 4; k++)
-                for (let i = 0, from = 12 * bones[k]; i < 12; i++) mean[i] += weights[k] * matrices[from + i];
-            const at = 3 * vertex;
-            const [x, y, z, u, v, w] = [vertices[at], vertices[at + 1], vertices[at + 2], rest[at], rest[at + 1], rest[at + 2]];
-            for (let axis = 0; axis < 3; axis++) {
-                const [a, b, c, d] = [mean[4 * axis], mean[4 * axis + 1], mean[4 * axis + 2], mean[4 * axis + 3]];
-                positions[at + axis] = a * x + b * y + c * z + d;
-                normals[at + axis] = a * u + b * v + c * w; // their length is not one; the shader normalises them
-            }
-        }
-    }
-
     function cross(a, b) {
         return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
     }
@@ -251,8 +148,7 @@
     }
 
     const computed = {
-        decode, poseAt, quaternions, turnsAt, duration, advance, ground, layOut, trailTimes, distanceFor, limbTriangles,
-        shapeLimbs, unpackBody, boneMatrices, shapeSkin,
+        ...bodies, duration, advance, ground, layOut, trailTimes, distanceFor, limbTriangles, shapeLimbs,
     };
     if (typeof module !== "undefined") {
         module.exports = computed;
@@ -261,6 +157,8 @@
 
     // ---- What it draws ----------------------------------------------------------------------------------------------
 
+    const { Surface, Skin, thePerson } = bodies;
+    const SOMEBODY = "neutral"; // who a figure is that says nothing of it
     const VIEW = { lens: 30, turn: -25, tilt: 14 }; // degrees
     const ROOM = [[-0.4, -0.4], [-0.4, 0.4], [0.4, -0.4], [0.4, 0.4]] // metres round the root, from the floor to above the head
         .flatMap(([x, z]) => [[x, -0.92, z], [x, 1.1, z]]);
@@ -268,32 +166,6 @@
     const LIGHT = [0.45, 1, 0.35]; // the direction it comes from
     const SLOW = 50; // milliseconds between two pictures on a machine without a graphics card
     const FLAT = 0.004; // metres above the floor, the height of shadows and paths
-
-    /** A surface of `count` points that can take any pose: `Limbs` or `Skin`. */
-    class Surface {
-        constructor(count, triangles, material) {
-            const geometry = new THREE.BufferGeometry();
-            for (const name of ["position", "normal", "color"])
-                geometry.setAttribute(name, new THREE.BufferAttribute(new Float32Array(3 * count), 3));
-            geometry.setIndex(triangles);
-            this.mesh = new THREE.Mesh(geometry, material);
-            this.mesh.frustumCulled = false; // its bounds change with every pose
-        }
-
-        /** Take a figure's pose at a time. */
-        pose(figure, time) {
-            const { position, normal } = this.mesh.geometry.attributes;
-            this.shape(figure, time, position.array, normal.array);
-            position.needsUpdate = normal.needsUpdate = true;
-        }
-
-        /** colours: of the core, the left and the right side. */
-        paint(colours) {
-            const { color } = this.mesh.geometry.attributes;
-            this.colour(colours.map((colour) => new THREE.Color(colour).toArray()), color.array);
-            color.needsUpdate = true;
-        }
-    }
 
     class Limbs extends Surface {
         constructor(bones, material) {
@@ -312,31 +184,10 @@
         }
     }
 
-    class Skin extends Surface {
-        constructor(body, material) {
-            super(body.vertices.length / 3, new THREE.BufferAttribute(body.faces, 1), material);
-            this.body = body;
-        }
-
-        shape(figure, time, positions, normals) {
-            const matrices = boneMatrices(this.body, poseAt(figure, time, figure.fps), turnsAt(figure, time, figure.fps));
-            shapeSkin(this.body, matrices, positions, normals);
-        }
-
-        colour(colours, painted) {
-            const { bones, weights, sides } = this.body;
-            painted.fill(0);
-            weights.forEach((weight, i) => {
-                for (let part = 0; part < 3; part++)
-                    painted[3 * (i >> 2) + part] += weight * colours[sides[bones[i]]][part];
-            });
-        }
-    }
-
     /** One motion on the floor: its surface, its shadow, its path and its past poses. */
     class Figure {
         constructor(data) {
-            Object.assign(this, data, { positions: decode(data.positions), shown: true });
+            Object.assign(this, data, { positions: decode(data.positions), shown: true, size: 1 });
             this.turns = quaternions(decode(data.turns, 10000));
             this.box = ground(this);
             this.group = new THREE.Group();
@@ -344,9 +195,11 @@
             this.worn = [];
         }
 
-        /** Show it with the surface that `surface` makes of a material. */
-        wear(surface) {
+        /** Show it with the surface that `surface` makes of a material, `size` times as large, path and all. */
+        wear(surface, size = 1) {
             discard(...this.worn);
+            this.size = size;
+            this.group.scale.setScalar(size);
             this.surface = surface(new THREE.MeshLambertMaterial({ vertexColors: true }));
             this.ghosts = Array.from({ length: TRAIL.count }, (_, i) => {
                 const faint = { vertexColors: true, transparent: true, opacity: 0.34 * (1 - i / TRAIL.count) };
@@ -419,28 +272,12 @@
         }
     }
 
-    let asked = null; // the request for the body, one for a page
-
-    /** The body; `server` is asked for it when it is first shown. */
-    function theBody(server) {
-        asked ??= server.body().then((sent) => {
-            if (!sent) throw new Error("the server does not answer");
-            const body = unpackBody(sent);
-            const rest = new THREE.BufferGeometry().setIndex(new THREE.BufferAttribute(body.faces, 1));
-            rest.setAttribute("position", new THREE.BufferAttribute(body.vertices, 3));
-            rest.computeVertexNormals();
-            return Object.assign(body, { normals: rest.attributes.normal.array });
-        });
-        asked.catch(() => (asked = null)); // the next click tries again
-        return asked;
-    }
-
     class Player {
         constructor(root, server) {
             Object.assign(this, { root, server });
             this.find = (name) => root.querySelector(name);
             Object.assign(this, { figures: [], time: 0, end: 0, playing: false, run: null, free: false });
-            Object.assign(this, { shape: "sticks", body: null }); // the choice; the body once it has been fetched
+            Object.assign(this, { shape: "sticks", people: new Map() }); // the choice; people by name, once fetched
             this.pace = 0;
             this.option = { loop: true, follow: true, trail: false, overlaid: false };
             this.reduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -508,37 +345,49 @@
             }
             this.root.classList.toggle("empty", !this.figures.length);
             this.playing = this.playing && this.figures.length > 0;
-            this._dress();
+            this._choose(this.shape);
             this._names();
-            this._place();
         }
 
-        /** Show all figures as sticks, or as bodies once the body has been fetched. */
+        /** Show all figures as what was chosen; who has not been fetched yet is of sticks until then. */
         _dress() {
-            const { body, bones } = this;
-            for (const figure of this.figures)
-                figure.wear((material) => (body ? new Skin(body, material) : new Limbs(bones, material)));
+            for (const figure of this.figures) {
+                const person = this.shape === "person" && this.people.get(figure.person ?? SOMEBODY);
+                if (person) figure.wear((material) => new Skin(person, material, figure.tint), person.size);
+                else figure.wear((material) => new Limbs(this.bones, material));
+            }
             for (const button of this.root.querySelectorAll("[data-shape]"))
                 button.setAttribute("aria-pressed", button.dataset.shape === this.shape);
             this._theme();
         }
 
+        /** shape: "sticks" or "person". */
         async _choose(shape) {
             this.shape = shape;
+            const missing = this._missing();
             this._dress();
+            this._place();
             try {
-                const body = shape === "body" ? await theBody(this.server) : null;
-                if (shape === this.shape) this.body = body; // otherwise another click came while the body was fetched
+                await Promise.all(missing.map(async (name) => this.people.set(name, await thePerson(this.server, name))));
             } catch (error) {
-                console.warn("The body cannot be shown:", error);
-                this.find('[data-shape="body"]').textContent = "Body (try again)";
+                console.warn("People cannot be shown:", error);
+                this.find('[data-shape="person"]').textContent = "Person (try again)";
                 this.shape = "sticks";
             }
+            if (!missing.length) return;
             this._dress();
+            this._place();
+        }
+
+        /** The names of the people who are to be shown and have not been fetched. */
+        _missing() {
+            if (this.shape !== "person") return [];
+            const names = new Set(this.figures.map((figure) => figure.person ?? SOMEBODY));
+            return [...names].filter((name) => !this.people.has(name));
         }
 
         _place() {
-            const offsets = layOut(this.figures.map((figure) => figure.box), this.option.overlaid);
+            const offsets = layOut(this.figures.map(({ box, size }) => scaled(box, size)), this.option.overlaid);
             this.figures.forEach((figure, i) => figure.group.position.set(offsets[i][0], 0, offsets[i][1]));
             if (!this.free) this._fit();
             this.wake();
@@ -563,7 +412,7 @@
             const shown = this.figures.filter((figure) => figure.shown);
             return (shown.length ? shown : this.figures).map((figure) => {
                 const [x, , z] = poseAt(figure, time, figure.fps);
-                return [x + figure.group.position.x, z + figure.group.position.z];
+                return [x * figure.size + figure.group.position.x, z * figure.size + figure.group.position.z];
             });
         }
 
@@ -665,9 +514,9 @@
         _label() {
             const { clientWidth: width, clientHeight: height } = this.find("canvas");
             const taken = [];
-            for (const { name, now, group, shown } of this.figures) {
+            for (const { name, now, group, shown, size } of this.figures) {
                 if (!name) continue;
-                const at = new THREE.Vector3(now[45] + group.position.x, now[46] + 0.32, now[47] + group.position.z);
+                const at = new THREE.Vector3(now[45], now[46] + 0.32, now[47]).multiplyScalar(size).add(group.position);
                 at.project(this.camera);
                 const [x, y] = [((at.x + 1) / 2) * width, ((1 - at.y) / 2) * height];
                 const free = taken.every(([u, v]) => Math.abs(u - x) > 76 || Math.abs(v - y) > 20);
