@@ -47,7 +47,7 @@ class WatchedEngine:
 
     def __init__(self, engine) -> None:
         self.engine, self.sampled, self.ended = engine, 0, 0
-        self.config = engine.config
+        self.config, self.place = engine.config, engine.place
 
     def stream(self, *request):
         steps = self.engine.stream(*request)
@@ -102,10 +102,10 @@ def test_the_motion_that_was_made_is_the_one_that_is_drawn_and_kept(pool, tmp_pa
 def test_one_failing_model_leaves_the_other_its_motion(pool, undrawn, tmp_path, monkeypatch):
     load = registry.load_networks
 
-    def load_or_fail(card):
+    def load_or_fail(card, **where):
         if card.size == "0.3M":
             raise registry.CheckpointError("weights.safetensors is missing; get it again")
-        return load(card)
+        return load(card, **where)
 
     monkeypatch.setattr(registry, "load_networks", load_or_fail)
     models = last(compare_job.compare(pool, request_of(pool), tmp_path))
