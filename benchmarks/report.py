@@ -97,7 +97,9 @@ def machine_lines(reports: Reports) -> str:
         extensions = ", ".join(facts["extensions"]) or "no vector extensions known"
         gpu = f"; {facts['gpu']}" if facts["gpu"] else ""
         lines.append(f"{facts['cpu']}, {facts['cores']} cores ({extensions}){gpu}; {facts['system']}; {versions}.")
-    return "".join(f"Taken on: {line}\n" for line in dict.fromkeys(lines))
+    taken = "".join(f"Taken on: {line}\n" for line in dict.fromkeys(lines))
+    has_gpu = any(report["machine"]["gpu"] for report in reports.values())
+    return taken if has_gpu else f"{taken}\nNo GPU was at hand: nothing on this page was measured on one.\n"
 
 
 if __name__ == "__main__":

@@ -50,9 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _app(args: App) -> None:
+    from scamo.device import find_device
+
+    find_device(args.device)  # a wrong name is refused before the page's libraries are imported
     from scamo.ui import build, launch
 
-    launch(build(_flat(args.models)))
+    launch(build(_flat(args.models), device=args.device, dtype=_dtype(args.dtype)))
 
 
 def _generate(args: Generate) -> None:
@@ -207,22 +210,26 @@ COMMANDS = Union[tuple(_command(kind, kind.__name__.lower()) for kind in _RUN)] 
 
 def _pipelines(cards: Sequence[ModelCard], computing: Computing) -> Iterator[MotionPipeline]:
     """The models one after the other; those that read text alike share one encoder."""
-    import torch
-
+    from scamo.device import find_device
     from scamo.pipeline import MotionPipeline
-    from scamo.text import load_text_encoder
+    from scamo.text import encoder_beside
 
-    dtype = None if computing.dtype is None else getattr(torch, computing.dtype)
-    text_dtype = None if computing.text_dtype is None else getattr(torch, computing.text_dtype)
+    dtype, text_dtype, device = _dtype(computing.dtype), _dtype(computing.text_dtype), find_device(computing.device)
     encoders: dict[str, TextEncoder] = {}
     for card in cards:
         name = card.text_encoder
         if name is not None and name not in encoders:
-            encoders[name] = load_text_encoder(name, dtype=text_dtype, cache_dir=computing.text_cache)
+            encoders[name] = encoder_beside(name, device, text_dtype, computing.text_cache)
         yield MotionPipeline.from_pretrained(
             card, device=computing.device, dtype=dtype, text_encoder=encoders.get(name or ""),
             release_text_encoder=bool(computing.text_cache or computing.text_dtype),
         )  # fmt: skip
+
+
+def _dtype(name: str | None) -> Any:
+    import torch
+
+    return None if name is None else getattr(torch, name)
 
 
 def _folder_names(cards: Sequence[ModelCard]) -> list[str]:
@@ -254,7 +261,9 @@ def _save(generation: Generation, folder: Path) -> None:
 
 
 def _facts(generation: Generation) -> str:
-    return f"{len(generation.tokens)} tokens, {generation.motion.seconds:.1f} s of motion in {generation.elapsed:.1f} s"
+    place, length = generation.place, f"{generation.motion.seconds:.1f} s of motion in {generation.elapsed:.1f} s"
+    why = f" ({place.why})" if place.why else ""
+    return f"{len(generation.tokens)} tokens, {length} on {place}{why}"
 
 
 def _flat(values: tuple[tuple[Any, ...], ...]) -> list[Any]:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from scamo.device import default_device
 from scamo.options import GenerationOptions
 
 Several = tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]]  # --size 1M 4M, or --size 1M --size 4M
@@ -19,10 +20,10 @@ Options = Annotated[GenerationOptions, tyro.conf.arg(name="")]
 class Computing:
     """Where and in which type models compute."""
 
-    device: str = "cpu"
-    """cpu, cuda, cuda:1, mps"""
+    device: str = field(default_factory=default_device)
+    """auto, cpu, cuda, cuda:1, mps; auto is where each model is fastest. SCAMO_DEVICE says it for all commands."""
     dtype: Literal["float32", "bfloat16", "float16", "int8"] | None = None
-    """The transformer's type."""
+    """The transformer's type; int8 is for the CPU."""
     text_dtype: Literal["float32", "bfloat16"] | None = None
     """The text encoder's type; bfloat16 halves the memory of a Flan-T5."""
     text_cache: Path | None = None
@@ -77,6 +78,10 @@ class App:
 
     models: Several = ()
     """Folders with models of your own."""
+    device: str = field(default_factory=default_device)
+    """auto, cpu, cuda, cuda:1, mps; auto is where each model is fastest. SCAMO_DEVICE says it for all commands."""
+    dtype: Literal["float32", "bfloat16", "float16", "int8"] | None = None
+    """The transformers' type; int8 is for the CPU."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,8 @@ class Tokenize:
     """Which bundled tokenizer."""
     model: str | None = None
     """A tokenizer of your own: its folder."""
-    device: str = "cpu"
+    device: str = field(default_factory=default_device)
+    """auto, cpu, cuda, cuda:1, mps"""
     reading: Reading = field(default_factory=Reading)
 
 

@@ -1,7 +1,8 @@
 """The token loop: prefill, step, sample, stop. It knows token ids and embeddings, nothing of text or of motion.
 
 Sampling is the only random step. Token i of a motion is sampled with the i-th random number of the motion's seed, so
-the same seed gives the same tokens alone, in a batch, and after a start of tokens that were kept.
+the same seed gives the same tokens alone, in a batch, and after a start of tokens that were kept. That is said of a CPU
+in float32; `scamo/device.py` says what holds elsewhere.
 
     engine = LocalEngine(transformer)
     for count in engine.stream([TokenRequest(limit=20, seed=0)], text_bld, text_mask_bl): ...
@@ -20,7 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from scamo.configs import TransformerConfig
-from scamo.fast_step import stepper
+from scamo.device import Place
+from scamo.fast_step import computing_type, stepper
 from scamo.transformer import PrefixTransformer
 
 ALTERNATIVES = 8
@@ -84,6 +86,11 @@ class Engine(Protocol):
         """Shape of the transformer."""
         ...
 
+    @property
+    def place(self) -> Place:
+        """Where it computes and in which type."""
+        ...
+
     def stream(
         self,
         requests: Sequence[TokenRequest],
@@ -101,10 +108,14 @@ class Engine(Protocol):
 
 
 class LocalEngine:
-    """Samples with a transformer in this process, on the device it is on. Threads may share it."""
+    """Samples with a transformer in this process, on the device it is on. Threads may share it.
 
-    def __init__(self, transformer: PrefixTransformer) -> None:
+    why: what the choice of the device went by, for `place`.
+    """
+
+    def __init__(self, transformer: PrefixTransformer, why: str = "") -> None:
         self.transformer = transformer.eval()
+        self._why = why
 
     @property
     def config(self) -> TransformerConfig:
@@ -115,6 +126,12 @@ class LocalEngine:
     def device(self) -> torch.device:
         """Where the transformer is."""
         return self.transformer.llama_proj.weight.device
+
+    @property
+    def place(self) -> Place:
+        """Where the transformer is and in which type it computes."""
+        dtype = str(computing_type(self.transformer)).removeprefix("torch.")
+        return Place(str(self.device), dtype, self._why)
 
     def stream(
         self,
@@ -170,6 +187,7 @@ class _Branch:
         logits_bnv, cache = transformer.prefill(text_bld.to(device), text_mask_bl.to(device), limit, start_bn)
         self.start_logits_bnv, self.logits_bv = logits_bnv[:, :-1], logits_bnv[:, -1]
         self._step = stepper(transformer, cache)
+        self.may_overflow = transformer.llama_proj.weight.dtype == torch.float16  # as on GPUs without bfloat16
 
     def append(self, tokens_b: Tensor) -> None:
         """Go on by one token per row."""
@@ -183,6 +201,8 @@ def _guided(requests: Sequence[TokenRequest], prompted: _Branch, unprompted: _Br
     a constant. Rows without guidance are left as they are.
     """
     logits_bv = prompted.logits_bv.cpu().numpy()
+    if prompted.may_overflow and not np.isfinite(logits_bv).all():
+        raise ValueError("this model's numbers are too large for float16; give --dtype float32")
     if unprompted is None:
         return logits_bv
     empty_bv = unprompted.logits_bv.cpu().numpy().astype(np.float64)

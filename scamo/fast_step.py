@@ -207,6 +207,12 @@ def compact(model: PrefixTransformer, dtype: torch.dtype) -> PrefixTransformer:
     return model.requires_grad_(False)
 
 
+def computing_type(model: PrefixTransformer) -> torch.dtype:
+    """The type in which a model keeps and multiplies its matrices, compact or not."""
+    head: Any = model.lm_head
+    return torch.int8 if isinstance(head, _Int8) else torch.float16 if isinstance(head, _Float16) else head.weight.dtype
+
+
 class _Float16(nn.Module):
     """A matrix in float16, packed for the kernels of x86 that widen it on the way: 2-3 times the speed of torch.mv."""
 

@@ -40,6 +40,13 @@ class Prompt:
         if self.seconds is not None:
             object.__setattr__(self, "seconds", _checked_seconds(self.seconds))
 
+    @classmethod
+    def of(cls, prompt: str | Prompt | None, seconds: float | None) -> Prompt:
+        """A prompt or its words, with `seconds` for its length where they are given."""
+        if isinstance(prompt, Prompt):
+            return prompt if seconds is None else replace(prompt, seconds=seconds)
+        return cls(prompt, seconds)
+
 
 class OptionFields(TypedDict, total=False):
     """The fields of GenerationOptions as keyword arguments."""

@@ -10,7 +10,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -18,18 +18,21 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from scamo import registry
+from scamo.device import Place, turn_on
 from scamo.engine import Engine, LocalEngine, SampledTokens, TokenRequest, Trace, checked_start
 from scamo.io.recipe import Recipe
 from scamo.motion import Motion
 from scamo.options import GenerationOptions, OptionFields, Prompt, checked_integer
+from scamo.placement import choose_place
 from scamo.registry import ModelCard
 from scamo.stream import Clock, Counts, Stream
-from scamo.text import MAX_WORD_PIECES, TextEncoder, check_width, checked_embedding, load_text_encoder
+from scamo.text import MAX_WORD_PIECES, TextEncoder, check_width, checked_embedding, encoder_beside
 from scamo.tokenizer import MotionTokenizer
 from scamo.transformer import PrefixTransformer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare
@@ -38,6 +41,7 @@ class Generation:
 
     prompts: one, or those of a timeline in turn. lengths: tokens of each prompt. options: with the definite seed and
     temperature. tokens: int64 [n]. elapsed: seconds of computing, without what the caller did between two tokens.
+    place: where and in which type the tokens were computed.
     """
 
     prompts: tuple[Prompt, ...]
@@ -45,9 +49,10 @@ class Generation:
     options: GenerationOptions
     tokens: NDArray[np.int64]
     motion: Motion
-    card: ModelCard
     trace: Trace
+    card: ModelCard
     elapsed: float
+    place: Place
 
     @property
     def recipe(self) -> Recipe:
@@ -55,7 +60,7 @@ class Generation:
         card = self.card
         return Recipe(
             model=card.name, codebook=card.codebook, size=card.size, prompts=self.prompts, options=self.options,
-            tokens=tuple(int(token) for token in self.tokens), model_sha256=card.sha256,
+            tokens=tuple(int(token) for token in self.tokens), model_sha256=card.sha256, computed_on=str(self.place),
         )  # fmt: skip
 
 
@@ -64,7 +69,8 @@ class MotionPipeline:
 
     engine: what samples the tokens; by default the transformer in this process. The text encoder is loaded by the first
     prompt that needs it; give one to share it between models. With `release_text_encoder` its memory is freed after
-    each use. A pipeline holds no state of a generation: threads may share it.
+    each use. A pipeline holds no state of a generation: threads may share it, and on a GPU they take turns. when_full
+    is called where the device's memory runs out, before DeviceFull (a ValueError) is raised.
     """
 
     def __init__(
@@ -75,6 +81,7 @@ class MotionPipeline:
         text_encoder: TextEncoder | None = None,
         release_text_encoder: bool = False,
         engine: Engine | None = None,
+        when_full: Callable[[], None] | None = None,
     ) -> None:
         codes = transformer.config.codebook_size
         if tokenizer.codebook_size != codes:
@@ -88,6 +95,7 @@ class MotionPipeline:
         self.card = card or ModelCard("unnamed", "local", "", tokenizer.config, transformer.config, None)
         self._text_encoder = text_encoder
         self._release = release_text_encoder
+        self._when_full = when_full
 
     @classmethod
     def from_pretrained(
@@ -104,15 +112,17 @@ class MotionPipeline:
         """A model, ready to generate.
 
         What to load is a folder, a hub id ("owner/name" or "owner/name@commit"), a card from `scamo.models()`, or by
-        name: a codebook (nominal size: 1024 or "1024") and a size ("4M"). Where several fit, the largest codebook, then
-        the largest size is taken. `dtype` is the type the transformer computes in; None means float32, or bfloat16 if
-        stored so. On a CPU float16 takes half the memory, and torch.int8 a quarter and half the time; some tokens
-        differ then. A text encoder given takes the place of the model's own and can be shared.
-        Raises ValueError that lists the models there are, or names the file that is missing or damaged.
+        name: a codebook (1024 or "1024") and a size ("4M"). Where several fit, the largest is taken. `device` is "cpu",
+        "cuda", "cuda:1", "mps", or "auto": where this model is fastest. `dtype` is the type the transformer computes
+        in; None means float32 on a CPU (bfloat16 if stored so), on a GPU bfloat16, or float16 where it lacks that. On a
+        CPU float16 takes half the memory, and torch.int8 a quarter and half the time; some tokens differ then. What a
+        seed promises where: `scamo/device.py`. A text encoder given takes the place of the model's own.
+        Raises ValueError that lists the models or devices there are, or names the file that is missing or damaged.
         """
         card = registry.find_model(path_or_hub_id, codebook=codebook, size=size)
+        device, dtype, why = choose_place(card.transformer, device, dtype)
         tokenizer, transformer = registry.load_networks(card, device=device, dtype=dtype)
-        return cls(tokenizer, transformer, card, text_encoder, release_text_encoder)
+        return cls(tokenizer, transformer, card, text_encoder, release_text_encoder, LocalEngine(transformer, why))
 
     @property
     def fps(self) -> float:
@@ -124,8 +134,13 @@ class MotionPipeline:
         """The encoder prompts go through. Raises ValueError where the model's is not known."""
         if self._text_encoder is None:
             self._check_encoder([], None)
-            self._text_encoder = load_text_encoder(self.card.text_encoder or "")
+            self._text_encoder = encoder_beside(self.card.text_encoder or "", self.tokenizer.mean.device)
         return self._text_encoder
+
+    def encode_prompts(self, texts: Sequence[str]) -> None:
+        """Encode prompts before they are needed, in turn on a GPU; the encoder keeps them."""
+        with turn_on(self.tokenizer.mean.device).taken():
+            self._encode(texts)
 
     def generate(
         self,
@@ -163,7 +178,7 @@ class MotionPipeline:
         ready = self._given(embedding)
         rows = self._rows([prompt], [options], start)
         self._check_encoder(rows, ready)
-        return Stream(_first(self._sample(rows, ready)), _limit(rows))
+        return Stream(_first(self._in_turn(self._sample(rows, ready))), _limit(rows))
 
     def generate_batch(
         self,
@@ -210,7 +225,7 @@ class MotionPipeline:
         ready = self._given(embedding)
         rows = self._rows(prompts, each, start)
         self._check_encoder(rows, ready)
-        return Stream(self._sample(rows, ready), _limit(rows))
+        return Stream(self._in_turn(self._sample(rows, ready)), _limit(rows))
 
     def timeline(
         self,
@@ -237,13 +252,14 @@ class MotionPipeline:
         listed = _listed(prompts, "a timeline takes a list of prompts; give a list of prompts, each with its seconds")
         if not listed:
             raise ValueError("the timeline is empty; give a list of prompts, each with its seconds")
-        parts = tuple(_as_prompt(prompt, None) for prompt in listed)
+        parts = tuple(Prompt.of(prompt, None) for prompt in listed)
         parts = tuple(replace(part, seconds=part.seconds or options.seconds) for part in parts)
         for part in parts:
             if part.text is None or part.seconds is None:
                 raise ValueError(f"the prompt {part.text!r} lacks its words or its length; a timeline needs both")
         lengths = tuple(self.tokenizer.config.tokens_in(part.seconds or 0) for part in parts)
-        return Stream(self._sample_timeline(parts, lengths, replace(options, seconds=None)), sum(lengths))
+        counts = self._sample_timeline(parts, lengths, replace(options, seconds=None))
+        return Stream(self._in_turn(counts), sum(lengths))
 
     def _rows(
         self,
@@ -254,7 +270,7 @@ class MotionPipeline:
         ids = checked_start(start, self.tokenizer.codebook_size)
         rows = []
         for text, wanted in zip(prompts, options, strict=True):
-            prompt = _as_prompt(text, wanted.seconds)
+            prompt = Prompt.of(text, wanted.seconds)
             chosen = replace(wanted.resolved(self.card.sampling), seconds=prompt.seconds)
             can_end = prompt.seconds is None
             limit = chosen.max_tokens if can_end else self.tokenizer.config.tokens_in(prompt.seconds or 0)
@@ -266,6 +282,9 @@ class MotionPipeline:
             rows.append(_Row(prompt, chosen, _request(chosen, limit, can_end, ids)))
         return rows
 
+    def _in_turn(self, counts: Counts[T]) -> Counts[T]:
+        return turn_on(self.tokenizer.mean.device).around(counts, self.engine.place.dtype, self._when_full)
+
     def _sample(self, rows: list[_Row], embedding: Tensor | None) -> Counts[list[Generation]]:
         clock = Clock()
         is_guided = any(row.options.guidance != 1 for row in rows)
@@ -273,9 +292,9 @@ class MotionPipeline:
         requests = [row.request for row in rows]
         sampled = yield from clock.around(self.engine.stream(requests, text_bld, mask_bl, empty_ld))
         motions = [Motion(self.tokenizer.decode(one.tokens), self.fps) for one in sampled]
-        elapsed = clock.elapsed()
+        made = self.card, clock.elapsed(), self.engine.place
         return [
-            Generation((row.prompt,), (len(ids),), row.options, ids, motion, self.card, trace, elapsed)
+            Generation((row.prompt,), (len(ids),), row.options, ids, motion, trace, *made)
             for row, (ids, trace), motion in zip(rows, sampled, motions, strict=True)
         ]
 
@@ -298,8 +317,8 @@ class MotionPipeline:
             traces.append(sampled[0].trace.after(known))
         ids = np.array(tokens, dtype=np.int64)
         motion = Motion(self.tokenizer.decode(ids), self.fps)
-        trace = Trace.joined(traces)
-        return Generation(prompts, lengths, options, ids, motion, self.card, trace, clock.elapsed())
+        made = self.card, clock.elapsed(), self.engine.place
+        return Generation(prompts, lengths, options, ids, motion, Trace.joined(traces), *made)
 
     def _prefix(
         self, prompts: Sequence[Prompt], embedding: Tensor | None, is_guided: bool
@@ -379,9 +398,3 @@ def _listed(prompts: Iterable[str | Prompt], remedy: str) -> list[str | Prompt]:
     if isinstance(prompts, (str, Prompt)) or not isinstance(prompts, Iterable):
         raise ValueError(remedy)
     return list(prompts)
-
-
-def _as_prompt(prompt: str | Prompt | None, seconds: float | None) -> Prompt:
-    if isinstance(prompt, Prompt):
-        return prompt if seconds is None else replace(prompt, seconds=seconds)
-    return Prompt(prompt, seconds)

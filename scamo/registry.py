@@ -21,6 +21,7 @@ import torch
 from scamo import checkpoint
 from scamo.checkpoint import CheckpointError
 from scamo.configs import TokenizerConfig, TransformerConfig, codebook_label, size_label
+from scamo.device import DEVICES, find_device
 from scamo.fast_step import compact
 from scamo.tokenizer import MotionTokenizer, VQTokenizer
 from scamo.transformer import PrefixTransformer
@@ -61,6 +62,12 @@ class ModelCard:
     training: Mapping[str, Any] = field(default_factory=dict, hash=False)
     sampling: Mapping[str, Any] = field(default_factory=dict, hash=False)
     sha256: str = ""
+    weight_bytes: int = 4  # of one weight of the transformer in its own type
+
+    def memory_in(self, dtype: torch.dtype | None) -> int:
+        """Bytes needed where the transformer computes in `dtype`; None is its own type."""
+        each = self.weight_bytes if dtype is None else dtype.itemsize
+        return self.memory_bytes + sum(self.transformer.parameter_counts) * (each - self.weight_bytes)
 
     @property
     def codebook(self) -> int:
@@ -165,14 +172,17 @@ def load_networks(
 ) -> tuple[MotionTokenizer, PrefixTransformer]:
     """The two networks of a model, ready to use; fetched from the hub if they are not on this machine.
 
-    `dtype` is the type the transformer computes in: None means float32, or bfloat16 if stored so; float16 and int8 are
-    compact forms for a CPU. The tokenizer is float32. Raises ValueError for a device that is not there, and
-    CheckpointError that names a missing or damaged file.
+    `dtype` is the type the transformer computes in. None on a CPU means float32, or bfloat16 if stored so; on a GPU
+    bfloat16, or float16 where the GPU has no bfloat16. On a CPU float16 and int8 are compact forms. The tokenizer is
+    float32, on the same device. Raises ValueError for a device that is not there, and CheckpointError that names a
+    missing or damaged file.
     """
     device = _available(device)
     folder = _folder(card)
     if dtype == torch.int8 and device.type != "cpu":
         raise ValueError(f'int8 is for the CPU; on "{device}" use bfloat16')
+    if dtype is None and DEVICES.is_gpu(device):
+        dtype = DEVICES.dtype(device)
     transformer = PrefixTransformer.from_pretrained(folder, device, torch.float16 if dtype == torch.int8 else dtype)
     dtype = dtype or transformer.lm_head.weight.dtype
     if device.type == "cpu" and dtype != torch.float32:
@@ -206,12 +216,10 @@ def load_tokenizer(
     return family.from_pretrained(folder, _available(device))
 
 
-def _available(device: str | torch.device) -> torch.device:
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f'there is no device "{device}" on this machine ({reason}); use "cpu"') from error
+def _available(name: str | torch.device) -> torch.device:
+    device = find_device(name)
+    DEVICES.prepare(device)
+    return device
 
 
 def _bundled_tokenizer(codebook: int | str | None) -> Path:
@@ -295,6 +303,7 @@ def _card(folder: Path, source: str, location: str) -> ModelCard:
         training=card.get("training", {}),
         sampling=card.get("sampling", {}),
         sha256=card["sha256"],
+        weight_bytes=bytes_each,
     )
 
 

@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from scamo.atomic import replacing_file
+from scamo.device import DEVICES, is_short, text_device
 
 MAX_WORD_PIECES = 150
 RECENT = 64  # embeddings kept in memory: 80 MB of the longest prompts by Flan-T5-XL
@@ -92,6 +93,20 @@ def load_text_encoder(
     )
 
 
+def encoder_beside(
+    name: str, device: torch.device, dtype: torch.dtype | None = None, cache_dir: str | Path | None = None
+) -> TextEncoder:
+    """The encoder for a model on `device`: a Flan-T5 goes with it, where there is room, and MiniLM stays on the CPU.
+
+    dtype None on a GPU is bfloat16, or float32 where the GPU lacks that: a T5's numbers are too large for float16.
+    """
+    if name == MINILM or not DEVICES.is_gpu(device):
+        return load_text_encoder(name, dtype=dtype, cache_dir=cache_dir)
+    own = DEVICES.dtype(device)
+    dtype = dtype or (torch.float32 if own == torch.float16 else own)
+    return load_text_encoder(name, device=device, dtype=dtype, cache_dir=cache_dir)
+
+
 class PretrainedTextEncoder:
     """A frozen encoder read by transformers. `find` says where: (a folder, None) or (a hub id, its revision)."""
 
@@ -143,6 +158,8 @@ class PretrainedTextEncoder:
                 if self._cache:
                     self._cache.write(text, computed)
         self._remember({text: embedding for text, embedding in known.items() if embedding is not None})
+        if missing and is_short(self.device):
+            self.release()
         rows = [embedding.float() for text in texts if (embedding := known[text]) is not None]
         mask = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.bool)
         for row, embedding in enumerate(rows):
@@ -169,15 +186,14 @@ class PretrainedTextEncoder:
         """See TextEncoder.release."""
         with self._lock:
             self._loaded = None
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        DEVICES.empty_cache(self.device)
 
     @torch.no_grad()
     def _compute(self, texts: list[str]) -> list[Tensor]:
         tokenizer, model = self._load()
         batch = tokenizer(
             texts, padding=True, padding_side="right", truncation=True, max_length=MAX_WORD_PIECES, return_tensors="pt"
-        ).to(self.device)
+        ).to(next(model.parameters()).device)
         hidden = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state.cpu()
         lengths = batch["attention_mask"].sum(dim=1).tolist()
         return [row[:length].clone() for row, length in zip(hidden, lengths, strict=True)]
@@ -197,7 +213,11 @@ class PretrainedTextEncoder:
                         )
                 except OSError as error:
                     raise ValueError(_unreachable(self.name, error)) from error
-                self._loaded = tokenizer, model.to(self.device).eval().requires_grad_(False)
+                needed = sum(parameter.nbytes for parameter in model.parameters())
+                device = text_device(self.device, needed)
+                if device != self.device:
+                    warnings.warn(f"{self.name} has no room on {self.device} and reads on the CPU", stacklevel=2)
+                self._loaded = tokenizer, model.to(device).eval().requires_grad_(False)
             return self._loaded
 
 

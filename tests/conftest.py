@@ -1,9 +1,12 @@
 """Fixtures that several test files share."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("SCAMO_DEVICE", "cpu")  # where the tests without the mark "gpu" are meant to run
 
 # Fixtures are known by their names.
 from tests.browser import chromium, served, visit  # noqa: F401

@@ -8,12 +8,16 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from scamo import cli, registry
+from scamo.device import DEVICES
 from scamo.motion import Motion
 from tests.motions import walk
 from tests.rigs import write_rig
 from tests.tiny import FakeEncoder, write_models
+
+CPU_BUILD = torch.version.cuda is None and torch.version.hip is None
 
 
 @pytest.fixture(scope="module")
@@ -255,3 +259,16 @@ def test_what_is_known_of_a_file_can_be_given(tmp_path, capsys):
     assert 'names "tail"' in fails(
         capsys, "export", path, "--joints", tmp_path / "map.json", "--to", "npy", "--out", tmp_path
     )
+
+
+def test_where_it_computes_is_chosen_and_said(bundled, capsys, tmp_path, monkeypatch):
+    assert "there is no device" in fails(capsys, "generate", "a person walks", "--device", "abacus")
+    assert "there is no device" in fails(capsys, "app", "--device", "abacus")
+    monkeypatch.setattr(DEVICES, "gpus", list)
+    assert "(this PyTorch" in fails(capsys, "generate", "a person walks", "--device", "cuda") or not CPU_BUILD
+    monkeypatch.setenv("SCAMO_DEVICE", "abacus")
+    assert 'there is no device "abacus"' in fails(capsys, "generate", "a person walks")
+    monkeypatch.setattr("scamo.render.render_motion", lambda *_, **__: None)
+    options = ("--device", "auto", "--dtype", "int8", "--size", "0.3M", "--seconds", "1", "--out", str(tmp_path))
+    assert cli.main(["generate", "a person walks", *options]) == 0
+    assert " s on cpu in int8; seed" in capsys.readouterr().out

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from scamo import text as text_module
-from scamo.text import MAX_WORD_PIECES, EmbeddingCache, PretrainedTextEncoder, load_text_encoder
+from scamo.text import MAX_WORD_PIECES, EmbeddingCache, PretrainedTextEncoder, encoder_beside, load_text_encoder
+from tests.devices import stand_in
 from tests.tiny import write_t5
 
 PROMPTS = ["a person walks forward", "an exhausted old man turns left, then waves with both hands", "bow"]
@@ -198,3 +199,30 @@ def test_no_name_is_no_encoder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match='unknown text encoder ""'):
         load_text_encoder("")
+
+
+def test_an_encoder_beside_a_gpu_leaves_it_where_memory_is_short(tmp_path, monkeypatch):
+    """The CPU stands for a GPU; MiniLM is small and stays where it was."""
+    folder = write_t5(tmp_path / "t5")
+    facts = stand_in(monkeypatch, dtype=torch.bfloat16)
+    gpu = torch.device("cpu")
+    encoder = encoder_beside(str(folder), gpu)
+    assert encoder.dtype == torch.bfloat16
+    assert encoder_beside("minilm", gpu).dtype == torch.float32
+    encoder.encode(["a person walks"])
+    assert encoder._loaded is not None and facts.emptied == 0
+    facts.free = 1 << 30
+    encoder.encode(["a person walks"])  # known, so nothing was computed
+    assert encoder._loaded is not None
+    encoder.encode(["a person turns"])
+    assert encoder._loaded is None and facts.emptied == 1
+    facts = stand_in(monkeypatch, dtype=torch.float16)
+    assert encoder_beside(str(folder), gpu).dtype == torch.float32  # a T5 overflows in float16
+
+
+def test_an_encoder_without_room_on_the_gpu_reads_on_the_cpu(tmp_path, monkeypatch):
+    folder = write_t5(tmp_path / "t5")
+    stand_in(monkeypatch, ["meta"], free=1, dtype=torch.float32)  # on "meta" nothing could be computed
+    with pytest.warns(UserWarning, match="has no room on meta and reads on the CPU"):
+        embedding, _ = encoder_beside(str(folder), torch.device("meta")).encode(["a person walks"])
+    assert torch.isfinite(embedding).all()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 pytest.importorskip("gradio")
 
 from scamo.ui import cost_estimate as cost
 from scamo.ui.formatting import byte_count
+from tests.devices import GB, stand_in
+from tests.ui import make_pool
 
 
 def test_what_has_no_room_is_refused_with_the_reason(pool, monkeypatch):
@@ -60,3 +63,35 @@ def test_free_memory_is_what_a_container_leaves(monkeypatch):
     assert cost.CostEstimator().free_memory() == 350_000
     numbers.clear()
     assert cost.CostEstimator().free_memory() is None
+
+
+def test_the_memory_of_a_gpu_is_said_and_what_does_not_fit_is_blocked(tiny_models, monkeypatch):
+    facts = stand_in(monkeypatch, ["cuda:0"], free=3 * GB, total=16 * GB, dtype=torch.bfloat16)
+    pool = make_pool(tiny_models, device="cuda")
+    estimator = cost.CostEstimator(pool)
+    card = pool.card(1024, "1M")
+    words = cost.describe_cost(estimator, {"1M": card}, 4.0, 1, {})
+    assert f"{byte_count(card.memory_in(torch.bfloat16))} of memory on cuda:0 (3.0 GB of 16.0 GB free)" in words
+    assert card.memory_in(torch.bfloat16) < card.memory_bytes
+    assert not cost.models_without_room(pool, estimator)
+    facts.free = card.memory_in(torch.bfloat16) - 1
+    (reason,) = cost.models_without_room(pool, estimator).values()
+    assert f"{byte_count(facts.free)} of 16.0 GB are free on cuda:0" in reason
+    assert "choose a smaller size, or start with --device cpu --dtype int8." in reason
+    assert list(cost.models_without_room(pool, estimator)) == [(1024, "1M")]
+
+
+def test_float32_on_a_gpu_is_told_of_bfloat16(tiny_models, monkeypatch):
+    stand_in(monkeypatch, ["cuda:0"], free=1)
+    pool = make_pool(tiny_models, device="cuda", dtype=torch.float32)
+    without_room = cost.models_without_room(pool, cost.CostEstimator(pool))
+    assert len(without_room) == 4
+    assert all("start with --dtype bfloat16" in reason for reason in without_room.values())
+
+
+def test_a_gpu_is_expected_to_be_as_quick_as_one(tiny_models, monkeypatch):
+    stand_in(monkeypatch, ["cuda:0"], dtype=torch.bfloat16)
+    pool = make_pool(tiny_models, device="cuda")
+    estimator = cost.CostEstimator(pool)
+    monkeypatch.setattr(cost, "_measure_speed", lambda: 1 / 0)  # the CPU's speed says nothing of it
+    assert 0.001 < estimator.generation_time(pool.card(1024, "1M"), 1, 20) < 1

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import threading
 import time
+import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("gradio")
 
 from scamo import registry
+from scamo.device import Place
+from scamo.engine import LocalEngine
 from scamo.io.recipe import read_recipe
 from scamo.stream import Step
 from scamo.ui.components.motion_player import player_figure
+from scamo.ui.components.result_cards import facts as facts_of
 from scamo.ui.jobs import compare as compare_job
 from scamo.ui.jobs import follow as follow_job
 from scamo.ui.motion_files import decode_recipe
+from tests.devices import stand_in
+from tests.ui import make_pool
 
 BOTH = ((1024, "0.3M"), (1024, "1M"))
 
@@ -47,7 +56,7 @@ class WatchedEngine:
 
     def __init__(self, engine) -> None:
         self.engine, self.sampled, self.ended = engine, 0, 0
-        self.config = engine.config
+        self.config, self.place = engine.config, engine.place
 
     def stream(self, *request):
         steps = self.engine.stream(*request)
@@ -102,15 +111,45 @@ def test_the_motion_that_was_made_is_the_one_that_is_drawn_and_kept(pool, tmp_pa
 def test_one_failing_model_leaves_the_other_its_motion(pool, undrawn, tmp_path, monkeypatch):
     load = registry.load_networks
 
-    def load_or_fail(card):
+    def load_or_fail(card, **where):
         if card.size == "0.3M":
             raise registry.CheckpointError("weights.safetensors is missing; get it again")
-        return load(card)
+        return load(card, **where)
 
     monkeypatch.setattr(registry, "load_networks", load_or_fail)
     models = last(compare_job.compare(pool, request_of(pool), tmp_path))
     assert [model.state for model in models] == ["failed", "done"]
     assert "weights.safetensors is missing" in models[0].error
+
+
+def test_a_model_that_runs_out_of_memory_leaves_the_other_its_motion(tiny_models, undrawn, tmp_path, monkeypatch):
+    """The CPU stands for a GPU. The cell says what happened, and nothing of the model stays in memory."""
+    pool = make_pool(tiny_models, device="auto")
+    facts = stand_in(monkeypatch)
+    card = pool.card(1024, "0.3M")
+    stream, weights = LocalEngine.stream, weakref.ref(pool.pipeline(card).transformer)
+
+    def stream_or_fail(self, *request):
+        if self.transformer is weights():
+            yield 1
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return (yield from stream(self, *request))
+
+    monkeypatch.setattr(LocalEngine, "stream", stream_or_fail)
+    models = last(compare_job.compare(pool, request_of(pool), tmp_path))
+    assert [model.state for model in models] == ["failed", "done"]
+    assert re.fullmatch(r"The memory of cpu ran out \(.* free now\); choose a smaller size, .*\.", models[0].error)
+    assert facts.emptied and not pool.is_loaded(card)
+    gc.collect()
+    assert weights() is None
+
+
+def test_a_result_says_where_it_was_computed(pool, undrawn, tmp_path):
+    (model,) = last(compare_job.compare(pool, request_of(pool, keys=BOTH[1:]), tmp_path))
+    assert "<dt>Computed on</dt><dd>cpu in float32</dd>" in facts_of(model.result)
+    assert model.result.recipe.computed_on == "cpu in float32"
+    why = replace(model.result, place=Place("cuda:0", "bfloat16", "measured: <fast>"))
+    assert "<dd>cuda:0 in bfloat16<br><small>measured: &lt;fast&gt;</small></dd>" in facts_of(why)
 
 
 def test_a_defect_shows_no_inner_details(pool, tmp_path, monkeypatch):

@@ -38,7 +38,8 @@ class Toy:
         return nn.functional.mse_loss(model(batch["x"]), batch["y"]), {}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        batch = self.batch(10**6, 0, 1)
+        device = next(model.parameters()).device
+        batch = {name: x.to(device) if isinstance(x, Tensor) else x for name, x in self.batch(10**6, 0, 1).items()}
         with torch.no_grad():
             model.eval()
             value = nn.functional.mse_loss(model(batch["x"]), batch["y"]).item()

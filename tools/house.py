@@ -16,14 +16,14 @@ WHOLE = ("body", "io", "render", "ui")  # packages of scamo that are one room ea
 
 # From the ground up. A room imports rooms of lower floors, and those that stand before it on its own floor.
 FLOORS = (
-    ("rotation", "atomic", "options", "version", "flops", "command"),
+    ("rotation", "atomic", "options", "version", "flops", "command", "device"),
     ("skeleton", "checkpoint", "configs"),
     ("motion", "stream"),
     ("tokenizer", "transformer", "text", "metrics"),
     ("body",),
     ("render",),
     ("io",),
-    ("fast_step", "engine", "convert", "registry", "pipeline"),
+    ("fast_step", "engine", "convert", "placement", "registry", "pipeline"),
     ("ui", "cli_options", "cli"),
 )
 ENTRIES = ("__init__", "__main__")  # the public face and `python -m scamo`: they only point at rooms

@@ -39,6 +39,7 @@ class Recipe:
     """What makes a motion: model, prompts (one, or those of a timeline in turn), options, and its tokens.
 
     codebook is the nominal size and size the transformer's name, as on a ModelCard; model_sha256 is the card's hash.
+    computed_on: device and type that the tokens were sampled with, in words; "" where it is not known.
     """
 
     model: str
@@ -48,6 +49,7 @@ class Recipe:
     tokens: tuple[int, ...] = field(repr=False)
     options: GenerationOptions = field(default_factory=GenerationOptions)
     model_sha256: str = ""
+    computed_on: str = ""
 
     @property
     def prompt(self) -> str:
@@ -89,6 +91,7 @@ class Recipe:
         if self.seconds is None:
             further["max_tokens"] = options.max_tokens
         further["model_sha256"] = self.model_sha256 or None
+        further["computed_on"] = self.computed_on or None
         return facts | {name: value for name, value in further.items() if value is not None}
 
     @classmethod
@@ -98,8 +101,8 @@ class Recipe:
         if not isinstance(facts, Mapping) or "model" not in facts:
             raise ValueError("there is no recipe; give a file that was made here")
         codebook, size = facts.get("codebook"), facts.get("size")
-        model, sha256 = facts["model"], facts.get("model_sha256", "")
-        if type(codebook) is not int or not all(isinstance(text, str) for text in (model, size, sha256)):
+        model, sha256, place = facts["model"], facts.get("model_sha256", ""), facts.get("computed_on", "")
+        if type(codebook) is not int or not all(isinstance(text, str) for text in (model, size, sha256, place)):
             raise ValueError("this recipe does not name its model; give a file that was made here")
         given: dict[str, Any] = {name: facts[name] for name in _OPTIONS if facts.get(name) is not None}
         given.setdefault("guidance", 1.0)  # recipes without it were made without it
@@ -108,7 +111,7 @@ class Recipe:
             options = replace(options, seconds=prompts[0].seconds)
         return cls(
             model=model, codebook=codebook, size=str(size), prompts=prompts, tokens=_tokens(facts.get("tokens")),
-            options=options, model_sha256=sha256,
+            options=options, model_sha256=sha256, computed_on=place,
         )  # fmt: skip
 
 

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from scamo import flops
+from scamo.device import DEVICES, Memory, remedy
 from scamo.options import DEFAULT_MAX_TOKENS
 from scamo.registry import ModelCard
 from scamo.text import MINILM
@@ -18,16 +20,20 @@ from scamo.ui.formatting import byte_count, short_time
 from scamo.ui.model_pool import ModelKey, ModelPool
 
 _CALLS_PER_LAYER = 30  # numpy calls in a layer's step, see scamo/fast_step.py
+_GPU_LAYER = 3e-4  # seconds a layer's step takes a GPU to start
+_GPU_BYTES_PER_SECOND = 3e11  # that a GPU of a few years ago reads
 _BATCH_FACTOR = 3  # how many times longer several samples at once take than one, until it is known
 
 
 class CostEstimator:
     """Expects times from what this machine took before, or else from how fast it reads memory.
 
-    Nothing is measured before it is asked for. All times are in seconds.
+    Nothing is measured before it is asked for. All times are in seconds. pool: knows where models compute; without one
+    all are expected on the CPU.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pool: ModelPool | None = None) -> None:
+        self._pool = pool
         self._lock = threading.Lock()
         self._speed: tuple[float, float] | None = None
         self._token_times: dict[tuple[str, bool], float] = {}  # model, several samples -> for one token of each
@@ -54,8 +60,17 @@ class CostEstimator:
         """To expect for a video; None before the first one."""
         return None if self._frame_time is None else frames * self._frame_time
 
+    def memory_needed(self, card: ModelCard) -> int:
+        """Bytes of a model in the type it computes in."""
+        return card.memory_in(self._pool.expected_place(card).dtype if self._pool else None)
+
+    def gpu(self, card: ModelCard) -> tuple[torch.device, Memory | None] | None:
+        """The GPU that a model computes on, and its memory; None for a model on the CPU."""
+        device = self._pool.expected_place(card).device if self._pool else torch.device("cpu")
+        return (device, self._pool.gpu_memory(device)) if self._pool and DEVICES.is_gpu(device) else None
+
     def free_memory(self) -> int | None:
-        """Bytes that a model may still take; None where the system does not say."""
+        """Bytes of the machine's memory that a model may still take; None where the system does not say."""
         available = _read_number(Path("/proc/meminfo"), "MemAvailable:")
         free = None if available is None else 1024 * available
         group = Path("/sys/fs/cgroup")  # a container may have less than its machine
@@ -67,6 +82,8 @@ class CostEstimator:
 
     def _step_time(self, card: ModelCard) -> float:
         shape = card.transformer
+        if self._pool and DEVICES.is_gpu(self._pool.expected_place(card).device):
+            return self.memory_needed(card) / _GPU_BYTES_PER_SECOND + shape.layers * _GPU_LAYER
         head = flops.paper_vocabulary_parameters(shape.codebook_size, shape.width)  # the embedding is not read whole
         with self._lock:
             self._speed = self._speed or _measure_speed()
@@ -76,16 +93,25 @@ class CostEstimator:
 
 
 def models_without_room(pool: ModelPool, estimator: CostEstimator) -> dict[ModelKey, str]:
-    """The models that do not fit into free memory, with the reason in words."""
-    free = estimator.free_memory()
-    if free is None:
-        return {}
-    return {
-        (codebook, label): f"It needs {byte_count(card.memory_bytes)} of memory and {byte_count(free)} are free here."
-        for codebook, row in pool.by_codebook.items()
-        for label, card in row.items()
-        if card.memory_bytes > free and not pool.is_loaded(card)
-    }
+    """The models that do not fit into the free memory of where they would compute, with reason and remedy in words."""
+    without_room: dict[ModelKey, str] = {}
+    host = estimator.free_memory()
+    memories: dict[torch.device, Memory | None] = {}
+    for codebook, row in pool.by_codebook.items():
+        for label, card in row.items():
+            choice = pool.expected_place(card)
+            if choice.device not in memories:
+                memories[choice.device] = pool.gpu_memory(choice.device)
+            memory, needed = memories[choice.device], card.memory_in(choice.dtype)
+            free = host if memory is None else memory.free
+            if free is None or needed <= free or pool.is_loaded(card):
+                continue
+            here = "are free here" if memory is None else f"of {byte_count(memory.total)} are free on {choice.device}"
+            helps = remedy(choice.device, choice.place.dtype)
+            without_room[codebook, label] = (
+                f"It needs {byte_count(needed)} of memory and {byte_count(free)} {here}; {helps}."
+            )
+    return without_room
 
 
 def describe_cost(
@@ -106,7 +132,6 @@ def describe_cost(
 
 def _expected(estimator: CostEstimator, cards: list[ModelCard], seconds: float | None, samples: int) -> str:
     fetched = sum(card.disk_bytes for card in cards if card.source == "hub")
-    memory = sum(card.memory_bytes for card in cards)
     total, drawings_known = 0.0, True
     for card in cards:
         codec = card.tokenizer
@@ -117,12 +142,26 @@ def _expected(estimator: CostEstimator, cards: list[ModelCard], seconds: float |
     duration = short_time(total) + (" at most" if seconds is None else "")
     parts = [
         f"{byte_count(fetched)} to download at most" if fetched else "nothing to download",
-        f"{byte_count(memory)} of memory",
+        _expected_memory(estimator, cards),
         f"about {duration}" + (" with the videos" if drawings_known else ", then the videos"),
     ]
     encoders = sorted({card.text_encoder for card in cards if card.text_encoder not in (None, MINILM)}, key=str)
     more = f" Download and memory of {', '.join(map(str, encoders))}, which reads the prompt, are not in it."
     return f"Expected: {', '.join(parts)}.{more if encoders else ''}"
+
+
+def _expected_memory(estimator: CostEstimator, cards: list[ModelCard]) -> str:
+    """The memory that models need, apart for the CPU and each GPU, with what the GPU has."""
+    needed: dict[str, int] = {}
+    for card in cards:
+        gpu = estimator.gpu(card)
+        where = "of memory"
+        if gpu is not None:
+            device, memory = gpu
+            where = f"of memory on {device}"
+            where += f" ({byte_count(memory.free)} of {byte_count(memory.total)} free)" if memory else ""
+        needed[where] = needed.get(where, 0) + estimator.memory_needed(card)
+    return " and ".join(f"{byte_count(count)} {where}" for where, count in needed.items())
 
 
 def _measure_speed() -> tuple[float, float]:

@@ -6,35 +6,51 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import torch
 
 from scamo import registry
-from scamo.engine import Engine
+from scamo.device import DEVICES, Memory, default_device, find_device, full, is_out_of_memory
+from scamo.engine import Engine, LocalEngine
 from scamo.io.recipe import Recipe
 from scamo.pipeline import MotionPipeline
+from scamo.placement import Choice, choose_place
 from scamo.registry import ModelCard
-from scamo.text import MINILM, TextEncoder, load_text_encoder
+from scamo.text import MINILM, TextEncoder, encoder_beside
 from scamo.transformer import PrefixTransformer
 
-MAX_LOADED_BYTES = 4 << 30  # of models in memory; the bundled ones have a few MB each
+MAX_LOADED_BYTES = 4 << 30  # of models in the machine's memory; the bundled ones have a few MB each
 
 ModelKey = tuple[int, str]  # codebook and size label, as in ModelPool.by_codebook
 EngineMaker = Callable[[ModelCard, PrefixTransformer], Engine | None]
 
 
+class _Loaded(NamedTuple):
+    pipeline: MotionPipeline
+    device: torch.device
+    size: int  # bytes
+
+
 class ModelPool:
-    """Loads a model when it is first needed, and drops the least recently used ones when memory gets short.
+    """Loads a model when it is first needed, and drops the least recently used ones when a device's memory gets short.
 
     folders: models offered beside the bundled ones. make_engine: chooses what samples a model's tokens; None means
     this process. load_encoder: loads a text encoder by its name; models with the same encoder share it.
+    device, dtype: where and in which type models compute, as for `choose_place`; None is what SCAMO_DEVICE says, or
+    "auto". Raises ValueError for a device that is not there.
     """
 
     def __init__(
         self,
         folders: Sequence[str | Path] = (),
         make_engine: EngineMaker | None = None,
-        load_encoder: Callable[[str], TextEncoder] = load_text_encoder,
+        load_encoder: Callable[[str], TextEncoder] | None = None,
+        device: str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
+        self._device, self._dtype = device or default_device(), dtype
+        best = find_device(self._device)
         self.by_codebook: dict[int, dict[str, ModelCard]] = {}  # codebook -> size label -> card
         for card in sorted(registry.models(folders), key=lambda card: (card.codebook, size_order(card))):
             row = self.by_codebook.setdefault(card.codebook, {})
@@ -42,8 +58,8 @@ class ModelPool:
             row[next(label for label in labels if label not in row)] = card
         self.tokenizers = registry.tokenizers(folders)  # those without a model
         self._make_engine = make_engine
-        self._load_encoder = load_encoder
-        self._pipelines: OrderedDict[ModelCard, MotionPipeline] = OrderedDict()
+        self._load_encoder = load_encoder or (lambda name: encoder_beside(name, best))
+        self._loaded: OrderedDict[ModelCard, _Loaded] = OrderedDict()
         self._encoders: dict[str, TextEncoder] = {}
         self._lock = threading.Lock()
 
@@ -101,17 +117,33 @@ class ModelPool:
     def pipeline(self, card: ModelCard) -> MotionPipeline:
         """The model of a card, loaded if need be. Raises ValueError where its files are missing or damaged."""
         with self._lock:
-            if card not in self._pipelines:
-                used = sum(other.memory_bytes for other in self._pipelines)
-                while self._pipelines and used + card.memory_bytes > MAX_LOADED_BYTES:
-                    used -= self._pipelines.popitem(last=False)[0].memory_bytes
-                self._pipelines[card] = self._load(card)
-            self._pipelines.move_to_end(card)
-            return self._pipelines[card]
+            if card not in self._loaded:
+                choice = choose_place(card.transformer, self._device, self._dtype)
+                self._make_room(choice.device, card.memory_in(choice.dtype))
+                self._loaded[card] = self._load_or_retry(card, choice)
+            self._loaded.move_to_end(card)
+            return self._loaded[card].pipeline
 
     def is_loaded(self, card: ModelCard) -> bool:
         """Whether the model is in memory."""
-        return card in self._pipelines
+        return card in self._loaded
+
+    def drop(self, card: ModelCard) -> None:
+        """Let a model go. Its memory is free when nobody uses it any more."""
+        with self._lock:
+            self._loaded.pop(card, None)
+
+    def expected_place(self, card: ModelCard) -> Choice:
+        """Where a model computes, or will as far as is known before it is loaded."""
+        return choose_place(card.transformer, self._device, self._dtype, measure=False)
+
+    def gpu_memory(self, device: torch.device) -> Memory | None:
+        """A GPU's memory, with that of the models here as free, since they can be dropped. None for the CPU."""
+        memory = DEVICES.memory(device) if DEVICES.is_gpu(device) else None
+        if memory is None:
+            return None
+        ours = sum(one.size for one in list(self._loaded.values()) if one.device == device)
+        return Memory(min(memory.free + ours, memory.total), memory.total)
 
     def preload(self) -> None:
         """Load what the first click would wait for: MiniLM, which imports transformers. Others may take gigabytes."""
@@ -120,11 +152,45 @@ class ModelPool:
                 encoder = self._encoder(MINILM)
             encoder.encode(["a person walks"])
 
-    def _load(self, card: ModelCard) -> MotionPipeline:
-        tokenizer, transformer = registry.load_networks(card)
+    def _make_room(self, device: torch.device, needed: int) -> None:
+        """Drop the models of one device that were unused longest, until `needed` bytes are free there."""
+        on_device = [(card, one.size) for card, one in self._loaded.items() if one.device == device]
+        memory = DEVICES.memory(device) if DEVICES.is_gpu(device) else None
+        free = MAX_LOADED_BYTES - sum(size for _, size in on_device) if memory is None else memory.free
+        dropped = False
+        while on_device and free < needed:
+            card, size = on_device.pop(0)
+            self._loaded.pop(card)
+            free, dropped = free + size, True
+        if memory is not None and free < needed:
+            for encoder in self._encoders.values():
+                encoder.release()
+        if dropped:
+            DEVICES.empty_cache(device)
+
+    def _load_or_retry(self, card: ModelCard, choice: Choice) -> _Loaded:
+        """Load a model; where memory runs out, once more with the device to itself. Raises DeviceFull."""
+        for last in (False, True):
+            try:
+                return self._load(card, choice)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Outside of the block, the error and all that its traceback held are gone.
+            self._make_room(choice.device, 1 << 62)
+            if last:
+                break
+        raise full(choice.device, choice.place.dtype)
+
+    def _load(self, card: ModelCard, choice: Choice) -> _Loaded:
+        tokenizer, transformer = registry.load_networks(card, device=choice.device, dtype=choice.dtype)
         encoder = self._encoder(card.text_encoder) if card.text_encoder else None
         engine = self._make_engine(card, transformer) if self._make_engine else None
-        return MotionPipeline(tokenizer, transformer, card, encoder, engine=engine)
+        pipeline = MotionPipeline(
+            tokenizer, transformer, card, encoder, engine=engine or LocalEngine(transformer, choice.why),
+            when_full=lambda: self.drop(card),
+        )  # fmt: skip
+        return _Loaded(pipeline, choice.device, card.memory_in(choice.dtype))
 
     def _encoder(self, name: str) -> TextEncoder:
         if name not in self._encoders:

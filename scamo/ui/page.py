@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import gradio as gr
+import torch
 from starlette.middleware import Middleware
 
 from scamo.ui.api import add_endpoints
@@ -36,13 +37,22 @@ TABS = {
 }
 
 
-def build(folders: Sequence[str | Path] = (), batch: int = MAX_BATCH) -> gr.Blocks:
+def build(
+    folders: Sequence[str | Path] = (),
+    batch: int = MAX_BATCH,
+    device: str | None = None,
+    dtype: torch.dtype | None = None,
+) -> gr.Blocks:
     """The whole page. `folders` hold models offered beside the bundled ones (and those SCAMO_MODELS names).
 
     batch: how many endpoint requests for one model are computed in one pass; 1 computes them one after the other.
+    device, dtype: where and in which type models compute; see ModelPool.
     """
     lent_gpu = zero_gpu()
-    pool = ModelPool(folders, lent_gpu.engine if lent_gpu else None)
+    if lent_gpu:  # CUDA is for functions that were lent the GPU, not for this process
+        pool = ModelPool(folders, lent_gpu.engine, device="cpu")
+    else:
+        pool = ModelPool(folders, device=device, dtype=dtype)
     with gr.Blocks(title="ScaMo", analytics_enabled=False, delete_cache=(3600, 21600)) as demo:
         gr.HTML(HEADER)
         with gr.Tabs():

@@ -10,10 +10,12 @@ import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from scamo import registry
 from scamo.configs import TransformerConfig
+from scamo.device import Place
 from scamo.engine import Engine, LocalEngine, SampledTokens, TokenRequest
 from scamo.registry import ModelCard
 from scamo.transformer import PrefixTransformer
@@ -44,6 +46,7 @@ class ZeroGPU:
 
     def __init__(self, lend: Callable[..., Any], large: int = LARGE, device: str = "cuda") -> None:
         self._large, self._device = large, device
+        self._dtype = torch.float32 if device == "cpu" else torch.bfloat16  # every GPU that is lent has bfloat16
         self._engines: dict[ModelCard, LocalEngine] = {}  # filled in the GPU's process, which ends after the call
         self._sample: Sample = lend(self._sample_on_gpu, duration=expected_duration)
 
@@ -51,7 +54,9 @@ class ZeroGPU:
         """The engine for a model: on the lent GPU if it is large, otherwise on the CPU."""
         if card.memory_bytes < self._large:
             return LocalEngine(transformer)
-        return ZeroGPUEngine(card, self._sample)
+        dtype = str(self._dtype).removeprefix("torch.")
+        place = Place(self._device, dtype, "the GPU that this Space lends by the call")
+        return ZeroGPUEngine(card, self._sample, place)
 
     def _sample_on_gpu(
         self,
@@ -63,7 +68,7 @@ class ZeroGPU:
     ) -> Iterator[Message]:
         """Runs in the GPU's process. Arguments and yielded values are pickled; a returned value would be lost."""
         if card not in self._engines:
-            _, transformer = registry.load_networks(card, device=self._device)
+            _, transformer = registry.load_networks(card, device=self._device, dtype=self._dtype)
             self._engines[card] = LocalEngine(transformer)
         yield (yield from self._engines[card].stream(requests, text_bld, text_mask_bl, empty_text_ld))
 
@@ -71,13 +76,18 @@ class ZeroGPU:
 class ZeroGPUEngine:
     """Samples the tokens of one model in the GPU's process."""
 
-    def __init__(self, card: ModelCard, sample: Sample) -> None:
-        self._card, self._sample = card, sample
+    def __init__(self, card: ModelCard, sample: Sample, place: Place) -> None:
+        self._card, self._sample, self._place = card, sample, place
 
     @property
     def config(self) -> TransformerConfig:
         """Shape of the transformer."""
         return self._card.transformer
+
+    @property
+    def place(self) -> Place:
+        """Where the tokens are computed."""
+        return self._place
 
     def stream(
         self,

@@ -34,10 +34,14 @@ def facts(result: ModelResult) -> str:
     lines = {
         "Motion": f"{result.motion.seconds:.1f} s, {len(sample.recipe.tokens)} tokens",
         "Made in": f"{result.elapsed:.2f} s{f' (all {count})' * (count > 1)}, {tokens / result.elapsed:.0f} tokens/s",
+        "Computed on": str(result.place or "unknown"),
         "Model": f"{byte_count(result.card.memory_bytes)} of memory",
         "Foot slide": f"{100 * sample.foot_slide:.1f} cm/s",
         "Shaking": f"{sample.jitter:.0f} m/s³",
     }
+    why = result.place.why if result.place else ""
+    if why:
+        lines["Computed on"] += f"<br><small>{html.escape(why)}</small>"
     return f"<dl>{''.join(f'<dt>{name}</dt><dd>{value}</dd>' for name, value in lines.items())}</dl>"
 
 

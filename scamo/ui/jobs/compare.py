@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from scamo import metrics
+from scamo.device import Place
 from scamo.io.recipe import Recipe
 from scamo.motion import Motion
 from scamo.options import GenerationOptions, Prompt
@@ -82,6 +83,7 @@ class ModelResult:
     motion: Motion
     video: str
     drawing_elapsed: float = 0.0
+    place: Place | None = None  # where and in which type the tokens were computed
 
     @property
     def recipe(self) -> Recipe:
@@ -181,7 +183,7 @@ class _Comparison:
         prompt, seeds = self._request.prompt, self._request.seeds
         pipeline = self._pool.pipeline(card)
         # The encoder keeps recent prompts, so the time it takes is not counted as the first model's.
-        pipeline.text_encoder.encode([self._request.text])
+        pipeline.encode_prompts([self._request.text])
         stream = pipeline.stream_batch([prompt] * len(seeds), self._request.options, seeds=seeds)
         total = None if prompt.seconds is None else stream.total
         with closing(stream):
@@ -217,7 +219,10 @@ def finish_model(label: str, card: ModelCard, generations: Sequence[Generation],
     motion, began = motions[order[0]], time.perf_counter()
     video = draw_video({label: motion}, samples[0].recipe, folder)
     drawing_elapsed = time.perf_counter() - began
-    return ModelResult(label, card, tuple(samples), generations[0].elapsed, 0, motion, video, drawing_elapsed)
+    first = generations[0]
+    return ModelResult(
+        label, card, tuple(samples), first.elapsed, 0, motion, video, drawing_elapsed, first.place
+    )  # fmt: skip
 
 
 def pick_sample(pool: ModelPool, comparison: Comparison, result: ModelResult, place: int, folder: Path) -> Comparison:

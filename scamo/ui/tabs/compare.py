@@ -48,7 +48,7 @@ class CompareTab:
 
     def __init__(self, pool: ModelPool) -> None:
         self._pool = pool
-        self._estimator = CostEstimator()
+        self._estimator = CostEstimator(pool)
         self.comparison = gr.State(None)
         self._lay_out_prompt()
         with gr.Row(elem_id="compare", equal_height=False):
