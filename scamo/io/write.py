@@ -32,6 +32,7 @@ from scamo.atomic import replacing_file, write_npy
 from scamo.io.bvh import check_bvh_options, write_bvh
 from scamo.io.loop import for_engine
 from scamo.io.smpl_npz import write_npz
+from scamo.io.write_options import WriteOptions
 from scamo.motion import FPS, Motion
 from scamo.render import BODIES, STRIP_OPTIONS, SUFFIXES, VIDEO_OPTIONS, check_picture, render_motion
 from scamo.skeleton import JOINTS, checked_joints
@@ -147,6 +148,12 @@ def save(
     if name == "npy":
         return write_npy(path, _features(content))
     return WRITERS[name].write(content, path, options)[0]
+
+
+def options_for(formats: Sequence[str], options: WriteOptions) -> dict[str, Any]:
+    """The options that some of these formats have, as arguments of `export`; those of the motion go to all."""
+    known = {option for name in formats for option in WRITERS[name].options} | {"in_place", "loop"}
+    return {name: value for name, value in options.given().items() if name in known}
 
 
 def _content(
