@@ -28,7 +28,7 @@ _CLICK_WITH_FIELDS = """element.addEventListener("click", (event) => {
 _LABELS = {
     "rig": ("Rig", "joint names and rest pose, for BVH, GLB and FBX"),
     "unit": ("Unit", "of BVH and FBX; GLB is always in metres"),
-    "fps": ("Frames a second", "of BVH, GLB, FBX and VRMA"),
+    "fps": ("Frame rate", "frames a second of BVH, GLB, FBX and VRMA"),
     "exact": ("Exact joints", "BVH: bones change their length, and no joint leaves its place"),
     "in_place": ("In place", "the figure stays on its spot; a game engine moves it"),
     "loop": ("Loop", "cut and blended so that it repeats without a seam"),
