@@ -125,8 +125,9 @@ def _tokenize(args: Tokenize) -> None:
 
 def _load(source: Path, reading: Reading) -> Motion:
     from scamo.io.read import load_motion
+    from scamo.io.read_options import read_joint_map
 
-    names = json.loads(reading.joints.read_text(encoding="utf-8-sig")) if reading.joints else None
+    names = read_joint_map(reading.joints.read_bytes()) if reading.joints else None
     return load_motion(source, joints=names, up=reading.up, fps=reading.fps, unit=reading.unit)
 
 
@@ -134,13 +135,10 @@ def _export(args: Export) -> None:
     from scamo.io.write import export
 
     formats = [name for names in _flat(args.to) for name in names.split(",") if name]
-    given: dict[str, Any] = {"rig": args.rig, "unit": args.unit, "fps": args.fps, "exact": args.exact or None}
-    given["person"] = args.person
-    options = {name: value for name, value in given.items() if value is not None}
 
     def convert(source: Path, target: Path) -> None:
         motion = _load(source, args.reading.as_reading())
-        export(motion, formats, target.parent, target.name, in_place=args.in_place, loop=args.loop, **options)
+        export(motion, formats, target.parent, target.name, **args.writing.given())
 
     for_each_file(args.input, args.out, lambda source: source.stem, convert)
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from scamo.device import default_device
+from scamo.io.write_options import WriteOptions
 from scamo.options import GenerationOptions
 
 Several = tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]]  # --size 1M 4M, or --size 1M --size 4M
@@ -70,6 +71,16 @@ class SourceReading:
     def as_reading(self) -> Reading:
         """The same under the names of the commands that only read."""
         return Reading(self.joints, self.up, self.source_fps, self.source_unit)
+
+
+@dataclass(frozen=True)
+class Writing(WriteOptions):
+    """The options of `scamo.io.write_options`, one of them with a second name, and whom a file shows."""
+
+    in_place: Annotated[bool, tyro.conf.arg(aliases=["--no-root-motion"])] = False
+    """Keep the pelvis above one spot, for game engines."""
+    person: Who | None = None
+    """Who glb and fbx show; without it the neutral person."""
 
 
 @dataclass(frozen=True)
@@ -149,20 +160,7 @@ class Export:
     """Formats: bvh, glb, fbx, npz ..."""
     out: Path
     """A folder."""
-    rig: Literal["humanml3d", "smpl", "mixamo", "unreal", "vrm"] | None = None
-    """Joint names and rest pose of bvh, glb and fbx."""
-    unit: Literal["m", "cm"] | None = None
-    """What one unit of bvh and fbx is; without it what the rig's programs expect."""
-    fps: float | None = None
-    """Frame rate of bvh, glb, fbx and vrma; without it the motion's."""
-    person: Who | None = None
-    """Who glb and fbx show; without it the neutral person."""
-    exact: bool = False
-    """Keep every joint of a bvh where it is, with bones that change their length."""
-    in_place: Annotated[bool, tyro.conf.arg(aliases=["--no-root-motion"])] = False
-    """Keep the pelvis above one spot, for game engines."""
-    loop: bool = False
-    """Cut and blend it, so that it repeats without a seam."""
+    writing: Writing = field(default_factory=Writing)
     reading: SourceReading = field(default_factory=SourceReading)
 
 

@@ -154,6 +154,18 @@ def kit_motion() -> Motion:
     return Motion(features, 12.5)
 
 
+def test_files_of_a_changed_kit_motion_run_at_one_rate(tmp_path: Path) -> None:
+    """20 frames at 12.5 fps are 31 at 20 fps; what is in place has HumanML3D's features, which run at 20."""
+    export(kit_motion(), "npy,json,csv,npz", tmp_path, "kit", in_place=True)
+    facts = json.loads((tmp_path / "kit.json").read_text(encoding="utf-8"))
+    assert (facts["fps"], facts["frames"], facts["seconds"]) == (20, 31, 1.55)
+    assert np.load(tmp_path / "kit_joints.npy").shape == (31, 22, 3)
+    assert np.load(tmp_path / "kit_features.npy").shape == (30, 263)
+    assert len((tmp_path / "kit.csv").read_text(encoding="utf-8").splitlines()) == 32
+    with np.load(tmp_path / "kit.npz") as smpl:
+        assert (len(smpl["poses"]), float(smpl["mocap_framerate"])) == (31, 20)
+
+
 def test_a_kit_motion_goes_into_every_format(tmp_path: Path) -> None:
     motion = kit_motion()
     for name in WRITERS:

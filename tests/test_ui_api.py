@@ -9,6 +9,7 @@ import re
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from pathlib import Path
 
 import gradio as gr
@@ -18,13 +19,17 @@ import pytest
 pytest.importorskip("gradio")
 
 from scamo import registry
+from scamo.io.bvh import write_bvh
+from scamo.io.read import load_joints
 from scamo.io.write import export
+from scamo.io.write_options import WriteOptions
 from scamo.motion import Motion
 from scamo.options import GenerationOptions, Prompt
 from scamo.ui import api
 from scamo.ui.jobs.batch_queue import MAX_WAITING
 from scamo.ui.model_pool import ModelPool
 from tests.motions import walk
+from tests.rigs import write_bvh as write_flat
 
 
 def test_a_batch_gives_each_what_it_gets_alone():
@@ -71,6 +76,54 @@ def test_a_motion_and_its_recipe_come_out(shared_pool):
     assert (recipe["seed"], recipe["temperature"], recipe["seconds"]) == (3, 0.5, 1.0)
 
 
+def z_up_file(folder: Path) -> Path:
+    """A walk with Z up in centimetres at 30 fps, of a rig that nobody knows, as BVH."""
+    path = write_flat(folder / "odd.bvh", 100 * walk(61)[..., [0, 2, 1]] * [1, -1, 1], "lafan1", 30.0)
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("LeftUpLeg", "Oberschenkel"), encoding="utf-8")
+    return path
+
+
+def test_a_motion_of_others_comes_out_for_another_program(shared_pool, tmp_path):
+    endpoints = api.Endpoints(shared_pool)
+    source = str(z_up_file(tmp_path))
+    files, notes = endpoints.export(source, "bvh", rig="unreal", unit="cm", fps=60, joints={"left_hip": "Oberschenkel"})
+    assert [Path(path).name for path in files] == ["odd.bvh"] and "Z is up" in notes
+    text = Path(files[0]).read_text(encoding="ascii")
+    assert "ROOT root" in text and "JOINT thigh_l" in text
+    assert f"Frame Time: {1 / 60:.9g}" in text
+    usual, _ = endpoints.export(source, "bvh", joints='{"left_hip": "Oberschenkel"}')
+    faster, _ = endpoints.export(source, "bvh", source_fps=60.0, up="z", source_unit="cm",
+                                 joints='{"left_hip": "Oberschenkel"}')  # fmt: skip
+    frames = [len(load_joints(path)[0]) for (path,) in (usual, faster)]
+    assert frames == [40, 20]
+    report, *_ = endpoints.reconstruct(source, 256, joints={"left_hip": "Oberschenkel"})
+    assert report["notes"] == [*notes] and report["frames"] == 40
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"up": "w"}, "no up axis"), ({"up": ["z"]}, "no up axis"), ({"source_fps": 0}, "cannot run at 0"),
+        ({"source_fps": "fast"}, "cannot run at fast"), ({"source_fps": True}, "cannot run"),
+        ({"source_unit": "ell"}, "choose from m, cm"), ({"joints": "{"}, "no JSON"), ({"joints": "[1]"}, "no mapping"),
+        ({"joints": {"left_hip": 3}}, "calls left_hip"), ({"joints": ["left_hip"]}, "no mapping"),
+        ({"joints": {"tail": "Tail"}}, 'names "tail"'), ({"rig": "maya"}, "choose from humanml3d"),
+        ({"unit": "inch"}, 'choose "m"'), ({"fps": -1}, "cannot run at -1"), ({"fps": "30"}, "cannot run"),
+        ({"exact": "yes"}, "true or false"), ({"loop": 1}, "true or false"), ({"format": "exe"}, "choose from bvh"),
+        ({"format": "glb", "unit": "m"}, 'no option "unit"'), ({"motion": None}, "give a file"),
+    ],
+)  # fmt: skip
+def test_options_of_files_that_make_no_sense_are_refused_in_words(shared_pool, tmp_path, wrong, words):
+    path = write_bvh(walk(9), tmp_path / "walk.bvh")
+    with pytest.raises(gr.Error, match=words) as refused:
+        api.Endpoints(shared_pool).export(**{"motion": str(path), "format": "bvh", **wrong})
+    assert "\n" not in str(refused.value)
+    if not {"rig", "unit", "fps", "exact", "loop", "format"} & wrong.keys():
+        with pytest.raises(gr.Error, match=words):
+            api.Endpoints(shared_pool).reconstruct(**{"motion": str(path), "codebook": 256, **wrong})
+
+
 @pytest.fixture
 def client(served, tmp_path):
     from gradio_client import Client
@@ -78,14 +131,19 @@ def client(served, tmp_path):
     return Client(served, download_files=str(tmp_path), verbose=False)
 
 
-def test_three_endpoints_and_no_more_are_there(client):
+def test_four_endpoints_and_no_more_are_there(client):
     told = client.view_api(return_format="dict")
-    assert sorted(told["named_endpoints"]) == ["/generate", "/models", "/reconstruct"]
+    assert sorted(told["named_endpoints"]) == ["/export", "/generate", "/models", "/reconstruct"]
     assert told["unnamed_endpoints"] == {}
     parameters = {one["parameter_name"]: one for one in told["named_endpoints"]["/generate"]["parameters"]}
     assert list(parameters) == ["prompt", "codebook", "size", "seconds", "seed", "temperature", "video"]
     assert "256" in parameters["codebook"]["python_type"]["type"]
     assert parameters["video"]["python_type"]["type"] == "bool"
+    parameters = {one["parameter_name"]: one for one in told["named_endpoints"]["/export"]["parameters"]}
+    written = [one.name for one in fields(WriteOptions)]
+    assert list(parameters) == ["motion", "format", *written, "up", "source_fps", "source_unit", "joints"]
+    assert all(parameters[name]["parameter_has_default"] for name in list(parameters)[1:])
+    assert "unreal" in parameters["rig"]["python_type"]["type"]
 
 
 def test_clients_generate(client):
@@ -127,6 +185,17 @@ def test_clients_reconstruct(client, tmp_path):
         client.predict(handle_file(tmp_path / "words.npy"), 1024, api_name="/reconstruct")
 
 
+def test_clients_export(client, tmp_path):
+    from gradio_client import handle_file
+
+    given = {"joints": {"left_hip": "Oberschenkel"}, "rig": "mixamo", "in_place": True}
+    files, notes = client.predict(handle_file(z_up_file(tmp_path)), "glb", **given, api_name="/export")
+    assert [Path(path).suffix for path in files] == [".glb"] and "Z is up" in notes
+    assert np.ptp(load_joints(files[0])[0][:, 0, [0, 2]], axis=0).max() < 1e-3
+    with pytest.raises(Exception, match="choose from humanml3d"):
+        client.predict(handle_file(z_up_file(tmp_path)), "glb", rig="maya", api_name="/export")
+
+
 def test_the_documents_client_runs_as_it_stands(served, monkeypatch, capsys):
     document = (Path(__file__).parents[1] / "docs" / "programs.md").read_text(encoding="utf-8")
     code = document.split("<!-- client -->\n```python\n")[1].split("```")[0]
@@ -164,7 +233,7 @@ def test_a_language_model_makes_a_motion_and_reconstructs_it(served):
         ):
             await session.initialize()
             tools = {tool.name: tool for tool in (await session.list_tools()).tools}
-            assert sorted(tools) == ["generate", "models", "reconstruct"]
+            assert sorted(tools) == ["export", "generate", "models", "reconstruct"]
             for tool in tools.values():
                 assert "Returns" in (tool.description or "")
                 assert all(part.get("description") for part in tool.inputSchema["properties"].values())

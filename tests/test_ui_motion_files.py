@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("gradio")
 
 from scamo.io.recipe import Recipe, read_recipe
+from scamo.io.write_options import WriteOptions
 from scamo.motion import Motion
 from scamo.options import Prompt
 from scamo.ui import motion_files
@@ -38,7 +39,7 @@ def test_recipes_come_back_out_of_files(recorded, offer, tmp_path):
     assert read_recipe(write_file(recorded, offer, tmp_path)).to_dict() == recorded.recipe.to_dict()
 
 
-@pytest.mark.parametrize("offer", ["GIF", "Features", "Joints", "BVH", "FBX"])
+@pytest.mark.parametrize("offer", ["GIF", "Features", "Joints", "BVH", "FBX", "VRMA"])
 def test_every_offer_is_written_under_a_plain_name(recorded, offer, tmp_path):
     path = write_file(recorded, offer, tmp_path)
     assert path.stat().st_size > 500
@@ -52,16 +53,25 @@ def test_what_is_written_is_the_motion_that_was_made(recorded, tmp_path):
 
 
 def test_files_for_engines_are_in_place_and_go_round(recorded, tmp_path):
-    path = write_file(recorded, "Joints", tmp_path, ["loop", "in_place"])
+    path = write_file(recorded, "Joints", tmp_path, WriteOptions(loop=True, in_place=True, rig="vrm"))
     assert path.name.endswith("-in-place-loop_joints.npy")
     joints = np.load(path)
     assert 30 <= len(joints) < 60
     assert np.ptp(joints[:, 0, [0, 2]], axis=0).max() < 1e-5
-    whole = write_file(recorded, "Recipe", tmp_path, ["loop"])
+    whole = write_file(recorded, "Recipe", tmp_path, WriteOptions(loop=True))
     assert read_recipe(whole).tokens == recorded.recipe.tokens
-    for offer, variants in (("EXE", []), ("BVH", ["upside_down"])):
-        with pytest.raises(ValueError, match="not offered"):
-            write_file(recorded, offer, tmp_path, variants)
+    with pytest.raises(ValueError, match="not offered"):
+        write_file(recorded, "EXE", tmp_path)
+
+
+def test_files_for_other_programs(recorded, tmp_path):
+    options = WriteOptions(rig="unreal", unit="m", fps=30, exact=True)
+    path = write_file(recorded, "BVH", tmp_path, options)
+    assert path.name.endswith("-unreal-m-30fps-exact.bvh")
+    text = path.read_text(encoding="ascii")
+    assert "JOINT thigh_l" in text and f"Frame Time: {1 / 30:.9g}" in text
+    assert write_file(recorded, "GLB", tmp_path, options).name.endswith("-unreal-30fps.glb")
+    assert write_file(recorded, "VRMA", tmp_path, options).name.endswith("-30fps.vrma")
 
 
 @pytest.mark.parametrize(
@@ -120,4 +130,4 @@ def test_folders_of_an_hour_ago_are_deleted(tmp_path, monkeypatch):
     os.utime(old, (time.time() - 4000,) * 2)
     assert motion_files.new_folder().is_dir()
     assert new.is_dir() and not old.exists()
-    assert set(OFFERS) == {"MP4", "GIF", "Features", "Joints", "BVH", "GLB", "FBX", "SMPL", "Recipe"}
+    assert set(OFFERS) == {"MP4", "GIF", "Features", "Joints", "BVH", "GLB", "FBX", "VRMA", "SMPL", "Recipe"}

@@ -43,6 +43,16 @@ def test_a_browser_joins_prompts_goes_on_and_takes_every_file_along(visit, tmp_p
     with page.expect_download() as download:
         page.locator(".take button[data-option=Joints]").locator("visible=true").click()
     assert 30 <= len(np.load(download.value.path())) < 60
+    page.locator(".take summary").locator("visible=true").click()
+    page.locator(".take select[name=rig]").locator("visible=true").select_option("unreal")
+    page.locator(".take input[name=fps]").locator("visible=true").fill("30")
+    with page.expect_download() as download:
+        page.locator(".take button[data-option=BVH]").locator("visible=true").click()
+    assert download.value.suggested_filename.endswith("-unreal-30fps-loop.bvh")
+    assert "JOINT thigh_l" in download.value.path().read_text(encoding="ascii")
+    page.locator(".take input[name=fps]").locator("visible=true").fill("-3")
+    page.locator(".take button[data-option=BVH]").locator("visible=true").click()
+    page.get_by_text("A file cannot run at -3 frames a second").first.wait_for()
 
     other.get_by_role("tab", name="Continue").click()  # somebody else has nothing of it
     other.locator(".take button[data-option=BVH]").locator("visible=true").click()
@@ -50,6 +60,7 @@ def test_a_browser_joins_prompts_goes_on_and_takes_every_file_along(visit, tmp_p
     assert other.locator("video").count() == 0
     other.locator("input[type=file]:visible, .tabitem:visible input[type=file]").first.set_input_files(saved["MP4"])
     other.get_by_text("a person bows (1.0 s), then a person waves (1.0 s)").wait_for()  # it came with the file
+    other.locator(".take summary").locator("visible=true").click()
     assert other.evaluate("document.documentElement.scrollWidth") <= 390
 
 

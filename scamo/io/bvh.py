@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scamo.atomic import replacing_file
 from scamo.io.animation import Animation, exact_poses, for_rig, rigid_poses
 from scamo.io.export_rigs import EXPORT_RIGS, Unit, check_rig
+from scamo.io.write_options import WriteOptions
 from scamo.rotation import quat_rotate, quat_to_matrix
 
 # The tips beyond the skeleton's ends, in metres: toes, skull, hands.
@@ -72,10 +73,7 @@ def write_bvh_animation(animation: Animation, path: str | os.PathLike[str], scal
 def check_bvh_options(fps: float, unit: str | None, rig: str) -> None:
     """ValueError for a frame rate, a unit or a rig that `write_bvh` does not write."""
     check_rig(rig)
-    if unit not in (None, "m", "cm"):
-        raise ValueError(f'There is no unit "{unit}"; choose "m" (Blender) or "cm" (MotionBuilder, Unreal).')
-    if not (np.isfinite(fps) and 0 < fps <= 10_000):
-        raise ValueError(f"A file cannot run at {fps} frames a second; pass 20 or 30.")
+    WriteOptions(unit=unit, fps=fps)  # type: ignore[arg-type]
 
 
 def _zxy_degrees(matrices: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scamo.body.mannequin import PARENTS_24
+from scamo.io.write_options import Unit, WriteOptions
 from scamo.rotation import quat_between, quat_from_matrix
 from scamo.skeleton import JOINTS
 
 Array = NDArray[np.floating]
-Unit = Literal["m", "cm"]
 
 _ARM_DOWN = np.radians(45.0)  # of an A-pose
 
@@ -51,7 +51,7 @@ def _names(trunk: str, limbs: str, sides: tuple[str, str]) -> tuple[str, ...]:
     return tuple(core[joint] for joint in (*JOINTS, "left_hand", "right_hand"))
 
 
-EXPORT_RIGS = {
+EXPORT_RIGS: dict[str, ExportRig] = {
     "humanml3d": ExportRig((*JOINTS, "left_hand", "right_hand")),
     "smpl": ExportRig(
         _names("Pelvis Spine1 Spine2 Spine3 Neck Head", "Hip Knee Ankle Foot Collar Shoulder Elbow Wrist Hand",
@@ -79,8 +79,7 @@ EXPORT_RIGS = {
 
 def check_rig(rig: str) -> ExportRig:
     """The rig of that name; ValueError lists the names."""
-    if rig not in EXPORT_RIGS:
-        raise ValueError(f'There is no rig "{rig}" to write for; choose from {", ".join(EXPORT_RIGS)}.')
+    WriteOptions(rig=rig)  # type: ignore[arg-type]
     return EXPORT_RIGS[rig]
 
 

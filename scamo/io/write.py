@@ -33,7 +33,8 @@ from scamo.body.person import load_person, person_for
 from scamo.io.bvh import check_bvh_options, write_bvh
 from scamo.io.loop import for_engine
 from scamo.io.smpl_npz import write_npz
-from scamo.motion import FPS, Motion
+from scamo.io.write_options import WriteOptions
+from scamo.motion import FPS, Motion, resample_joints
 from scamo.render import BODIES, STRIP_OPTIONS, SUFFIXES, VIDEO_OPTIONS, check_picture, render_motion
 from scamo.skeleton import JOINTS, checked_joints
 from scamo.version import VERSION
@@ -151,6 +152,12 @@ def save(
     return WRITERS[name].write(content, path, options)[0]
 
 
+def options_for(formats: Sequence[str], options: WriteOptions) -> dict[str, Any]:
+    """The options that some of these formats have, as arguments of `export`; those of the motion go to all."""
+    known = {option for name in formats for option in WRITERS[name].options} | {"in_place", "loop"}
+    return {name: value for name, value in options.given().items() if name in known}
+
+
 def _content(
     motion: Motion | Array,
     recipe: HasFacts | Mapping[str, Any] | None,
@@ -162,7 +169,8 @@ def _content(
     joints = checked_joints(motion.skeleton_joints if isinstance(motion, Motion) else motion)
     fps = FPS if known is None else known.fps
     facts = recipe_facts(recipe)
-    if in_place or loop:
+    if in_place or loop:  # features of what is changed are HumanML3D's, so all files of it run at 20 fps
+        joints, fps = resample_joints(joints, fps), FPS
         joints, known = for_engine(joints, fps, in_place=in_place, loop=loop), None
         facts |= {"in_place": in_place, "loop": loop}
     return Content(joints, fps, known, facts, body)

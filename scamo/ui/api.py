@@ -1,6 +1,7 @@
-"""The endpoints: /generate makes a motion, /reconstruct passes one through a tokenizer, /models lists all models.
+"""The endpoints: /generate makes a motion, /reconstruct passes one through a tokenizer, /export writes one in another
+format, /models lists all models.
 
-The same three are the tools of the MCP server, where Gradio's extra for it is installed.
+The same four are the tools of the MCP server, where Gradio's extra for it is installed.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ import httpx
 from gradio.components.api_component import Api
 from gradio_client.utils import is_http_url_like
 
-from scamo.io.read import READABLE, load_motion
+from scamo.io.read import READABLE, Recording, read_motion
+from scamo.io.read_options import ReadOptions
+from scamo.io.upright import AXES, UNITS
 from scamo.io.write import export
+from scamo.io.write_options import RIG_NAMES, UNIT_NAMES, WriteOptions
 from scamo.options import MAX_SECONDS, GenerationOptions, Prompt
 from scamo.pipeline import Generation
 from scamo.registry import ModelCard
@@ -31,6 +35,7 @@ from scamo.ui.model_pool import ModelPool
 from scamo.ui.motion_files import new_folder
 
 EXAMPLE = "a person walks forward"
+EXPORTS = ("bvh", "glb", "fbx", "vrma", "npz", "npy", "csv")  # pictures are drawn by /generate
 
 Kind = tuple[ModelCard, GenerationOptions]  # options without seed and length
 Request = tuple[Prompt, int]  # with the seed
@@ -66,6 +71,9 @@ def add_endpoints(pool: ModelPool, batch: int = MAX_BATCH) -> None:
         video, features, joints = gr.Video(label="video"), gr.File(label="features"), gr.File(label="joints")
         recipe, cards, report = gr.JSON(label="recipe"), Api(None, {}, "models"), gr.JSON(label="report")
         motion = _with_own_urls(gr.File(label="motion", file_types=list(READABLE)))
+        reading, writing = _reading_fields(), _writing_fields()
+        formats = Api("glb", {"type": "string", "enum": [*EXPORTS]}, "format")  # type: ignore[dict-item]
+        files, notes = gr.File(file_count="multiple", label="files"), Api(None, {}, "notes")
         button = gr.Button()
 
     # The batch queue bounds what waits and what runs, so that programs take no place in the queue of the page's users.
@@ -74,8 +82,13 @@ def add_endpoints(pool: ModelPool, batch: int = MAX_BATCH) -> None:
         concurrency_limit=None,
     )  # fmt: skip
     button.click(
-        endpoints.reconstruct, [motion, fields["codebook"]], [report, features, joints], api_name="reconstruct"
-    )
+        endpoints.reconstruct, [motion, fields["codebook"], *reading], [report, features, joints],
+        api_name="reconstruct",
+    )  # fmt: skip
+    button.click(
+        endpoints.export, [motion, formats, *writing, *reading], [files, notes], api_name="export",
+        concurrency_id="files",
+    )  # fmt: skip
     button.click(endpoints.models, None, cards, api_name="models", queue=False)
 
 
@@ -132,32 +145,84 @@ class Endpoints:
             paths = [str(path) for path in await asyncio.wrap_future(files)]
         return paths[2] if video else None, paths[0], paths[1], facts
 
-    def reconstruct(self, motion: str, codebook: int) -> tuple[dict[str, Any], str, str]:
+    def reconstruct(
+        self,
+        motion: str,
+        codebook: int,
+        up: str | None = None,
+        source_fps: float | None = None,
+        source_unit: str | None = None,
+        joints: dict[str, str] | str | None = None,
+    ) -> tuple[dict[str, Any], str, str]:
         """Turn a motion into the tokens of a codebook and back, and tell how far it comes back from where it was.
 
         Args:
-            motion: A minute at most of features or joints (npy, 20 frames a second), SMPL parameters (npz) or BVH.
+            motion: A minute at most of features or joints (npy, 20 frames a second), SMPL parameters (npz), BVH or GLB.
             codebook: Size of the codebook, as `models` lists it.
+            up: The axis of the file that points up, such as "z", or "-y" where Y points down; null finds it.
+            source_fps: Frames a second of the file, if it says none or a wrong one; null takes the file's.
+            source_unit: What one unit of the file is: "m", "cm", "mm" or "inch"; null finds it.
+            joints: For a rig that is not known, our joint names with the file's: {"left_hip": "LThigh"}; null finds it.
 
         Returns:
-            a report: codebook, tokens, frames, fps, seconds, and mpjpe_mm, the joints' mean distance, pelvis on pelvis
+            a report: codebook, tokens, frames, fps, seconds, mpjpe_mm (joints' mean distance, pelvis on pelvis), notes
             HumanML3D features as they came back (npy, float32 [frames, 263])
             joints as they came back (npy, float32 [frames, 22, 3], metres, Y up)
         """
         with refusing():
-            if motion is None:
-                raise ValueError("There is no motion; give a file.")
-            original = load_motion(motion)
-            if original.seconds > MAX_SECONDS:
-                raise ValueError(f"This motion lasts {original.seconds:.0f} seconds; give a minute at most.")
+            original, notes = _read(motion, ReadOptions.of_fields(up, source_fps, source_unit, joints))
             found = reconstruct(self._pool, original, _whole("codebook", codebook))
-            features, joints = export(found.motion, "npy", new_folder(), f"{Path(motion).stem}-{codebook}")
+            features, places = export(found.motion, "npy", new_folder(), f"{Path(motion).stem}-{codebook}")
         report = {
             "codebook": found.card.codebook, "tokens": found.tokens.tolist(), "frames": len(found.motion),
             "fps": found.motion.fps, "seconds": found.motion.seconds,
-            "mpjpe_mm": 1000 * float(found.error_over_time.mean()),
+            "mpjpe_mm": 1000 * float(found.error_over_time.mean()), "notes": list(notes),
         }  # fmt: skip
-        return report, str(features), str(joints)
+        return report, str(features), str(places)
+
+    def export(
+        self,
+        motion: str,
+        format: str,
+        rig: str | None = None,
+        unit: str | None = None,
+        fps: float | None = None,
+        exact: bool = False,
+        in_place: bool = False,
+        loop: bool = False,
+        up: str | None = None,
+        source_fps: float | None = None,
+        source_unit: str | None = None,
+        joints: dict[str, str] | str | None = None,
+    ) -> tuple[list[str], list[str]]:
+        """Write a motion as a file for another program: BVH, GLB, FBX, VRMA, SMPL parameters, joints or a table.
+
+        Args:
+            motion: A minute at most of a motion in any file that `reconstruct` takes.
+            format: "bvh", "glb", "fbx", "vrma", "npz", "npy" (features and joints) or "csv".
+            rig: Joint names and rest pose of bvh, glb and fbx; null takes HumanML3D's.
+            unit: What one unit of bvh and fbx is, "m" or "cm"; null takes what the rig's programs expect.
+            fps: Frames a second of bvh, glb, fbx and vrma; null takes the motion's.
+            exact: Whether a bvh keeps every joint where it is, with bones that change their length.
+            in_place: Whether the figure stays on its spot, for game engines.
+            loop: Whether it is cut and blended, so that it repeats without a seam.
+            up: The axis of the source that points up, such as "z", or "-y" where Y points down; null finds it.
+            source_fps: Frames a second of the source, if it says none or a wrong one; null takes the file's.
+            source_unit: What one unit of the source is: "m", "cm", "mm" or "inch"; null finds it.
+            joints: For a rig that is not known, our joint names with the file's: {"left_hip": "LThigh"}; null finds it.
+
+        Returns:
+            the files, one or for npy two
+            notes: what was assumed of the source
+        """
+        with refusing():
+            writing = {"rig": rig, "unit": unit, "fps": fps, "exact": exact, "in_place": in_place, "loop": loop}
+            options = WriteOptions.of_fields(writing)
+            if format not in EXPORTS:
+                raise ValueError(f"There is no format {format!r} here; choose from {', '.join(EXPORTS)}.")
+            original, notes = _read(motion, ReadOptions.of_fields(up, source_fps, source_unit, joints))
+            paths = export(original, format, new_folder(), Path(motion).stem, **options.given())
+        return [str(path) for path in paths], list(notes)
 
     def models(self) -> list[dict[str, Any]]:
         """List the models that `generate` can use and the codebooks that `reconstruct` can use.
@@ -173,8 +238,37 @@ class Endpoints:
         ]
 
 
-def _or_null(kind: str) -> Any:
-    return {"anyOf": [{"type": kind}, {"type": "null"}]}
+def _or_null(kind: str, choices: Sequence[str] = ()) -> Any:
+    return {"anyOf": [{"type": kind} | ({"enum": [*choices]} if choices else {}), {"type": "null"}]}
+
+
+def _reading_fields() -> list[Api]:
+    """What a motion file does not say of itself."""
+    names = {"anyOf": [{"type": "object", "additionalProperties": {"type": "string"}}, {"type": "string"},
+                       {"type": "null"}]}  # fmt: skip
+    return [
+        Api(None, _or_null("string", AXES), "up"), Api(None, _or_null("number"), "source_fps"),
+        Api(None, _or_null("string", [*UNITS]), "source_unit"), Api(None, names, "joints"),  # type: ignore[arg-type]
+    ]  # fmt: skip
+
+
+def _writing_fields() -> list[Any]:
+    """The options of a file that is written."""
+    return [
+        Api(None, _or_null("string", RIG_NAMES), "rig"), Api(None, _or_null("string", UNIT_NAMES), "unit"),
+        Api(None, _or_null("number"), "fps"),
+        *(Api(False, {"type": "boolean"}, name) for name in ("exact", "in_place", "loop")),
+    ]  # fmt: skip
+
+
+def _read(path: str | None, options: ReadOptions) -> Recording:
+    """A motion that somebody sent: a minute at most."""
+    if path is None:
+        raise ValueError("There is no motion; give a file.")
+    found = read_motion(path, **options.given)
+    if found.motion.seconds > MAX_SECONDS:
+        raise ValueError(f"This motion lasts {found.motion.seconds:.0f} seconds; give a minute at most.")
+    return found
 
 
 def _text(prompt: Any) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scamo.io.recipe import Recipe, read_recipe
-from scamo.io.write import export
+from scamo.io.write import export, options_for
+from scamo.io.write_options import WriteOptions
 from scamo.motion import Motion
 from scamo.options import MAX_SECONDS
 from scamo.pipeline import Generation
@@ -40,16 +41,11 @@ OFFERS = {
     "BVH": FileOffer("bvh", ".bvh", "skeleton for Blender and others"),
     "GLB": FileOffer("glb", ".glb", "animated figure, with the recipe inside"),
     "FBX": FileOffer("fbx", ".fbx", "animated figure for Unity, Unreal and Maya"),
+    "VRMA": FileOffer("vrma", ".vrma", "motion for any VRM avatar"),
     "SMPL": FileOffer("npz", ".npz", "poses and places as AMASS keeps them"),
     "Recipe": FileOffer("json", ".json", "prompt, seed, model, settings, tokens"),
 }
 """By the words on its button."""
-
-VARIANTS = {
-    "in_place": ("In place", "the figure stays on its spot; a game engine moves it"),
-    "loop": ("Loop", "cut and blended so that it repeats without a seam"),
-}
-"""What a tick changes in every file but the recipe (an argument of `export`): its label, what it is for."""
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare
@@ -100,14 +96,18 @@ def new_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="scamo-page-"))
 
 
-def write_file(recorded: RecordedMotion, offer: str, folder: Path, variants: Sequence[str] = ()) -> Path:
-    """Write one of OFFERS, changed by some of VARIANTS, into a folder. Raises ValueError for what is not offered."""
-    if offer not in OFFERS or not VARIANTS.keys() >= set(variants):
+def write_file(recorded: RecordedMotion, offer: str, folder: Path, options: WriteOptions | None = None) -> Path:
+    """Write one of OFFERS into a folder. Options that its format has not are left out, and a recipe has none.
+
+    The file's name says what was asked for. Raises ValueError for what is not offered.
+    """
+    if offer not in OFFERS:
         raise ValueError(f"This file is not offered; choose {', '.join(OFFERS)}.")
     file, recipe = OFFERS[offer], recorded.recipe
-    stem = "-".join([recipe.file_stem, *(name.replace("_", "-") for name in VARIANTS if name in variants)])
-    changes: dict[str, Any] = dict.fromkeys(variants, True) if file.format != "json" else {}
-    paths = export(recorded.motion, [file.format], folder, stem, recipe, **changes)
+    given = {} if file.format == "json" else options_for([file.format], options or WriteOptions())
+    words = [name.replace("_", "-") if value is True else f"{value:g}fps" if name == "fps" else value
+             for name, value in given.items()]  # fmt: skip
+    paths = export(recorded.motion, [file.format], folder, "-".join([recipe.file_stem, *words]), recipe, **given)
     return next(path for path in paths if path.name.endswith(file.ending))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from scamo.configs import TokenizerConfig
 from scamo.io.read import read_motion
+from scamo.io.read_options import ReadOptions
 from scamo.io.recipe import PICTURES, Recipe, read_recipe
 from scamo.motion import Motion
 from scamo.options import MAX_SECONDS, GenerationOptions, Prompt
@@ -56,14 +57,19 @@ def continue_motion(
             yield Step(step.count, step.total, result)
 
 
-def open_motion(pool: ModelPool, path: str, codebook: int | None, size: str | None) -> RecordedMotion:
-    """A file as something to go on from: a recipe's own motion, or any other as tokens of the chosen model."""
+def open_motion(
+    pool: ModelPool, path: str, codebook: int | None, size: str | None, reading: ReadOptions | None = None
+) -> RecordedMotion:
+    """A file as something to go on from: a recipe's own motion, or any other as tokens of the chosen model.
+
+    reading: what the file does not say of itself; a file with a recipe needs nothing.
+    """
     if path.lower().endswith((*PICTURES, ".json")) or _holds_recipe(path):
         return decode_recipe(pool, read_recipe(path))
     card = pool.card(codebook, size)
     pipeline = pool.pipeline(card)
     codec = pipeline.tokenizer.config
-    motion, notes = read_motion(path)
+    motion, notes = read_motion(path, **(reading or ReadOptions()).given)
     check_fps(motion, pipeline.tokenizer)
     tokens = pipeline.tokenizer.encode(motion.features[: codec.tokens_in(MAX_SECONDS) * codec.frames_per_token])
     recipe = Recipe(

@@ -12,6 +12,7 @@ from scamo.registry import ModelCard
 from scamo.ui.components.controls import INSTANT, QUIET, model_choice, read_sampling, sampling_fields, video_field
 from scamo.ui.components.downloads import downloads
 from scamo.ui.components.progress import step_row
+from scamo.ui.components.reading_fields import ReadingFields, checked_file, read_fields
 from scamo.ui.jobs.continuation import continue_motion, open_motion, read_parts, story
 from scamo.ui.jobs.follow import Steps, follow
 from scamo.ui.limits import SECONDS, checked_seconds
@@ -57,6 +58,7 @@ class TimelineTab:
             self.go_on = gr.Button("Go on from there", size="sm", elem_id="go-on")
             self.stop = gr.Button("Stop", size="sm")
         self.file = gr.File(label="Or begin with any motion file", height=160)
+        self.reading = ReadingFields()
 
     def _connect(self) -> None:
         outputs = [self.status, self.video, self.made, self.keep]
@@ -72,7 +74,8 @@ class TimelineTab:
             outputs,
             **busy,
         )
-        self.file.upload(self._open, [self.file, self.codebook, self.size], outputs, **busy)
+        given = [self.file, self.codebook, self.size, *self.reading.fields]
+        gr.on([self.file.upload, self.reading.again.click], self._open, given, outputs, **busy)
         self.stop.click(lambda: note("Stopped."), None, self.status, cancels=[joining, continuing], **INSTANT)
         used = gr.State(len(FIRST_PARTS))
         self.more.click(
@@ -112,9 +115,9 @@ class TimelineTab:
                 yield note("Drawing."), gr.skip(), gr.skip(), gr.skip()
                 yield self._shown(recorded(step.result))
 
-    def _open(self, path: str, codebook: int, size: str) -> tuple[Any, ...]:
+    def _open(self, path: str | None, codebook: int, size: str, *reading: Any) -> tuple[Any, ...]:
         with refusing():
-            return self._shown(open_motion(self._pool, path, codebook, size))
+            return self._shown(open_motion(self._pool, checked_file(path), codebook, size, read_fields(*reading)))
 
     def _shown(self, made: RecordedMotion) -> tuple[Any, ...]:
         codec = self._pool.card_of_recipe(made.recipe).tokenizer

@@ -11,6 +11,7 @@ from scamo.motion import Motion
 from scamo.options import Prompt
 from scamo.ui.components.controls import INSTANT, QUIET, video_field
 from scamo.ui.components.downloads import downloads
+from scamo.ui.components.reading_fields import ReadingFields, checked_file, read_fields
 from scamo.ui.components.reconstruction_report import error_curves, error_table
 from scamo.ui.jobs.reconstruction import reconstruct, tokenizer_cards
 from scamo.ui.messages import note, reading_notes, refusing
@@ -39,6 +40,7 @@ class TokenizersTab:
         with gr.Row(elem_classes="bench", equal_height=False):
             with gr.Column(scale=0, min_width=320, elem_classes="tools"):
                 self.file = gr.File(label="Drop a motion (npy, npz, BVH, GLB)", height=160)
+                self.reading = ReadingFields()
                 self.example = gr.Button("Use an example", size="sm", elem_id="example")
                 self.codebooks = gr.CheckboxGroup(self.offered, value=self.offered[-5:], label="Codebooks")
             with gr.Column(scale=1, min_width=320, elem_classes="outcome"):
@@ -61,15 +63,16 @@ class TokenizersTab:
             self.status, self.video, self.plot, self.table, self.recorded, self.which, self.chosen, self.files,
         ]  # fmt: skip
         busy: dict[str, Any] = {**QUIET, "concurrency_id": "motion", "show_progress": "minimal"}
-        self.file.upload(self._open, [self.file, self.codebooks], outputs, **busy)
+        given = [self.file, self.codebooks, *self.reading.fields]
+        gr.on([self.file.upload, self.reading.again.click], self._open, given, outputs, **busy)
         self.example.click(self._use_example, self.codebooks, outputs, **busy)
         self.which.input(
             lambda recorded, label: recorded.get(label), [self.recorded, self.which], self.chosen, **INSTANT
         )
 
-    def _open(self, path: str, codebooks: list[str]) -> tuple[Any, ...]:
+    def _open(self, path: str | None, codebooks: list[str], *reading: Any) -> tuple[Any, ...]:
         with refusing():
-            motion, notes = read_motion(path)
+            motion, notes = read_motion(checked_file(path), **read_fields(*reading).given)
             return self._shown(motion, "Your motion", codebooks, notes)
 
     def _use_example(self, codebooks: list[str]) -> tuple[Any, ...]:
