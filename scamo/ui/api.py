@@ -116,7 +116,7 @@ class Endpoints:
             joints (npy, float32 [frames, 22, 3], metres, Y up)
             the recipe, with model, seed and tokens
         """
-        with refusing():
+        with refusing(to_program=True):
             card = self._pool.card(_whole("codebook", codebook), size)
             options = GenerationOptions(
                 seconds=None if seconds is None else checked_seconds(seconds),
@@ -144,7 +144,7 @@ class Endpoints:
             HumanML3D features as they came back (npy, float32 [frames, 263])
             joints as they came back (npy, float32 [frames, 22, 3], metres, Y up)
         """
-        with refusing():
+        with refusing(to_program=True):
             if motion is None:
                 raise ValueError("There is no motion; give a file.")
             original = load_motion(motion)
@@ -159,7 +159,7 @@ class Endpoints:
         }  # fmt: skip
         return report, str(features), str(joints)
 
-    def models(self) -> list[dict[str, Any]]:
+    async def models(self) -> list[dict[str, Any]]:
         """List the models that `generate` can use and the codebooks that `reconstruct` can use.
 
         Returns:

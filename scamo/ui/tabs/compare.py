@@ -20,7 +20,7 @@ from scamo.ui.cost_estimate import CostEstimator, describe_cost, models_without_
 from scamo.ui.jobs import compare as compare_job
 from scamo.ui.jobs.follow import REFRESH
 from scamo.ui.limits import MAX_SAMPLES, SECONDS
-from scamo.ui.messages import note, refusing
+from scamo.ui.messages import note, refusal, refusing
 from scamo.ui.model_pool import ModelPool
 from scamo.ui.motion_files import new_folder, read_settings
 
@@ -141,7 +141,7 @@ class CompareTab:
         request = self._read(None if fresh else seed, *choices)
         for (codebook, label), reason in models_without_room(self._pool, self._estimator).items():
             if self._pool.card(codebook, label) in request.cards.values():
-                raise gr.Error(f"{codebook} · {label} cannot run here. {reason}", print_exception=False)
+                raise refusal(f"{codebook} · {label} cannot run here. {reason}")
         if not re.search("[a-zA-Z]", request.text):
             gr.Warning("The models read English; this prompt will mean little to them.")
         return note("Waiting for a free place."), request.seed, gr.Button(interactive=True)
