@@ -176,8 +176,8 @@ def described(folder: str | os.PathLike[str], read: Callable[[dict[str, Any]], D
     except CheckpointError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        missing = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        raise CheckpointError(f"{Path(folder) / CARD} does not describe a {kind} ({missing}); make it again") from error
+        reason = str(error) if isinstance(error, ValueError) else "a field is missing or of another type"
+        raise CheckpointError(f"{Path(folder) / CARD} does not describe a {kind} ({reason}); make it again") from error
 
 
 def check_fit(folder: str | os.PathLike[str], tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:

@@ -22,6 +22,7 @@ from scamo.engine import Engine, LocalEngine, SampledTokens, TokenRequest, Trace
 from scamo.io.recipe import Recipe
 from scamo.motion import Motion
 from scamo.options import GenerationOptions, OptionFields, Prompt, checked_integer
+from scamo.prompt_notes import prompt_notes
 from scamo.registry import ModelCard
 from scamo.stream import Clock, Counts, Stream
 from scamo.text import MAX_WORD_PIECES, TextEncoder, check_width, checked_embedding, load_text_encoder
@@ -38,6 +39,7 @@ class Generation:
 
     prompts: one, or those of a timeline in turn. lengths: tokens of each prompt. options: with the definite seed and
     temperature. tokens: int64 [n]. elapsed: seconds of computing, without what the caller did between two tokens.
+    notes: what of the prompts was not read, not understood or not kept to the letter, in sentences.
     """
 
     prompts: tuple[Prompt, ...]
@@ -48,6 +50,7 @@ class Generation:
     card: ModelCard
     trace: Trace
     elapsed: float
+    notes: tuple[str, ...] = ()
 
     @property
     def recipe(self) -> Recipe:
@@ -56,6 +59,7 @@ class Generation:
         return Recipe(
             model=card.name, codebook=card.codebook, size=card.size, prompts=self.prompts, options=self.options,
             tokens=tuple(int(token) for token in self.tokens), model_sha256=card.sha256,
+            notes=self.notes,
         )  # fmt: skip
 
 
@@ -274,10 +278,11 @@ class MotionPipeline:
         sampled = yield from clock.around(self.engine.stream(requests, text_bld, mask_bl, empty_ld))
         motions = [Motion(self.tokenizer.decode(one.tokens), self.fps) for one in sampled]
         elapsed = clock.elapsed()
-        return [
+        made = [
             Generation((row.prompt,), (len(ids),), row.options, ids, motion, self.card, trace, elapsed)
             for row, (ids, trace), motion in zip(rows, sampled, motions, strict=True)
         ]
+        return [self._noted(one, mask_bl[row : row + 1]) for row, one in enumerate(made)]
 
     def _sample_timeline(
         self, prompts: tuple[Prompt, ...], lengths: tuple[int, ...], options: GenerationOptions
@@ -299,7 +304,13 @@ class MotionPipeline:
         ids = np.array(tokens, dtype=np.int64)
         motion = Motion(self.tokenizer.decode(ids), self.fps)
         trace = Trace.joined(traces)
-        return Generation(prompts, lengths, options, ids, motion, self.card, trace, clock.elapsed())
+        made = Generation(prompts, lengths, options, ids, motion, self.card, trace, clock.elapsed())
+        return self._noted(made, mask_bl)
+
+    def _noted(self, made: Generation, mask_bl: Tensor) -> Generation:
+        """The same with its notes; mask_bl tells the word pieces of each prompt."""
+        codec, pieces = self.tokenizer.config, mask_bl.sum(dim=1).tolist()
+        return replace(made, notes=prompt_notes(made.prompts, made.lengths, codec, pieces, MAX_WORD_PIECES))
 
     def _prefix(
         self, prompts: Sequence[Prompt], embedding: Tensor | None, is_guided: bool

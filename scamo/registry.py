@@ -265,7 +265,10 @@ def _listed(folder: Path, source: str) -> list[ModelCard]:
     cards = []
     for path in _folders(folder):
         try:
-            if checkpoint.read_card(path).get("kind") == "transformer":
+            kind = checkpoint.read_card(path).get("kind")
+            if not isinstance(kind, str):
+                raise CheckpointError(f"{path / checkpoint.CARD} does not say what it describes; make it again")
+            if kind == "transformer":
                 cards.append(_card(path, source, str(path)))
         except (CheckpointError, OSError) as error:
             if path == folder:

@@ -114,7 +114,7 @@ class Endpoints:
             the video (mp4)
             HumanML3D features (npy, float32 [frames, 263], 20 frames a second)
             joints (npy, float32 [frames, 22, 3], metres, Y up)
-            the recipe, with model, seed and tokens
+            the recipe, with model, seed and tokens, and notes where the prompt is not read or kept as it stands
         """
         with refusing(to_program=True):
             card = self._pool.card(_whole("codebook", codebook), size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -142,8 +141,6 @@ class CompareTab:
         for (codebook, label), reason in models_without_room(self._pool, self._estimator).items():
             if self._pool.card(codebook, label) in request.cards.values():
                 raise refusal(f"{codebook} · {label} cannot run here. {reason}")
-        if not re.search("[a-zA-Z]", request.text):
-            gr.Warning("The models read English; this prompt will mean little to them.")
         return note("Waiting for a free place."), request.seed, gr.Button(interactive=True)
 
     def _generate(self, *choices: Any) -> Iterator[tuple[Any, ...]]:
@@ -165,7 +162,9 @@ class CompareTab:
                 else:
                     continue
                 reported = time.monotonic()
-        yield summary(models, time.monotonic() - began), gr.skip(), gr.skip(), gr.Button(interactive=False)
+        notes = dict.fromkeys(text for model in models if model.result for text in model.result.recipe.notes)
+        ended = summary(models, time.monotonic() - began) + "".join(map(note, notes))
+        yield ended, gr.skip(), gr.skip(), gr.Button(interactive=False)
 
     def _record_times(self, result: compare_job.ModelResult) -> None:
         tokens = max(len(sample.recipe.tokens) for sample in result.samples)
