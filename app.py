@@ -3,9 +3,10 @@
 import sys
 
 from scamo.cli import main
-from scamo.ui import build
 
 if __name__ == "__main__":
     sys.exit(main(["app", *sys.argv[1:]]))
+
+from scamo.ui import build  # slow, and the command says what is wrong where it cannot be imported
 
 demo = build()  # for servers and tools that import this file

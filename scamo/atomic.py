@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -14,9 +16,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# torch and safetensors tell of a full disk by errors of their own.
+_UNWRITTEN = re.compile("failed writing|write failed|iostream error|no space left|file too large|quota exceeded", re.I)
+
+
+class UnwrittenError(OSError):
+    """A file could not be written; the message is one sentence with a remedy."""
+
 
 class ForeignFilesError(ValueError):
     """A folder that is to be replaced holds other files, or is a file."""
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error is that of a disk, a quota or a file that can take no more."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+@contextlib.contextmanager
+def explaining(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise what goes wrong while `path` is written as UnwrittenError, an OSError of the same number."""
+    try:
+        yield
+    except UnwrittenError:
+        raise
+    except Exception as error:
+        if not isinstance(error, OSError) and not _UNWRITTEN.search(str(error)):
+            raise
+        reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+        advice = "Free disk space or choose another folder."
+        said = UnwrittenError(f'"{path}" could not be written: {reason}. {advice}')
+        said.errno = error.errno if isinstance(error, OSError) else errno.ENOSPC
+        raise said from error
 
 
 @contextlib.contextmanager
@@ -28,13 +60,11 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f".{path.stem[:40]}-{secrets.token_hex(4)}.part{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch(exist_ok=False)  # fails here, before any work, if the folder cannot be written to
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OSError(f'"{path}" could not be written: {reason}. Free disk space or choose another folder.') from error
+        with explaining(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.touch(exist_ok=False)  # fails here, before any work, if the folder cannot be written to
+            yield temporary
+            os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -51,12 +81,14 @@ def replacing_folder(
     """
     target = Path(folder).absolute()
     _refuse_foreign(target, expected, suffixes)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
+    with explaining(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         staging = workshop / "new"
         staging.mkdir()
-        yield staging
+    try:
+        with explaining(target):
+            yield staging
         old = workshop / "old"
         if target.exists():
             target.rename(old)
@@ -78,6 +110,14 @@ def _refuse_foreign(target: Path, expected: Collection[str], suffixes: Collectio
     foreign = [path.name for path in target.iterdir() if path.name not in expected and path.suffix not in suffixes]
     if foreign:
         raise ForeignFilesError(f"{target} holds {min(foreign)!r}, which was not written here; give a new folder.")
+
+
+def write_npz(path: str | os.PathLike[str], **arrays: Any) -> Path:
+    """Write arrays by name as a compressed .npz file at exactly this path, whole or not at all, and return the path."""
+    path = Path(path)
+    with replacing_file(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    return path
 
 
 def write_npy(path: str | os.PathLike[str], array: NDArray[Any]) -> Path:

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,6 +25,10 @@ from scamo.atomic import ForeignFilesError, replacing_folder
 CARD = "card.json"
 MAX_SHARD_BYTES = 1 << 29
 _PIECE_BYTES = 1 << 22
+_MAX_CARD_BYTES = 1 << 24
+
+
+Described = TypeVar("Described")
 
 
 class CheckpointError(ValueError):
@@ -62,10 +66,13 @@ def read_card(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """The card of a checkpoint folder, checked against its own hash. Reads no weights."""
     path = Path(folder) / CARD
     try:
-        raw = path.read_bytes()
-    except OSError as error:
+        is_card = path.stat().st_size <= _MAX_CARD_BYTES and path.is_file()  # a pipe would be waited for
+        raw = path.read_bytes() if is_card else b""
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         hint = f"; did you mean {Path(folder) / 'model'}?" if (Path(folder) / "model" / CARD).exists() else ""
-        raise CheckpointError(f"no checkpoint in {folder}: {path} cannot be read ({error.strerror}){hint}") from error
+        raise CheckpointError(
+            f"no checkpoint in {folder}: {path} cannot be read ({getattr(error, 'strerror', error)}){hint}"
+        ) from error
     damaged = CheckpointError(f"{path} is damaged or was edited; get the checkpoint again from its source")
     try:
         card = json.loads(raw)
@@ -103,14 +110,16 @@ def each_tensor(
     `place(name, stored)` is given a tensor as it is in the file, mapped and not yet read; it returns an empty one of
     any type, layout and device to be filled with it, or None to have the mapped one. A copy is made piece by piece, and
     the file's pages are let go with each, so it takes hardly more memory than itself.
-    With `verify` every file is first read through once against the card's size and sha256.
-    Raises CheckpointError naming the first file that is missing, truncated or changed.
+    With `verify` every file is first read through once against the card's size and sha256, and every tensor is checked
+    to be finite. Raises CheckpointError naming the first file that is missing, truncated or changed, or the tensor.
     """
-    for name, facts in read_card(folder)["files"].items():
+    for name, facts in listed_files(read_card(folder), folder).items():
         path = Path(folder) / Path(name).name  # a card never points outside its folder
         if verify:
             _check(path, **facts)
         try:
+            if not path.is_file():  # without `verify` a folder or a pipe would be opened
+                raise FileNotFoundError("it is missing")
             with safe_open(path, "pt") as file:
                 keys = list(file.keys())
             for key in keys:
@@ -119,7 +128,10 @@ def each_tensor(
                 target = place(key, stored)
                 if target is not None:
                     _fill(target, path, key)
-                yield key, stored if target is None else target
+                found = stored if target is None else target
+                if verify and not _is_finite(found):
+                    raise CheckpointError(f"{path}: {key} holds NaN or infinite values; get the checkpoint again")
+                yield key, found
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path} cannot be read as safetensors ({error}); get it again") from error
 
@@ -137,7 +149,51 @@ def read_checked(folder: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     card = read_card(folder)
     if card.get("kind") != kind:
         raise CheckpointError(f"{folder} holds a {card.get('kind', 'thing of no kind')}; give the folder of a {kind}")
+    listed_files(card, folder)
     return card
+
+
+def listed_files(card: Mapping[str, Any], folder: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
+    """The files of a card, each with its "bytes" and "sha256". Raises CheckpointError where it does not list them."""
+    files = card.get("files")
+    for facts in files.values() if isinstance(files, dict) else [None]:
+        size, sha256 = (facts.get("bytes"), facts.get("sha256")) if isinstance(facts, dict) else (None, None)
+        if type(size) is not int or not 0 <= size < 1 << 50 or not isinstance(sha256, str):
+            raise CheckpointError(
+                f"{Path(folder) / CARD} does not say which files belong to it; get the checkpoint again"
+            )
+    return {name: {"bytes": facts["bytes"], "sha256": facts["sha256"]} for name, facts in files.items()}  # type: ignore[union-attr]
+
+
+def described(folder: str | os.PathLike[str], read: Callable[[dict[str, Any]], Described], kind: str) -> Described:
+    """What `read` makes of the card of a checkpoint of `kind`.
+
+    Raises CheckpointError naming the card where it does not hold what `read` looks for: a card may hold anything.
+    """
+    card = read_checked(folder, kind)
+    try:
+        return read(card)
+    except CheckpointError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        reason = str(error) if isinstance(error, ValueError) else "a field is missing or of another type"
+        raise CheckpointError(f"{Path(folder) / CARD} does not describe a {kind} ({reason}); make it again") from error
+
+
+def check_fit(folder: str | os.PathLike[str], tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    """Raise CheckpointError naming a tensor that is missing, too many, or of another shape or kind than `wanted`."""
+    where = f"the weights in {folder} do not fit its card"
+    for name in sorted({*tensors, *wanted}):
+        if name not in tensors:
+            raise CheckpointError(f"{where}: {name} is missing; get the checkpoint again")
+        if name not in wanted:
+            raise CheckpointError(f"{where}: {name} is no part of this network; get the checkpoint again")
+        own, other = tensors[name], wanted[name]
+        if own.shape != other.shape or own.is_floating_point() != other.is_floating_point():
+            raise CheckpointError(
+                f"{where}: {name} is {list(own.shape)} of {own.dtype} instead of {list(other.shape)}; "
+                "get the checkpoint again"
+            )
 
 
 @contextmanager
@@ -177,10 +233,14 @@ def _stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     tensor = tensor.detach().cpu()
     if dtype and _is_cast(tensor):
         tensor = tensor.to(dtype)
-    # A sum is finite only if every term is; in float64 it cannot overflow, and it needs no mask as large as the tensor.
-    if tensor.is_floating_point() and not math.isfinite(tensor.sum(dtype=torch.float64).item()):
+    if not _is_finite(tensor):
         raise CheckpointError(f"{name} holds values that are not finite as {tensor.dtype}, so it is not saved")
     return tensor.contiguous()
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    # A sum is finite only if every term is; in float64 it cannot overflow, and it needs no mask as large as the tensor.
+    return not tensor.is_floating_point() or math.isfinite(tensor.sum(dtype=torch.float64).item())
 
 
 def _check(path: Path, bytes: int, sha256: str) -> None:

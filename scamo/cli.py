@@ -66,6 +66,7 @@ def _generate(args: Generate) -> None:
     (pipeline,) = _pipelines([find_model(args.model, codebook=args.codebook, size=args.size)], args.computing)
     generation = _run(pipeline, args.prompt, args.options, pipeline.card.name)
     _save(generation, args.out)
+    _print_notes([generation])
     render_motion(generation.motion, args.out / "motion.mp4", caption=args.prompt, **drawing)
     print(args.out / "motion.mp4")
     print(f"{_facts(generation)}; seed {generation.options.seed}")
@@ -93,6 +94,7 @@ def _compare(args: Compare) -> None:
     labels = [folder.replace("-", " · ", 1) for folder in folders]
     render_motion(motions, args.out / "compare.mp4", caption=args.prompt, labels=labels, size=size_px, **drawing)
     print(args.out / "compare.mp4")
+    _print_notes(generations)
     print(f"seed {options.seed}")
 
 
@@ -256,6 +258,11 @@ def _save(generation: Generation, folder: Path) -> None:
     for name, array in (("features.npy", generation.motion.features), ("joints.npy", generation.motion.joints)):
         write_npy(folder / name, array)
         print(folder / name)
+
+
+def _print_notes(generations: Sequence[Generation]) -> None:
+    for text in dict.fromkeys(note for generation in generations for note in generation.notes):
+        print(text, file=sys.stderr)
 
 
 def _facts(generation: Generation) -> str:

@@ -6,12 +6,13 @@ run_command(main, Args)
 
 from __future__ import annotations
 
-import errno
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from scamo.atomic import UnwrittenError, is_disk_full
 
 MOTION_SUFFIXES = (".npy", ".npz", ".bvh", ".glb", ".gltf", ".vrma")
 
@@ -40,7 +41,10 @@ def run_command(
             warnings.showwarning = lambda message, *_: print(f"{title}: {message}", file=sys.stderr)
             status = main(given)
     except (ValueError, ImportError, OSError, FloatingPointError) as error:
-        print(f"{title}: {one_line(error)}", file=sys.stderr)
+        said = one_line(error)
+        if is_disk_full(error) and not isinstance(error, UnwrittenError):
+            said = f"the disk is full ({said}); free space and start the same command again, nothing finished is lost"
+        print(f"{title}: {said}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{title}: stopped", file=sys.stderr)
@@ -85,7 +89,7 @@ def for_each_file(
         except ImportError:
             raise  # no file is at fault
         except Exception as error:  # one file, however damaged, does not stop the others
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if is_disk_full(error):
                 raise
             failed += 1
             reason = one_line(error)

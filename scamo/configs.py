@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -21,6 +22,9 @@ LEVELS: dict[int, tuple[int, ...]] = {
     65536: (8, 8, 8, 5, 5, 5),
 }
 """The paper's codebooks by their nominal size; the real one is the product of the levels (256 means 240 codes)."""
+
+MAX_NUMBER = 1 << 20  # of any width, depth or count that a card may state
+MAX_LAYERS = 1000
 
 KIT_FPS = 12.5  # frames a second of KIT-ML's motions
 
@@ -49,10 +53,13 @@ class TokenizerConfig:
     fps: float = 20.0
 
     def __post_init__(self) -> None:
+        if isinstance(self.levels, str):
+            raise ValueError(f"levels {self.levels[:40]!r} make no codebook; give integers >= 2, e.g. 8 5 5 5")
         object.__setattr__(self, "levels", tuple(int(level) for level in self.levels))
-        if min(self.width, self.code_width, self.depth, self.halvings, self.dilation_growth, self.features) < 1:
-            raise ValueError(f"every number of {self} must be at least 1")
-        if not isinstance(self.fps, (int, float)) or not 0 < self.fps < math.inf:
+        _check_numbers(self, "width", "code_width", "depth", "halvings", "dilation_growth", "features")
+        if self.depth > 64 or self.halvings > 16 or self.dilation_growth**self.depth > MAX_NUMBER:
+            raise ValueError(f"depth, halvings or dilation_growth of {self} are beyond all use; give about 3, 2 and 3")
+        if isinstance(self.fps, bool) or not isinstance(self.fps, (int, float)) or not 0 < self.fps < math.inf:
             raise ValueError(f"{self.fps} is no frame rate; give frames a second, 20 for HumanML3D")
         # Indices are summed in float32, which counts no further than 2**24.
         if not self.levels or min(self.levels) < 2 or math.prod(self.levels) >= 2**24:
@@ -140,8 +147,11 @@ class TransformerConfig:
     max_positions: int = 201
 
     def __post_init__(self) -> None:
-        if min(self.codebook_size, self.layers, self.heads, self.width, self.text_width) < 1:
-            raise ValueError(f"every number of {self} must be at least 1")
+        _check_numbers(self, "codebook_size", "layers", "heads", "width", "text_width", "max_positions")
+        if self.layers > MAX_LAYERS:
+            raise ValueError(f"{self.layers:,} layers are no transformer; give up to {MAX_LAYERS:,}")
+        if not isinstance(self.tied, bool):
+            raise ValueError(f"tied is {self.tied!r}; give true or false")
         if self.width % (2 * self.heads):
             raise ValueError(f"width {self.width} does not split into {self.heads} heads of even size; change one")
 
@@ -172,6 +182,15 @@ class TransformerConfig:
             flops.vocabulary_parameters(self.codebook_size, self.width, self.tied),
             flops.non_vocabulary_parameters(self.layers, self.width, self.text_width),
         )
+
+
+def _check_numbers(config: Any, *names: str) -> None:
+    """Raise ValueError where a field is no whole number from 1 to what any network has."""
+    for name in names:
+        value = getattr(config, name)
+        most = 1 << 24 if name == "codebook_size" else MAX_NUMBER
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 1 <= value <= most:
+            raise ValueError(f"{name} is {str(value)[:40]}; give a whole number from 1 to {most:,}")
 
 
 def size_label(config: TransformerConfig) -> str:

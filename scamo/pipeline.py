@@ -24,6 +24,7 @@ from scamo.io.recipe import Recipe
 from scamo.motion import Motion
 from scamo.options import GenerationOptions, OptionFields, Prompt, checked_integer
 from scamo.placement import choose_place
+from scamo.prompt_notes import prompt_notes
 from scamo.registry import ModelCard
 from scamo.stream import Clock, Counts, Stream
 from scamo.text import MAX_WORD_PIECES, TextEncoder, check_width, checked_embedding, encoder_beside
@@ -42,6 +43,7 @@ class Generation:
     prompts: one, or those of a timeline in turn. lengths: tokens of each prompt. options: with the definite seed and
     temperature. tokens: int64 [n]. elapsed: seconds of computing, without what the caller did between two tokens.
     place: where and in which type the tokens were computed.
+    notes: what of the prompts was not read, not understood or not kept to the letter, in sentences.
     """
 
     prompts: tuple[Prompt, ...]
@@ -53,6 +55,7 @@ class Generation:
     card: ModelCard
     elapsed: float
     place: Place
+    notes: tuple[str, ...] = ()
 
     @property
     def recipe(self) -> Recipe:
@@ -61,6 +64,7 @@ class Generation:
         return Recipe(
             model=card.name, codebook=card.codebook, size=card.size, prompts=self.prompts, options=self.options,
             tokens=tuple(int(token) for token in self.tokens), model_sha256=card.sha256, computed_on=str(self.place),
+            notes=self.notes,
         )  # fmt: skip
 
 
@@ -292,11 +296,12 @@ class MotionPipeline:
         requests = [row.request for row in rows]
         sampled = yield from clock.around(self.engine.stream(requests, text_bld, mask_bl, empty_ld))
         motions = [Motion(self.tokenizer.decode(one.tokens), self.fps) for one in sampled]
-        made = self.card, clock.elapsed(), self.engine.place
-        return [
-            Generation((row.prompt,), (len(ids),), row.options, ids, motion, trace, *made)
+        facts = self.card, clock.elapsed(), self.engine.place
+        made = [
+            Generation((row.prompt,), (len(ids),), row.options, ids, motion, trace, *facts)
             for row, (ids, trace), motion in zip(rows, sampled, motions, strict=True)
         ]
+        return [self._noted(one, mask_bl[row : row + 1]) for row, one in enumerate(made)]
 
     def _sample_timeline(
         self, prompts: tuple[Prompt, ...], lengths: tuple[int, ...], options: GenerationOptions
@@ -317,8 +322,14 @@ class MotionPipeline:
             traces.append(sampled[0].trace.after(known))
         ids = np.array(tokens, dtype=np.int64)
         motion = Motion(self.tokenizer.decode(ids), self.fps)
-        made = self.card, clock.elapsed(), self.engine.place
-        return Generation(prompts, lengths, options, ids, motion, Trace.joined(traces), *made)
+        facts = self.card, clock.elapsed(), self.engine.place
+        made = Generation(prompts, lengths, options, ids, motion, Trace.joined(traces), *facts)
+        return self._noted(made, mask_bl)
+
+    def _noted(self, made: Generation, mask_bl: Tensor) -> Generation:
+        """The same with its notes; mask_bl tells the word pieces of each prompt."""
+        codec, pieces = self.tokenizer.config, mask_bl.sum(dim=1).tolist()
+        return replace(made, notes=prompt_notes(made.prompts, made.lengths, codec, pieces, MAX_WORD_PIECES))
 
     def _prefix(
         self, prompts: Sequence[Prompt], embedding: Tensor | None, is_guided: bool

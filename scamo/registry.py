@@ -23,6 +23,7 @@ from scamo.checkpoint import CheckpointError
 from scamo.configs import TokenizerConfig, TransformerConfig, codebook_label, size_label
 from scamo.device import DEVICES, find_device
 from scamo.fast_step import compact
+from scamo.options import MODEL_DEFAULTS, GenerationOptions
 from scamo.tokenizer import MotionTokenizer, VQTokenizer
 from scamo.transformer import PrefixTransformer
 
@@ -95,8 +96,8 @@ def models(folders: Sequence[str | os.PathLike[str]] = ()) -> list[ModelCard]:
     for place in (*HUB, *_named(), *(os.fspath(folder) for folder in folders)):
         try:
             cards += _cards(place)
-        except ValueError as error:
-            if not any(card.get("kind") in _QUANTISERS for _, card in _readable(place)):
+        except (ValueError, OSError) as error:
+            if not any(card.get("kind") in list(_QUANTISERS) for _, card in _readable(place)):
                 warnings.warn(f"{place} is left out: {error}", stacklevel=2)
     return list({card.location: card for card in cards}.values())
 
@@ -125,12 +126,16 @@ def tokenizers(folders: Sequence[str | os.PathLike[str]] = ()) -> list[Tokenizer
     for place in (BUNDLED, *_named(), *folders):
         for path, card in _readable(place):
             if card.get("kind") == "transformer":
-                used.add((path / card.get("tokenizer", "tokenizer")).resolve())
-            elif card.get("kind") in _QUANTISERS:
+                with contextlib.suppress(CheckpointError):
+                    used.add(_beside(path, card))
+            elif card.get("kind") in list(_QUANTISERS):
                 name = path.parent.name if path.name == "model" else path.name  # a training's folder ends in /model
-                found[path.resolve()] = TokenizerCard(
-                    name, str(path), TokenizerConfig.from_card(card["config"]), _QUANTISERS[card["kind"]]
-                )
+                try:
+                    found[path.resolve()] = TokenizerCard(
+                        name, str(path), _tokenizer_config(path, card["kind"]), _QUANTISERS[card["kind"]]
+                    )
+                except CheckpointError as error:
+                    warnings.warn(f"{path} is left out: {error}", stacklevel=2)
     return [card for path, card in found.items() if path not in used]
 
 
@@ -140,7 +145,7 @@ def _named() -> list[str]:
 
 def _readable(place: str | os.PathLike[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
     for path in _folders(Path(place).expanduser().absolute()):
-        with contextlib.suppress(CheckpointError):
+        with contextlib.suppress(CheckpointError, OSError):
             yield path, checkpoint.read_card(path)
 
 
@@ -208,9 +213,8 @@ def load_tokenizer(
             folder = _tokenizer_folder(folder)
     else:
         folder = _tokenizer_folder(_folder(_best(_cards(os.fspath(path_or_hub_id)), codebook, None)))
-    card = checkpoint.read_card(folder)
-    family = VQTokenizer if card.get("kind") == VQTokenizer.kind else MotionTokenizer
-    label = codebook_label(TokenizerConfig.from_card(card["config"]).levels)
+    family = VQTokenizer if checkpoint.read_card(folder).get("kind") == VQTokenizer.kind else MotionTokenizer
+    label = codebook_label(_tokenizer_config(folder, family.kind).levels)
     if codebook is not None and str(codebook) != str(label):
         raise ValueError(f"{path_or_hub_id} has a codebook of {label}, not {codebook}; leave codebook out")
     return family.from_pretrained(folder, _available(device))
@@ -225,9 +229,8 @@ def _available(name: str | torch.device) -> torch.device:
 def _bundled_tokenizer(codebook: int | str | None) -> Path:
     folders = {}
     for path in BUNDLED.glob(f"*/{checkpoint.CARD}"):
-        card = checkpoint.read_card(path.parent)
-        if card.get("kind") == "tokenizer":
-            folders[codebook_label(card["config"]["levels"])] = path.parent
+        if checkpoint.read_card(path.parent).get("kind") == "tokenizer":
+            folders[codebook_label(_tokenizer_config(path.parent, "tokenizer").levels)] = path.parent
     labels = sorted(folders)
     fitting = [label for label in labels if codebook is None or str(label) == str(codebook)]
     if not fitting:
@@ -270,9 +273,12 @@ def _listed(folder: Path, source: str) -> list[ModelCard]:
     cards = []
     for path in _folders(folder):
         try:
-            if checkpoint.read_card(path).get("kind") == "transformer":
+            kind = checkpoint.read_card(path).get("kind")
+            if not isinstance(kind, str):
+                raise CheckpointError(f"{path / checkpoint.CARD} does not say what it describes; make it again")
+            if kind == "transformer":
                 cards.append(_card(path, source, str(path)))
-        except CheckpointError as error:
+        except (CheckpointError, OSError) as error:
             if path == folder:
                 raise
             warnings.warn(f"{path} is left out: {error}", stacklevel=3)
@@ -280,31 +286,59 @@ def _listed(folder: Path, source: str) -> list[ModelCard]:
 
 
 def _card(folder: Path, source: str, location: str) -> ModelCard:
-    card = checkpoint.read_checked(folder, "transformer")
-    tokenizer = checkpoint.read_checked(_tokenizer_folder(folder), "tokenizer")
-    shape = TransformerConfig(**card["config"])
-    files = [*card["files"].values(), *tokenizer["files"].values()]
-    tokenizer_bytes = sum(file["bytes"] for file in tokenizer["files"].values())
-    bytes_each = 2 if card.get("dtype") == "bfloat16" else 4
-    return ModelCard(
-        name=card.get("name", folder.name),
-        source=source,
-        location=location,
-        tokenizer=TokenizerConfig.from_card(tokenizer["config"]),
-        transformer=shape,
-        text_encoder=card.get("text_encoder"),
-        disk_bytes=sum(file["bytes"] for file in files),
-        memory_bytes=sum(shape.parameter_counts) * bytes_each + tokenizer_bytes,
-        licence=card.get("licence") or "not stated",
-        data=card.get("data") or "not stated",
-        attribution=card.get("attribution") or "",
-        knows=card.get("knows") or "",
-        metrics=card.get("metrics", {}),
-        training=card.get("training", {}),
-        sampling=card.get("sampling", {}),
-        sha256=card["sha256"],
-        weight_bytes=bytes_each,
-    )
+    where = _tokenizer_folder(folder)
+    tokenizer = _tokenizer_config(where, "tokenizer")
+    files = list(checkpoint.listed_files(checkpoint.read_card(where), where).values())
+    tokenizer_bytes = sum(file["bytes"] for file in files)
+
+    def read(card: dict[str, Any]) -> ModelCard:
+        shape = TransformerConfig(**card["config"])
+        if shape.codebook_size != tokenizer.codebook_size:
+            raise ValueError(f"it predicts {shape.codebook_size} codes and {where} has {tokenizer.codebook_size}")
+        mappings = {name: _typed(card, name, dict, {}) for name in ("metrics", "training", "sampling")}
+        GenerationOptions(**{name: mappings["sampling"].get(name) for name in MODEL_DEFAULTS})  # checks them
+        bytes_each = 2 if card.get("dtype") == "bfloat16" else 4
+        return ModelCard(
+            name=_typed(card, "name", str, folder.name),
+            source=source,
+            location=location,
+            tokenizer=tokenizer,
+            transformer=shape,
+            text_encoder=_typed(card, "text_encoder", str, None),
+            disk_bytes=sum(file["bytes"] for file in card["files"].values()) + tokenizer_bytes,
+            memory_bytes=sum(shape.parameter_counts) * bytes_each + tokenizer_bytes,
+            licence=_typed(card, "licence", str, "not stated"),
+            data=_typed(card, "data", str, "not stated"),
+            attribution=_typed(card, "attribution", str, ""),
+            knows=_typed(card, "knows", str, ""),
+            sha256=card["sha256"],
+            weight_bytes=bytes_each,
+            **mappings,
+        )
+
+    return checkpoint.described(folder, read, "transformer")
+
+
+def _tokenizer_config(folder: Path, kind: str) -> TokenizerConfig:
+    return checkpoint.described(folder, lambda card: TokenizerConfig.from_card(card["config"]), kind)
+
+
+def _typed(card: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:
+    """A field of a card, or `default` where it is empty. Raises ValueError where it is of another type."""
+    value = card.get(name)
+    if value is not None and not isinstance(value, kind):
+        raise ValueError(f"its {name} is {str(value)[:40]!r}")
+    return value or default
+
+
+def _beside(folder: Path, card: Mapping[str, Any]) -> Path:
+    """Where a transformer's card says its tokenizer is."""
+    try:
+        return (folder / _typed(card, "tokenizer", str, "tokenizer")).resolve()  # ValueError for a null byte
+    except ValueError as error:
+        raise CheckpointError(
+            f"{folder / checkpoint.CARD} does not describe a transformer ({error}); make it again"
+        ) from error
 
 
 def _folder(card: ModelCard) -> Path:
@@ -318,7 +352,7 @@ def _folder(card: ModelCard) -> Path:
 def _tokenizer_folder(folder: Path) -> Path:
     """The folder of a transformer's tokenizer, checked to be the very one it was trained with where the card says."""
     card = checkpoint.read_checked(folder, "transformer")
-    path = folder / card.get("tokenizer", "tokenizer")
+    path = _beside(folder, card)
     wanted = card.get("tokenizer_sha256")
     if wanted is not None and checkpoint.read_card(path)["sha256"] != wanted:
         raise CheckpointError(f"{path} is not the tokenizer that {folder} was trained with; get both from one source")

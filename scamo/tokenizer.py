@@ -254,11 +254,12 @@ class MotionTokenizer(nn.Module):
         cls, folder: str | os.PathLike[str], device: str | torch.device = "cpu", verify: bool = True
     ) -> MotionTokenizer:
         """Load a tokenizer's folder in float32, ready to use. Raises CheckpointError if it is missing or damaged."""
-        card = checkpoint.read_checked(folder, cls.kind)
-        tensors = {name: value.float() for name, value in checkpoint.read_tensors(folder, verify).items()}
+        config = checkpoint.described(folder, lambda card: TokenizerConfig.from_card(card["config"]), cls.kind)
         with torch.device("meta"):
-            model = cls(TokenizerConfig.from_card(card["config"]))
-        model.load_state_dict(cls._own(tensors), assign=True)
+            model = cls(config)
+        stored = cls._own(checkpoint.read_tensors(folder, verify))
+        checkpoint.check_fit(folder, stored, model.state_dict())
+        model.load_state_dict({name: value.float() for name, value in stored.items()}, assign=True)
         return model.to(device).eval().requires_grad_(False)
 
     @classmethod

@@ -284,13 +284,16 @@ class PrefixTransformer(nn.Module):
 
         `dtype` is the type to compute in; by default the stored one, except that float16 is computed in float32.
         """
-        card = checkpoint.read_checked(folder, "transformer")
-        config = TransformerConfig(**card["config"])
+        config, stored_type = checkpoint.described(
+            folder, lambda card: (TransformerConfig(**card["config"]), card.get("dtype")), "transformer"
+        )
         if dtype is None:
-            dtype = torch.bfloat16 if card.get("dtype") == "bfloat16" else torch.float32
+            dtype = torch.bfloat16 if stored_type == "bfloat16" else torch.float32
         quick = torch.device(device).type == "cpu" and dtype == torch.float32
 
         def place(name: str, stored: Tensor) -> Tensor | None:
+            if not stored.is_floating_point():
+                return None  # what does not fit is named below
             if quick and stored.ndim == 2 and (config.tied or name != "transformer.wte.weight"):
                 return torch.empty(stored.shape[::-1]).t()  # as `by_input` lays it out
             if stored.dtype == dtype and torch.device(device).type == "cpu":
@@ -298,10 +301,11 @@ class PrefixTransformer(nn.Module):
             return torch.empty(stored.shape, dtype=dtype, device=device)
 
         tensors = dict(checkpoint.each_tensor(folder, verify, place))
-        if config.tied:
+        if config.tied and "transformer.wte.weight" in tensors:
             tensors["lm_head.weight"] = tensors["transformer.wte.weight"]
         with torch.device("meta"):
             model = cls(config)
+        checkpoint.check_fit(folder, tensors, model.state_dict())
         model.load_state_dict(tensors, assign=True)
         model._tie()
         return model.eval().requires_grad_(False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import scamo
 from scamo import checkpoint, registry
@@ -166,6 +169,103 @@ def test_a_tokenizer_other_than_the_trained_one_is_refused(bundled: Path) -> Non
     write(bundled, 16, "0.3M", tokenizer_sha256="0" * 64)
     with pytest.raises(CheckpointError, match="is not the tokenizer that"):
         scamo.load(bundled / "16-0.3M")
+
+
+# Odd folders
+
+
+def edit_card(folder: Path, **fields: Any) -> None:
+    """Another card that is whole by its own hash. A dotted name is a field within a field; Ellipsis removes one."""
+    card = checkpoint.read_card(folder)
+    for name, value in fields.items():
+        *within, last = name.split("__")
+        place = card
+        for key in within:
+            place = place[key]
+        if value is ...:
+            del place[last]
+        else:
+            place[last] = value
+    (folder / "card.json").write_bytes(checkpoint._card_text(card))
+
+
+@pytest.mark.parametrize("value", [None, ..., "many", 2.5, -1, 0, True, 10**30, [1], {"a": 1}])
+@pytest.mark.parametrize(
+    ("folder", "field"),
+    [
+        ("64-1M", "config"), ("64-1M", "config__layers"), ("64-1M", "config__width"), ("64-1M", "files"),
+        ("64-1M", "config__codebook_size"), ("tokenizer-64", "config"), ("tokenizer-64", "config__levels"),
+        ("tokenizer-64", "files"),
+    ],
+)  # fmt: skip
+def test_a_model_with_an_odd_card_is_left_out_and_named(bundled: Path, folder: str, field: str, value: Any) -> None:
+    edit_card(bundled / folder, **{field: value})
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = [card.name for card in scamo.models()]
+        registry.tokenizers()
+    assert any(re.search(rf"64.* is left out: .*{folder}.*card\.json", str(one.message)) for one in said)
+    assert found == ["16-0.3M", *(["64-0.3M"] if folder == "64-1M" else [])]
+    with pytest.raises(CheckpointError, match=r"card\.json"):
+        scamo.load(bundled / "64-1M")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", 7), ("licence", ["MIT"]), ("knows", {}), ("text_encoder", 1.5), ("tokenizer", 3), ("metrics", [1]),
+        ("sampling", "hot"), ("sampling", {"temperature": "hot"}), ("sampling", {"top_k": -4}), ("config__tied", "no"),
+        ("config__extra", 1), ("config__codebook_size", 65), ("files", {"weights.safetensors": {"bytes": "many"}}),
+        ("tokenizer", "../nowhere"), ("tokenizer", "a\0b"), ("kind", ["transformer"]),
+    ],
+)  # fmt: skip
+def test_fields_of_another_type_leave_a_model_out(bundled: Path, field: str, value: Any) -> None:
+    edit_card(bundled / "64-1M", **{field: value})
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert [card.name for card in scamo.models()] == ["16-0.3M", "64-0.3M"]
+        registry.tokenizers()
+    assert any("64-1M is left out" in str(one.message) for one in said)
+    with pytest.raises(ValueError, match=r"64-1M|nowhere"):
+        scamo.load(bundled / "64-1M")
+
+
+def test_a_card_that_is_no_file_is_left_out(bundled: Path) -> None:
+    for name in ("folder", "pipe", "big"):
+        (bundled / name).mkdir()
+    (bundled / "folder" / "card.json").mkdir()
+    (bundled / "big" / "card.json").write_bytes(b" " * (1 << 24) + b"{}")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(bundled / "pipe" / "card.json")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert len(scamo.models()) == 3
+        assert not registry.tokenizers()
+
+
+@pytest.mark.parametrize("folder", ["64-1M", "tokenizer-64"])
+def test_tensors_that_do_not_fit_are_named(bundled: Path, folder: str) -> None:
+    place = bundled / folder
+    card, tensors = checkpoint.read_card(place), checkpoint.read_tensors(place)
+    name = next(name for name, tensor in tensors.items() if tensor.ndim == 2 or folder.startswith("token"))
+    others = {
+        "is missing": {key: tensor for key, tensor in tensors.items() if key != name},
+        "is no part": {**tensors, "stranger": torch.zeros(3)},
+        "instead of": {**tensors, name: tensors[name][:1].clone()},
+        "int8": {**tensors, name: tensors[name].to(torch.int8)},
+    }
+    for said, changed in others.items():
+        checkpoint.write(place, changed, card)
+        with pytest.raises(CheckpointError, match=rf"{folder}.*({name}|stranger).*{said}"):
+            (scamo.load_tokenizer if folder.startswith("token") else scamo.load)(place)
+    tensors[name] = tensors[name].clone()
+    tensors[name].view(-1)[0] = float("nan")
+    save_file(tensors, place / "weights.safetensors")
+    facts = {"bytes": (place / "weights.safetensors").stat().st_size}
+    facts["sha256"] = hashlib.sha256((place / "weights.safetensors").read_bytes()).hexdigest()
+    edit_card(place, files={"weights.safetensors": facts})
+    with pytest.raises(CheckpointError, match=rf"{folder}.*{name} holds NaN"):
+        (scamo.load_tokenizer if folder.startswith("token") else scamo.load)(place)
 
 
 # The hub

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,10 @@ from torch import nn
 pytest.importorskip("accelerate")
 
 from tests import toy_training
-from training.configuration import Optimisation
+from training.configuration import Optimisation, Run
 from training.journal import Journal
-from training.loop import _without_values
-from training.run_folder import latest_state
+from training.loop import _without_values, train
+from training.run_folder import changed_rates, latest_state
 
 
 def losses(folder: Path) -> dict[int, float]:
@@ -134,6 +135,89 @@ def test_two_processes_are_one(tmp_path: Path, processes) -> None:
     torch.testing.assert_close(gathered, whole, atol=1e-4, rtol=0)
     parts = list((tmp_path / "spread").glob("state-00000030/pytorch_model_fsdp_0/*.distcp"))
     assert len(parts) == 2  # each process saved its own
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_batch_that_is_not_finite_is_named_and_not_saved(tmp_path: Path, accumulate: int) -> None:
+    run = Run(tmp_path, log_every=7, save_every=5, validate_every=100)
+    place = f"part {accumulate} of {accumulate} in x"
+    said = rf"not finite at step 14\. The data is at fault: .*{place}.*of step 10, is kept"
+    for _ in range(2):  # again from the last good state
+        with pytest.raises(FloatingPointError, match=said):
+            train(toy_training.BrokenToy(13), toy_training.optimisation(accumulate), run)
+    assert [path.name for path in tmp_path.glob("*state*")] == ["state-00000010"]
+    whole = toy_training.Toy()
+    train(whole, toy_training.optimisation(accumulate), run)  # the data mended, the same run goes on
+    assert latest_state(tmp_path)[1] == 30 and all(
+        value.isfinite().all() for value in whole.model.state_dict().values()
+    )
+
+
+def test_a_run_that_diverged_goes_on_with_another_rate_on_request(tmp_path: Path) -> None:
+    class Hot(toy_training.Toy):
+        """Its loss is beyond all numbers once the rate was high for long."""
+
+        def loss(self, model: nn.Module, batch: dict) -> tuple[torch.Tensor, dict[str, float]]:
+            loss, extra = super().loss(model, batch)
+            return loss * (float("inf") if batch["units"] and self.hot else 1), extra
+
+        def batch(self, step: int, part: int, parts: int) -> dict:
+            self.hot = step >= 12 and rates[-1] > 5e-3
+            return super().batch(step, part, parts)
+
+    rates, folder = [1e-2], tmp_path / "run"
+    run = Run(folder, log_every=1, save_every=4, validate_every=100)
+    with pytest.raises(ValueError, match="has no state to continue from"):
+        train(Hot(), toy_training.optimisation(), replace(run, continue_lr=1e-3))
+    with pytest.raises(FloatingPointError, match=r"step 13\. The batch .* optimiser is at fault.*0\.00.*--continue-lr"):
+        train(Hot(), toy_training.optimisation(), run)
+    with pytest.raises(ValueError, match=r"begun with another lr .*keep its --lr and add --continue-lr"):
+        train(Hot(), toy_training.optimisation(lr=2e-3), run)
+    with pytest.raises(ValueError, match="no learning rate"):
+        train(Hot(), toy_training.optimisation(), replace(run, continue_lr=-1.0))
+    rates.append(2e-3)
+    train(Hot(), toy_training.optimisation(), replace(run, continue_lr=2e-3))
+    assert changed_rates(folder) == [(12, 2e-3)]
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lrs = {row["step"]: row["lr"] for row in rows if "lr" in row}
+    assert lrs[12] == pytest.approx(toy_training.optimisation().rate(11))
+    assert lrs[13] == pytest.approx(toy_training.optimisation(lr=2e-3).rate(12))
+    train(Hot(), toy_training.optimisation(), run)  # the choice is kept without being asked for again
+    assert changed_rates(folder) == [(12, 2e-3)] and latest_state(folder)[1] == 30
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
+    class Broken(toy_training.Toy):
+        def batch(self, step: int, part: int, parts: int) -> dict:
+            if step == 11:
+                self.model[3].bias.data[0] = float("inf")
+                self.model[3].bias.requires_grad_(False)
+            return super().batch(step, part, parts)
+
+        def loss(self, model: nn.Module, batch: dict) -> tuple[torch.Tensor, dict[str, float]]:
+            return (model[0](batch["x"]) ** 2).mean(), {}
+
+        def validate(self, model: nn.Module) -> dict[str, float]:
+            return {}
+
+    with pytest.raises(FloatingPointError, match=r"optimiser's state are not finite after step 12.*of step 8, is kept"):
+        train(Broken(), toy_training.optimisation(), Run(tmp_path, save_every=4))
+    assert [path.name for path in tmp_path.glob("*state*")] == ["state-00000008"]
+
+
+def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path, processes) -> None:
+    pytest.importorskip("resource")
+    toy_training.run(tmp_path / "whole")
+    folder = tmp_path / "full"
+    child = processes.Process(target=toy_training.run_on_a_full_disk, args=(folder, tmp_path / "said.txt"))
+    child.start()
+    child.join(120)
+    said = (tmp_path / "said.txt").read_text()
+    assert "could not be written: " in said and "Free disk space" in said and "\n" not in said
+    assert said.endswith("of step 8, is kept; the same command continues from there.")
+    assert [path.name for path in folder.glob("*state*")] == ["state-00000008"]
+    toy_training.run(folder)
+    assert losses(folder) == losses(tmp_path / "whole")
 
 
 def test_schedules() -> None:

@@ -144,7 +144,7 @@ def test_rotation_keeps_length_and_depends_on_distance_only() -> None:
 def test_impossible_configurations() -> None:
     with pytest.raises(ValueError, match="width 18 does not split into 6 heads"):
         TransformerConfig(15, 2, 6, 18, 6)
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match="layers is 0; give a whole number from 1"):
         TransformerConfig(15, 0, 2, 16, 6)
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import pytest
 
 pytest.importorskip("gradio")
 
-from scamo.ui.limits import RequestLimits, checked_seconds
+from scamo.ui.disk_limit import DiskLimit
+from scamo.ui.limits import HEADERS, RequestLimits, checked_seconds
 
 
-async def status_of(path: str, body: list[bytes], headers: dict[str, str]) -> int:
+async def status_of(path: str, body: list[bytes], headers: dict[str, str], disk: DiskLimit | None = None) -> int:
     """The status that a request gets, from an app that reads all of it and answers 200."""
 
     async def app(scope, receive, send):
@@ -35,8 +40,9 @@ async def status_of(path: str, body: list[bytes], headers: dict[str, str]) -> in
         answers.append(message)
 
     raw = [(key.encode(), value.encode()) for key, value in headers.items()]
-    await RequestLimits(app, max_body=100)({"type": "http", "path": path, "headers": raw}, receive, send)
+    await RequestLimits(app, max_body=100, disk=disk)({"type": "http", "path": path, "headers": raw}, receive, send)
     assert [answer["type"] for answer in answers].count("http.response.start") == 1
+    assert dict(answers[0]["headers"])[b"x-content-type-options"] == b"nosniff"
     return answers[0]["status"]
 
 
@@ -56,6 +62,50 @@ async def status_of(path: str, body: list[bytes], headers: dict[str, str]) -> in
 )
 def test_large_bodies_and_foreign_urls_are_refused(path, body, headers, status):
     assert asyncio.run(status_of(path, body, headers)) == status
+
+
+def test_uploads_are_refused_where_the_disk_has_no_room(tmp_path):
+    old, new = tmp_path / "a" / "old.bvh", tmp_path / "new.bvh"
+    old.parent.mkdir()
+    for path in (old, new):
+        path.write_bytes(bytes(60))
+    os.utime(old, (time.time() - 1000, time.time() - 1000))
+    disk = DiskLimit(tmp_path, most=100, least_age=600, between=0)
+    assert asyncio.run(status_of("/gradio_api/upload", [b"x"], {}, disk)) == 200
+    assert not old.exists() and new.exists()  # the oldest has gone
+    (tmp_path / "newer.bvh").write_bytes(bytes(60))
+    assert asyncio.run(status_of("/gradio_api/upload", [b"x"], {}, disk)) == 507
+    assert asyncio.run(status_of("/gradio_api/queue/join", [b"x"], {}, disk)) == 200
+    assert new.exists()
+
+
+def test_an_upload_that_is_cut_off_leaves_nothing(served, tmp_path_factory):
+    place, folder = urllib.parse.urlsplit(served), tmp_path_factory.getbasetemp()
+    before = set(folder.glob("served*/gradio/tmp*"))
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.bvh"\r\n\r\n' + bytes(100_000)
+    with socket.create_connection((place.hostname, place.port)) as client:
+        client.sendall(
+            b"POST /gradio_api/upload HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+            b"Content-Length: 1000000\r\n\r\n" + head
+        )
+        wait_until(lambda: set(folder.glob("served*/gradio/tmp*")) - before)
+    wait_until(lambda: not set(folder.glob("served*/gradio/tmp*")) - before)
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_every_answer_has_the_headers_and_monitoring_is_off(served):
+    with urllib.request.urlopen(served, timeout=10) as answer:
+        assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+    for place in ("monitoring", "monitoring/summary", "monitoring/x"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{served}/{place}", timeout=10)
+        assert refused.value.code == 403
 
 
 def test_the_server_refuses_to_be_a_relay(served):

@@ -27,6 +27,15 @@ def test_a_users_mistake_is_shown_as_gradios_error(error):
         raise error
 
 
+def test_what_a_file_or_a_user_says_is_text_in_the_window():
+    with pytest.raises(gr.Error) as shown, refusing():
+        raise ValueError('there is no <img src=x onerror="alert(1)"> & more')
+    assert shown.value.message == 'There is no &lt;img src=x onerror="alert(1)"&gt; &amp; more.'
+    with pytest.raises(gr.Error) as shown, refusing(to_program=True):
+        raise ValueError("there is no <b>")
+    assert shown.value.message == "There is no <b>."
+
+
 def test_a_defect_is_left_to_gradio():
     with pytest.raises(ZeroDivisionError), refusing():
         raise ZeroDivisionError

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("gradio")
 
+import gradio as gr
+
 from scamo import registry
 from scamo.ui import page
+from scamo.ui.jobs.batch_queue import BUSY
 from tests.ui import make_pool
 
 
@@ -27,6 +32,22 @@ def test_the_page_is_built_without_models_too(monkeypatch, tmp_path):
     demo = page.build()
     titles = [block.label for block in demo.blocks.values() if block.get_block_name() == "tabitem"]
     assert titles == list(page.TABS)
+
+
+def test_a_full_queue_says_so_and_models_are_listed_all_the_same():
+    with gr.Blocks() as demo:
+        button = gr.Button()
+        button.click(lambda: None, api_name="slow")
+        button.click(lambda: None, api_name="models", queue=False)
+    demo.queue()
+    page.limit_queue(demo, most=0)
+    slow, models = (next(key for key, fn in demo.fns.items() if fn.api_name == name) for name in ("slow", "models"))
+
+    async def push(place):
+        return await demo._queue.push(SimpleNamespace(fn_index=place, session_hash=None, event_id=None), None, None)
+
+    assert asyncio.run(push(slow)) == (False, BUSY, "queue_full")
+    assert asyncio.run(push(models))[0]
 
 
 UI = Path(page.__file__).parent

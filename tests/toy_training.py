@@ -47,8 +47,22 @@ class Toy:
         return {"held_out": value}
 
 
-def optimisation(accumulate: int = 1) -> Optimisation:
-    return Optimisation(steps=30, lr=1e-2, warmup=0.1, final_share=0.1, accumulate=accumulate)
+class BrokenToy(Toy):
+    """A toy with one number of one batch that is none."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    def batch(self, step: int, part: int, parts: int) -> dict[str, Any]:
+        found = super().batch(step, part, parts)
+        if step == self.step and part == parts - 1:
+            found["x"][0, 0] = float("nan")
+        return found
+
+
+def optimisation(accumulate: int = 1, lr: float = 1e-2) -> Optimisation:
+    return Optimisation(steps=30, lr=lr, warmup=0.1, final_share=0.1, accumulate=accumulate)
 
 
 def run(folder: Path, dropout: float = 0.0, pause: float = 0.0, accumulate: int = 1, rows: int = 16) -> dict:
@@ -58,6 +72,24 @@ def run(folder: Path, dropout: float = 0.0, pause: float = 0.0, accumulate: int 
     settings = Run(folder, seed=3, log_every=1, save_every=4, validate_every=10)
     result = train(toy, optimisation(accumulate), settings)
     return result | {"weights": toy.model.state_dict()}
+
+
+def run_on_a_full_disk(folder: Path, answer: Path) -> None:
+    """Train until the disk takes no state any more, as a process of its own; what is said of it goes to `answer`."""
+    import resource
+
+    class Full(Toy):
+        def batch(self, step: int, part: int, parts: int) -> dict[str, Any]:
+            if step == 9:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (2500, 2500))  # a state takes more
+            return super().batch(step, part, parts)
+
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        train(Full(), optimisation(), Run(folder, seed=3, log_every=1, save_every=4, validate_every=10))
+    except OSError as error:
+        answer.write_text(str(error))
 
 
 def run_in_group(

@@ -18,7 +18,7 @@ WHOLE = ("body", "io", "render", "ui")  # packages of scamo that are one room ea
 FLOORS = (
     ("rotation", "atomic", "options", "version", "flops", "command", "device"),
     ("skeleton", "checkpoint", "configs"),
-    ("motion", "stream"),
+    ("motion", "stream", "prompt_notes"),
     ("tokenizer", "transformer", "text", "metrics"),
     ("body",),
     ("render",),

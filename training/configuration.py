@@ -17,11 +17,21 @@ from training.schedule import learning_rate
 Config = TypeVar("Config")
 
 MAY_DIFFER = frozenset(
-    {"threads", "device", "tokens", "log_every", "save_every", "validate_every", "tensorboard", "dry_run"}
+    {
+        "threads",
+        "device",
+        "tokens",
+        "log_every",
+        "save_every",
+        "validate_every",
+        "tensorboard",
+        "dry_run",
+        "continue_lr",
+    }
 )
 """Settings that may differ between a run and its continuation: the curve does not depend on them."""
 
-NOT_ON_CARDS = frozenset({"device", "tokens", "log_every", "tensorboard", "dry_run"})
+NOT_ON_CARDS = frozenset({"device", "tokens", "log_every", "tensorboard", "dry_run", "continue_lr"})
 """Settings that say nothing about a trained network."""
 
 FORMER_NAMES = {
@@ -54,6 +64,8 @@ class Run:
     """Steps between two measurements on the validation split."""
     tensorboard: bool = False
     """Write curves to OUT/tensorboard too."""
+    continue_lr: float | None = None
+    """Continue a run, such as one that diverged, from its last state with this peak learning rate in place of --lr."""
     dry_run: bool = False
     """Print parameters, operations, memory and the expected duration, and train nothing."""
 

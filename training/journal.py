@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from scamo.atomic import explaining
 from training.json_files import read_whole_rows, row_line, write_rows
 
 
@@ -24,7 +25,7 @@ class Journal:
         """Append one line: {"step", numbers} or {"step", "validation": {numbers}}."""
         if not self.active:
             return
-        with self.path.open("ab") as file:
+        with explaining(self.path), self.path.open("ab") as file:
             file.write(row_line(row))
         if self._board is not None:
             held_out = "validation" in row

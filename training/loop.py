@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from training import run_folder
 from training.configuration import Optimisation, Run, plain_settings
+from training.finiteness import FinitenessGuard
 from training.journal import Journal
 from training.processes import process_group
 
@@ -57,7 +58,8 @@ def train(
     Writes ``metrics.jsonl`` and ``state-NNNNNNNN/`` in the run's folder. ``objective.model`` is the trained network
     afterwards; where its weights were spread over processes (FSDP), it is whole on the main one only.
     settings: what decides the curve (``configuration.curve_settings``); by default optimisation and seed.
-    ValueError where the run was begun with other settings, FloatingPointError where the loss is no number any more.
+    ValueError where the run was begun with other settings, FloatingPointError where loss, gradients or weights are not
+    finite any more; nothing of that is saved.
     """
     from tqdm import tqdm
 
@@ -69,11 +71,14 @@ def train(
         loss, extra = loop.optimise(step)
         done = step + 1
         is_last = done == optimisation.steps
+        saves = done % run.save_every == 0 or is_last
+        if saves or done % run.log_every == 0 or done % run.validate_every == 0:
+            loop.check(done, with_state=saves)
         if done % run.log_every == 0 or is_last:
             bar.set_postfix_str(loop.log(done, loss, extra))
         if done % run.validate_every == 0 or is_last:
             loop.validate(done)
-        if done % run.save_every == 0 or is_last:
+        if saves:
             run_folder.save_state(loop.accelerator, run.out, done, loop.elapsed)
     return loop.finish()
 
@@ -99,6 +104,7 @@ class _Loop:
         self.is_spread = self.accelerator.distributed_type == "FSDP"
         self.blueprint = _without_values(objective.model) if self.is_spread else None
         self.model, self.optimiser = self.accelerator.prepare(objective.model, adam)
+        self.guard = FinitenessGuard(self.accelerator)
         self.last: dict[str, Any] = {}
 
     def resume(self, settings: Mapping[str, Any]) -> int:
@@ -109,6 +115,10 @@ class _Loop:
             run_folder.begin(folder, settings, write=is_main)
         start, elapsed = run_folder.load_state(self.accelerator, folder)
         self.journal = Journal(folder / "metrics.jsonl", start, is_main, self.run.tensorboard)
+        if self.run.continue_lr is not None:
+            with self.accelerator.main_process_first():
+                run_folder.change_rate(folder, start, self.run.continue_lr, write=is_main)
+        self.rates = run_folder.changed_rates(folder)
         self.units, self.clock = 0, time.perf_counter()
         self.begun = self.clock - elapsed
         return start
@@ -118,11 +128,16 @@ class _Loop:
         """Seconds of training, those of earlier runs included."""
         return time.perf_counter() - self.begun
 
+    def rate(self, step: int) -> float:
+        """Learning rate of a step (0-based), by the peak that the run has there."""
+        peaks = [lr for first, lr in self.rates if first <= step]
+        return replace(self.optimisation, lr=peaks[-1]).rate(step) if peaks else self.optimisation.rate(step)
+
     def optimise(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """One optimiser step; returns this process's part of the loss, and what else to log."""
         accelerator, accumulate = self.accelerator, self.optimisation.accumulate
         for group in self.optimiser.param_groups:
-            group["lr"] = self.optimisation.rate(step)
+            group["lr"] = self.rate(step)
         total = torch.zeros((), device=accelerator.device)
         extra: dict[str, float] = {}
         for part in range(accumulate):
@@ -140,20 +155,26 @@ class _Loop:
                 accelerator.backward(loss * share)
             total = total + loss.detach() * share
         self.gradient_norm = accelerator.clip_grad_norm_(self.model.parameters(), self.optimisation.clip)
+        self.guard.watch(step, total, self.gradient_norm)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         return total, extra
 
+    def check(self, done: int, with_state: bool) -> None:
+        """Raise FloatingPointError where something is not finite since the last check. All processes raise it."""
+        state = (self.model, self.optimiser) if with_state else None
+        fault = self.guard.find(state)
+        if fault is not None:
+            accumulate = self.optimisation.accumulate
+            said = self.guard.explain(fault, done, self.objective.batch, accumulate, self.rate)
+            raise FloatingPointError(f"{self.run.out.name}: {said} {run_folder.last_state_note(self.run.out)}")
+
     def log(self, done: int, loss: Tensor, extra: Mapping[str, float]) -> str:
-        """Write a row of metrics; returns it in short. FloatingPointError where the loss is no number any more."""
+        """Write a row of metrics; returns it in short."""
         value = self.accelerator.reduce(loss, "mean").item()
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"The loss is {value} at step {done}; lower the learning rate of {self.run.out.name}."
-            )
         now, unit = time.perf_counter(), self.objective.unit
         speed, self.units, self.clock = self.units / (now - self.clock), 0, now
-        self.last = {"step": done, "loss": value, "lr": self.optimisation.rate(done - 1),
+        self.last = {"step": done, "loss": value, "lr": self.rate(done - 1),
                      "grad_norm": float(self.gradient_norm), f"{unit}_per_s": round(speed), **extra}  # fmt: skip
         self.journal.write(self.last)
         return f"loss {value:.4f}, {speed:,.0f} {unit}/s"

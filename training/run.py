@@ -18,7 +18,7 @@ from training.configuration import Optimisation, Run, curve_settings
 from training.loop import Objective, train
 from training.processes import is_main_process, process_group
 from training.provenance import training_facts
-from training.run_folder import is_finished
+from training.run_folder import changed_rates, is_finished
 
 
 class TaskObjective(Objective, Protocol):
@@ -102,5 +102,7 @@ def run_task(task: Task) -> None:
         "attribution": task.about.get("attribution"),
         "training": training_facts(task.config, result["elapsed"], **task.amounts()),
     }
+    if rates := changed_rates(run.out):
+        card["training"]["continued_rates"] = rates
     task.save(model, folder, card)
     print(json.dumps({"model": str(folder), **metrics}))

@@ -26,6 +26,7 @@ THEN = ", then "
 MAX_TOKENS = 100_000  # a file may claim to hold any number
 _MAX_BYTES = 1 << 20
 _MAX_TOKEN = 1 << 32
+_MAX_NOTES, _MAX_NOTE = 50, 500  # sentences, and characters of one
 _OPTIONS = ("seed", "temperature", "top_k", "top_p", "guidance", "context", "max_tokens")
 _DAMAGE = (
     OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, NotImplementedError, RecursionError,
@@ -40,6 +41,7 @@ class Recipe:
 
     codebook is the nominal size and size the transformer's name, as on a ModelCard; model_sha256 is the card's hash.
     computed_on: device and type that the tokens were sampled with, in words; "" where it is not known.
+    notes: what the user was told of the prompts, in sentences.
     """
 
     model: str
@@ -50,6 +52,7 @@ class Recipe:
     options: GenerationOptions = field(default_factory=GenerationOptions)
     model_sha256: str = ""
     computed_on: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def prompt(self) -> str:
@@ -92,6 +95,7 @@ class Recipe:
             further["max_tokens"] = options.max_tokens
         further["model_sha256"] = self.model_sha256 or None
         further["computed_on"] = self.computed_on or None
+        further["notes"] = list(self.notes) or None
         return facts | {name: value for name, value in further.items() if value is not None}
 
     @classmethod
@@ -111,8 +115,14 @@ class Recipe:
             options = replace(options, seconds=prompts[0].seconds)
         return cls(
             model=model, codebook=codebook, size=str(size), prompts=prompts, tokens=_tokens(facts.get("tokens")),
-            options=options, model_sha256=sha256, computed_on=place,
+            options=options, model_sha256=sha256, computed_on=place, notes=_notes(facts.get("notes")),
         )  # fmt: skip
+
+
+def _notes(given: Any) -> tuple[str, ...]:
+    """What a file holds as notes, which may be anything: sentences are kept, the rest is left out."""
+    listed = given[:_MAX_NOTES] if isinstance(given, list) else []
+    return tuple(text for text in listed if isinstance(text, str) and len(text) <= _MAX_NOTE)
 
 
 def _tokens(tokens: Any) -> tuple[int, ...]:

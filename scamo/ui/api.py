@@ -127,9 +127,9 @@ class Endpoints:
             the video (mp4)
             HumanML3D features (npy, float32 [frames, 263], 20 frames a second)
             joints (npy, float32 [frames, 22, 3], metres, Y up)
-            the recipe, with model, seed and tokens
+            the recipe, with model, seed and tokens, and notes where the prompt is not read or kept as it stands
         """
-        with refusing():
+        with refusing(to_program=True):
             card = self._pool.card(_whole("codebook", codebook), size)
             options = GenerationOptions(
                 seconds=None if seconds is None else checked_seconds(seconds),
@@ -169,7 +169,7 @@ class Endpoints:
             HumanML3D features as they came back (npy, float32 [frames, 263])
             joints as they came back (npy, float32 [frames, 22, 3], metres, Y up)
         """
-        with refusing():
+        with refusing(to_program=True):
             original, notes = _read(motion, ReadOptions.of_fields(up, source_fps, source_unit, joints))
             found = reconstruct(self._pool, original, _whole("codebook", codebook))
             features, places = export(found.motion, "npy", new_folder(), f"{Path(motion).stem}-{codebook}")
@@ -215,7 +215,7 @@ class Endpoints:
             the files, one or for npy two
             notes: what was assumed of the source
         """
-        with refusing():
+        with refusing(to_program=True):
             writing = {"rig": rig, "unit": unit, "fps": fps, "exact": exact, "in_place": in_place, "loop": loop}
             options = WriteOptions.of_fields(writing)
             if format not in EXPORTS:
@@ -224,7 +224,7 @@ class Endpoints:
             paths = export(original, format, new_folder(), Path(motion).stem, **options.given())
         return [str(path) for path in paths], list(notes)
 
-    def models(self) -> list[dict[str, Any]]:
+    async def models(self) -> list[dict[str, Any]]:
         """List the models that `generate` can use and the codebooks that `reconstruct` can use.
 
         Returns:

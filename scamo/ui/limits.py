@@ -9,6 +9,10 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from starlette.formparsers import MultiPartException
+
+from scamo.ui.disk_limit import DiskLimit
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -35,27 +39,44 @@ def checked_seconds(seconds: Any) -> float:
     return seconds
 
 
+HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+    # Gradio needs scripts and styles within the page; what is left is that no form, plugin or base leads elsewhere.
+    "content-security-policy": "object-src 'none'; base-uri 'self'; form-action 'self'",
+}
+"""What browsers are told with every answer. Frames are allowed: Spaces and notebooks show the page in one."""
+
+
 class RequestLimits:
     """ASGI middleware: 413 for a body that is too large, declared or streamed; 403 for a file that is a URL.
 
-    Uploaded files may have MAX_UPLOAD bytes, everything else `max_body`.
+    Uploaded files may have MAX_UPLOAD bytes, everything else `max_body`. 507 for uploads where `disk` has no room. An
+    upload that ends early leaves nothing behind. Every answer has HEADERS.
     """
 
-    def __init__(self, app: App, max_body: int = MAX_BODY) -> None:
+    def __init__(self, app: App, max_body: int = MAX_BODY, disk: DiskLimit | None = None) -> None:
         self.app = app
         self.max_body = max_body
+        self.disk = disk
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        send = _with_headers(send)
         if _RELAY.search(scope["path"]):
             await _refuse(send, 403, b"This page serves its own files only.")
             return
-        limit = MAX_UPLOAD + _FORM_BYTES if scope["path"].endswith("/upload") else self.max_body
+        is_upload = scope["path"].endswith("/upload")
+        limit = MAX_UPLOAD + _FORM_BYTES if is_upload else self.max_body
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > limit:
             await _refuse(send, 413, b"The request is too large.")
+            return
+        if is_upload and self.disk is not None and not await self.disk.has_room():
+            await _refuse(send, 507, b"This page can store no more files now. Try again in some minutes.")
             return
 
         received = 0
@@ -68,6 +89,10 @@ class RequestLimits:
             received += len(message.get("body", b""))
             if received > limit:
                 too_large = True
+            if is_upload and (too_large or message["type"] == "http.disconnect"):
+                # The only end of an upload after which Gradio removes what it has stored of it.
+                raise MultiPartException("The upload was cut off.")
+            if too_large:
                 return {"type": "http.disconnect"}  # the app stops reading and gives up on this request
             return message
 
@@ -85,6 +110,17 @@ class RequestLimits:
                 raise
         if too_large and not started:
             await _refuse(send, 413, b"The request is too large.")
+
+
+def _with_headers(send: Send) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            given = {name.lower() for name, _ in message.get("headers", [])}
+            own = [(name.encode(), text.encode()) for name, text in HEADERS.items() if name.encode() not in given]
+            message = {**message, "headers": [*message.get("headers", []), *own]}
+        await send(message)
+
+    return send_with_headers
 
 
 async def _refuse(send: Send, status: int, text: bytes) -> None:

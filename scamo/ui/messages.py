@@ -36,10 +36,19 @@ def reason(error: Exception) -> str:
     return "Something went wrong here; the log of the server has the details."
 
 
+def refusal(text: str) -> gr.Error:
+    """Gradio's error with words for the page. Its window shows HTML, and the words may repeat a file's or a user's."""
+    return gr.Error(html.escape(text, quote=False), print_exception=False)
+
+
 @contextlib.contextmanager
-def refusing() -> Iterator[None]:
-    """Show a user's mistake inside the block as Gradio's error. What the user typed and made before stays."""
+def refusing(to_program: bool = False) -> Iterator[None]:
+    """Show a user's mistake inside the block as Gradio's error. What the user typed and made before stays.
+
+    to_program: the words go to a program, as they are.
+    """
     try:
         yield
     except (ValueError, OverflowError, OSError) as error:
-        raise gr.Error(reason(error), print_exception=False) from error
+        words = reason(error)
+        raise (gr.Error(words, print_exception=False) if to_program else refusal(words)) from error

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import html
+import mimetypes
 import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import torch
+from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 from scamo.ui.api import add_endpoints
-from scamo.ui.jobs.batch_queue import MAX_BATCH
+from scamo.ui.disk_limit import DiskLimit
+from scamo.ui.jobs.batch_queue import BUSY, MAX_BATCH
 from scamo.ui.limits import MAX_UPLOAD, RequestLimits
 from scamo.ui.model_pool import ModelPool
+from scamo.ui.proxies import reach_this_machine
 from scamo.ui.tabs.arena import ArenaTab
 from scamo.ui.tabs.compare import CompareTab
 from scamo.ui.tabs.scaling import ScalingTab
@@ -24,6 +29,9 @@ from scamo.ui.tabs.tokenizers import TokenizersTab
 from scamo.ui.tabs.tokens import TokensTab
 from scamo.ui.theme import theme
 from scamo.ui.zero_gpu import zero_gpu
+
+MAX_WAITING = 20  # clicks
+MAX_SESSIONS = 100  # visits whose motions are kept; Gradio keeps the page's whole configuration for each
 
 STATIC = Path(__file__).parent / "static"
 HEADER = "<header><h1>ScaMo</h1><p>Words become human motion: see what codebook and model size change.</p></header>"
@@ -71,7 +79,10 @@ def launch(demo: gr.Blocks) -> None:
 
     Gradio's own variables hold. Where its extra "mcp" is installed, the endpoints are MCP tools too.
     """
-    demo.queue(max_size=20, default_concurrency_limit=1)
+    reach_this_machine()
+    mimetypes.add_type("text/javascript", ".js")  # some systems say otherwise, and browsers then load no player
+    demo.queue(default_concurrency_limit=1)
+    limit_queue(demo)
     demo.launch(
         theme=theme(),
         css_paths=sorted(STATIC.glob("*.css")),
@@ -80,10 +91,25 @@ def launch(demo: gr.Blocks) -> None:
         show_error=False,
         run_history=False,
         footer_links=["api"],
-        state_session_capacity=500,
+        state_session_capacity=MAX_SESSIONS,
+        enable_monitoring=False,
         mcp_server=find_spec("mcp") is not None and os.environ.get("GRADIO_MCP_SERVER", "true").lower() == "true",
-        app_kwargs={"middleware": [Middleware(RequestLimits)]},
+        app_kwargs={"middleware": [Middleware(RequestLimits, disk=DiskLimit(Path(get_upload_folder())))]},
     )
+
+
+def limit_queue(demo: gr.Blocks, most: int = MAX_WAITING) -> None:
+    """Refuse what would wait behind `most` clicks, in the page's own words. What takes no time is never refused."""
+    queue: Any = vars(demo)["_queue"]  # Gradio's own limit has other words, and refuses /models too
+    push = queue.push
+
+    async def push_unless_full(body: Any, *args: Any, **options: Any) -> Any:
+        waits = demo.fns[body.fn_index].queue if body.fn_index in demo.fns else True
+        if waits and len(queue) >= most:
+            return False, BUSY, "queue_full"
+        return await push(body, *args, **options)
+
+    queue.push = push_unless_full
 
 
 def about(pool: ModelPool) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from scamo.atomic import write_npz
 from scamo.motion import mirror_features
 from scamo.pipeline import MotionPipeline
 from training.data.dataset import Dataset
@@ -170,9 +171,9 @@ def main(args: Args) -> None:
     if args.out:
         write_table(args.out, {**facts, "rows": rows}, text)
         lengths = np.array([len(motion) for motion in motions])
-        np.savez_compressed(with_ending(args.out, ".npz"), allow_pickle=False, lengths=lengths,
-                            features=np.concatenate(motions).astype(np.float32),
-                            asked=np.array([f"{action}: {text}" for action, text in asked]))  # fmt: skip
+        write_npz(with_ending(args.out, ".npz"), lengths=lengths,
+                  features=np.concatenate(motions).astype(np.float32),
+                  asked=np.array([f"{action}: {text}" for action, text in asked]))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 import numpy as np
@@ -40,7 +41,9 @@ def motion_player(elem_id: str, without: str) -> gr.HTML:
     gr.set_static_paths([STATIC])
     # The template is without `${`, so that a new value does not replace the canvas.
     template = (STATIC / "player.html").read_text(encoding="utf-8")
-    scripts = [f'<script src="gradio_api/file={STATIC / name}"></script>' for name in SCRIPTS]
+    # Quoted, for the folder may have "#", "%" or "?" in its name.
+    places = [quote((STATIC / name).as_posix()) for name in SCRIPTS]
+    scripts = [f'<script src="gradio_api/file={place}"></script>' for place in places]
     return gr.HTML(
         None,
         html_template=template,

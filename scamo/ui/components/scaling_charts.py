@@ -103,10 +103,11 @@ def generation_chart(metric: str, cards: Sequence[ModelCard]) -> str:
     tables = published()
     series, labels = _published_sizes(_of(tables["generation"], model="ScaMo"), metric)
     for card in cards:
-        if card.metrics.get(metric) is not None:
+        measured = _number(card.metrics, metric)
+        if measured is not None:
             place = float(card.transformer.parameter_counts.non_vocabulary)
             labels[place] = card.size
-            _add_point(series, card, place, card.metrics[metric])
+            _add_point(series, card, place, measured)
     if not series:
         raise ValueError("None of the models here was measured by this.")
     truth = [row[metric] for row in tables["other"] if row["model"] == "ground truth" and metric in row]
@@ -135,11 +136,12 @@ def _published_sizes(rows: Sequence[Row], metric: str) -> tuple[list[Series], di
 def _compute_chart(cards: Sequence[ModelCard]) -> str:
     series: list[Series] = []
     for card in cards:
-        if "normalised_loss" in card.metrics and card.training.get("tokens"):
+        loss, tokens = _number(card.metrics, "normalised_loss"), _number(card.training, "tokens")
+        if loss is not None and tokens is not None and tokens > 0:
             vocabulary = flops.paper_vocabulary_parameters(card.transformer.codebook_size, card.transformer.width)
             inner = card.transformer.parameter_counts.non_vocabulary
-            spent = flops.training_flops(inner, vocabulary, card.training["tokens"])
-            _add_point(series, card, spent, card.metrics["normalised_loss"])
+            spent = flops.training_flops(inner, vocabulary, tokens)
+            _add_point(series, card, spent, loss)
     if not series:
         raise ValueError("No model here says how long it was trained and how well; the bundled ones do.")
     reach = [value for one in series for value in one.points]
@@ -149,6 +151,13 @@ def _compute_chart(cards: Sequence[ModelCard]) -> str:
     ticks = {step * 10.0**power: scientific(step * 10.0**power) for power in powers for step in (1, 3)}
     x = Axis("Compute of the training in FLOPs, C = 6 (N_nv + N_v) D", scientific, log=True, ticks=ticks)
     return chart(x, GENERATION_METRICS["compute"], series)
+
+
+def _number(facts: Mapping[str, Any], name: str) -> float | None:
+    """A number of a card, which may hold anything under a name."""
+    value = facts.get(name)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e30
+    return value if is_number else None
 
 
 def _add_point(series: list[Series], card: ModelCard, x: float, y: float) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 MAX_BATCH = 16
 MAX_WAITING = 32  # requests; further ones are refused
+BUSY = "This page is busy: too many requests wait already. Try again in a few seconds."
 
 _Request = TypeVar("_Request")
 _Answer = TypeVar("_Answer")
@@ -32,7 +33,7 @@ class BatchQueue(Generic[_Request, _Answer]):
         future: Future[_Answer] = Future()
         with self._lock:
             if len(self._waiting) >= MAX_WAITING:
-                raise ValueError("This page is busy: too many requests wait already. Try again in a few seconds.")
+                raise ValueError(BUSY)
             self._waiting.append((kind, request, future))
         self._thread.submit(self._compute_batch)
         return future

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,7 +19,7 @@ from scamo.ui.cost_estimate import CostEstimator, describe_cost, models_without_
 from scamo.ui.jobs import compare as compare_job
 from scamo.ui.jobs.follow import REFRESH
 from scamo.ui.limits import MAX_SAMPLES, SECONDS
-from scamo.ui.messages import note, refusing
+from scamo.ui.messages import note, refusal, refusing
 from scamo.ui.model_pool import ModelPool
 from scamo.ui.motion_files import new_folder, read_settings
 
@@ -141,9 +140,7 @@ class CompareTab:
         request = self._read(None if fresh else seed, *choices)
         for (codebook, label), reason in models_without_room(self._pool, self._estimator).items():
             if self._pool.card(codebook, label) in request.cards.values():
-                raise gr.Error(f"{codebook} · {label} cannot run here. {reason}", print_exception=False)
-        if not re.search("[a-zA-Z]", request.text):
-            gr.Warning("The models read English; this prompt will mean little to them.")
+                raise refusal(f"{codebook} · {label} cannot run here. {reason}")
         return note("Waiting for a free place."), request.seed, gr.Button(interactive=True)
 
     def _generate(self, *choices: Any) -> Iterator[tuple[Any, ...]]:
@@ -165,7 +162,9 @@ class CompareTab:
                 else:
                     continue
                 reported = time.monotonic()
-        yield summary(models, time.monotonic() - began), gr.skip(), gr.skip(), gr.Button(interactive=False)
+        notes = dict.fromkeys(text for model in models if model.result for text in model.result.recipe.notes)
+        ended = summary(models, time.monotonic() - began) + "".join(map(note, notes))
+        yield ended, gr.skip(), gr.skip(), gr.Button(interactive=False)
 
     def _record_times(self, result: compare_job.ModelResult) -> None:
         tokens = max(len(sample.recipe.tokens) for sample in result.samples)

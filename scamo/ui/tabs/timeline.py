@@ -124,7 +124,7 @@ class TimelineTab:
         seconds = codec.seconds_of(len(made.recipe.tokens))
         video = draw_video({"": made.motion}, made.recipe, new_folder())
         return (
-            note(" ".join([story(made.recipe, codec), *reading_notes(made.notes)])),
+            note(" ".join([story(made.recipe, codec), *made.recipe.notes, *reading_notes(made.notes)])),
             video,
             made,
             gr.Slider(maximum=seconds, value=seconds),

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scamo.atomic import write_npz
 from scamo.motion import FPS, canonical_joints, first_facing
 from training.data.archive import read_pack
 from training.data.corpus import join
@@ -162,8 +163,7 @@ def main(args: Args) -> None:
     about = [{"name": f"{cut.source}/{cut.take}-{number:03d}", "source": cut.source, "take": cut.take,
               "action": cut.action, "frames": len(clip), "licence": LICENCES.get(cut.source, "CMU")}
              for number, (cut, clip) in enumerate(zip(cuts, clips, strict=True))]  # fmt: skip
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(args.out, joints=np.concatenate(clips).astype(np.float32), about=json.dumps(about))
+    write_npz(args.out, joints=np.concatenate(clips).astype(np.float32), about=json.dumps(about))
     if args.table:
         write_text(args.table, coverage(cuts, clips, args.pack))
     frames = sum(map(len, clips))

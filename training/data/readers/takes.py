@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scamo.atomic import write_npz
 from scamo.io.bvh_read import BvhMotion, read_bvh
 from scamo.io.retarget import retarget
 from scamo.io.rigs import SIDED, plain
@@ -156,8 +157,7 @@ def main(args: Args) -> None:
         x, y, z = np.moveaxis(motion.positions, -1, 0)
         turned = replace(motion, positions=np.stack([-z, y, x], axis=-1))
         found[f"deepmimic/{path.stem.removeprefix('humanoid3d_')}"] = joints_of(turned, mimic).astype(np.float32)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(args.out, allow_pickle=False, **found)
+    write_npz(args.out, **found)
     minutes = sum(len(joints) for joints in found.values()) / 20 / 60
     print(json.dumps({"takes": len(found), "minutes": round(minutes, 1), "broken": broken}))
 

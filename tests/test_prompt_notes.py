@@ -1,0 +1,65 @@
+"""What is said of a prompt: cut, not English, rounded; alike wherever it is said."""
+
+from __future__ import annotations
+
+import pytest
+
+from scamo.configs import TokenizerConfig
+from scamo.options import Prompt
+from scamo.prompt_notes import is_english, prompt_notes
+from tests.tiny import small_pipeline
+
+CODEC = TokenizerConfig((5, 3))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "a person walks forward", "an old man bows and waves with both hands", "walk forwad quikly", "42!",
+        "he cartwheels, then moonwalks backwards", "a pirouetting ballerina", "kung fu kick", "saunters along",
+        "someone does tai chi and qigong", "a fiancée dances the tango", "jogs, carries a box and trudges on",
+    ],
+)  # fmt: skip
+def test_english(text: str) -> None:
+    assert is_english(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "eine Person geht vorwärts", "ein alter Mann winkt mit beiden Händen", "une personne marche en avant",
+        "una persona camina hacia adelante", "un hombre salta y baila", "una persona cammina in avanti",
+        "uma pessoa anda para frente", "een persoon loopt vooruit", "osoba idzie do przodu", "bir kişi ileri yürüyor",
+        "человек идёт вперёд", "一个人向前走", "人が歩く", "mies kävelee eteenpäin", "orang itu melompat",
+    ],
+)  # fmt: skip
+def test_other_languages(text: str) -> None:
+    assert not is_english(text)
+
+
+def test_what_is_said() -> None:
+    def notes(text: str, seconds: float | None, pieces: int = 5) -> tuple[str, ...]:
+        return prompt_notes([Prompt(text, seconds)], [CODEC.tokens_in(seconds or 4)], CODEC, [pieces], 150)
+
+    assert notes("a person walks", 4) == notes("a person walks", None) == notes("a person walks", 0.6) == ()
+    assert notes("a person walks", 4.33) == ("4.33 seconds become 4.4: lengths are multiples of 0.2 seconds.",)
+    assert notes("a person walks " * 40, 4, 150) == (
+        "The prompt reaches 150 word pieces; what comes after is not read.",
+    )
+    assert notes("人が歩く", 4) == ("The models read English; this prompt will mean little to them.",)
+
+
+def test_a_generation_and_its_recipe_say_it() -> None:
+    made = small_pipeline().generate("una persona camina hacia adelante", seconds=1.3, seed=0)
+    assert (
+        made.notes
+        == made.recipe.notes
+        == (
+            "The models read English; this prompt will mean little to them.",
+            "1.3 seconds become 1.4: lengths are multiples of 0.2 seconds.",
+        )
+    )
+    assert type(made.recipe).from_dict(made.recipe.to_dict()).notes == made.notes
+    assert type(made.recipe).from_dict(made.recipe.to_dict() | {"notes": [1, "a" * 9999, "b"]}).notes == ("b",)
+    parts = [Prompt("a person walks", 1), Prompt("a person bows", 1.05)]
+    assert small_pipeline().timeline(parts, seed=0).notes[0].startswith("1.05 seconds become 1:")
