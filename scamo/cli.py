@@ -102,8 +102,8 @@ def _tokenize(args: Tokenize) -> None:
     import numpy as np
 
     from scamo.atomic import write_npy
-    from scamo.io.npy_read import load_npy
     from scamo.motion import Motion
+    from scamo.numpy_files import load_npy
     from scamo.registry import load_tokenizer
 
     tokenizer = load_tokenizer(args.model, codebook=args.codebook, device=args.device)

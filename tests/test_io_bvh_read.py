@@ -187,5 +187,5 @@ def test_the_rate_can_be_given_where_the_file_has_none(tmp_path: Path, plain: Pa
 
 def test_frames_times_joints_are_bounded(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bvh_read, "MAX_PLACES", 100)
-    with pytest.raises(ValueError, match="11 frames of 22 joints; cut it first"):
+    with pytest.raises(ValueError, match="11 frames of 27 joints and ends; cut it first"):
         read_bvh(plain)

@@ -16,7 +16,7 @@ WHOLE = ("body", "io", "render", "ui")  # packages of scamo that are one room ea
 
 # From the ground up. A room imports rooms of lower floors, and those that stand before it on its own floor.
 FLOORS = (
-    ("rotation", "atomic", "options", "version", "flops", "command", "device"),
+    ("rotation", "atomic", "numpy_files", "options", "version", "flops", "command", "device"),
     ("skeleton", "checkpoint", "configs"),
     ("motion", "stream", "prompt_notes"),
     ("tokenizer", "transformer", "text", "metrics"),

@@ -1,20 +1,20 @@
 """Body files of the SMPL family: found, read safely, checked.
 
-Pickles are read by an unpickler that knows numpy arrays, scipy matrices and chumpy's wrapper and refuses everything
-else, so a hostile file cannot run anything.
+No file can run anything: see `scamo.body.smpl_pickles`. Memory follows what a file holds, never what it announces.
 """
 
 from __future__ import annotations
 
 import pickle
 import zipfile
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scamo.body.smpl_pickles import read_pickle
+from scamo.numpy_files import load_npz
 from scamo.skeleton import PARENTS
 
 Array = NDArray[np.floating]
@@ -60,122 +60,12 @@ def read_arrays(file: Path) -> dict[str, Any]:
         with file.open("rb") as opened:
             start = opened.read(4)
         if start[:2] == b"PK":
-            return _read_npz(file)
-        if file.stat().st_size > _MOST_BYTES:
-            raise ValueError("it is larger than any body")
-        with file.open("rb") as opened:
-            data = _ArraysOnly(opened, encoding="latin1").load()
-        if not isinstance(data, dict):
-            raise ValueError("it holds no dictionary of arrays")
-        return {str(key): _plain(value) for key, value in data.items() if str(key) in (*KEYS, *_HANDS)}
+            return load_npz(file, (*KEYS, *_HANDS), _MOST_BYTES)[0]
+        return read_pickle(file, (*KEYS, *_HANDS))
     except (ValueError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise ValueError(f'"{file}" cannot be read as a body: {str(error).rstrip(".")}. {WHERE}.') from error
     except Exception as error:  # odd bytes make an unpickler raise anything: EOFError, AttributeError, IndexError ...
         raise ValueError(f'"{file}" cannot be read as a body: it is damaged ({error}). {WHERE}.') from error
-
-
-def _read_npz(file: Path) -> dict[str, Any]:
-    with zipfile.ZipFile(file) as archive:
-        sizes = {info.filename.removesuffix(".npy"): info.file_size for info in archive.infolist()}
-    if sum(size for key, size in sizes.items() if key in KEYS) > _MOST_BYTES:
-        raise ValueError("it would unpack to more than any body needs")
-    data = {}
-    with np.load(file, allow_pickle=False) as archive:
-        for key in (*KEYS, *_HANDS):
-            try:
-                if key in archive.files:
-                    data[key] = archive[key]
-            except ValueError as error:  # object arrays are pickles; they are refused
-                raise ValueError(f"its {key} holds objects instead of numbers, or is cut off") from error
-    return data
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Unpickles numbers, strings, lists, dicts, numpy arrays, scipy's sparse matrices and chumpy's wrapped arrays."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _SAFE:
-            return _SAFE[module, name]
-        if module.split(".")[0] == "chumpy":
-            return _Wrapped
-        if module.startswith("scipy.sparse") and name in ("csc_matrix", "csr_matrix", "coo_matrix"):
-            return type(name, (_Sparse,), {})
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no body file needs; it may be hostile")
-
-
-class _Wrapped:
-    """Stands for chumpy's objects: keeps their state, of which `x` is the array."""
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        self.x: Any = None
-
-    def __setstate__(self, state: Any) -> None:
-        self.x = state.get("x") if isinstance(state, dict) else None
-
-
-class _Sparse:
-    """Stands for a scipy matrix until its arrays are there."""
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        self.state: dict[str, Any] = {}
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state if isinstance(state, dict) else {}
-
-    def dense(self) -> Array:
-        from scipy import sparse
-
-        kind = getattr(sparse, type(self).__name__)
-        shape = tuple(int(n) for n in self.state.get("_shape", self.state.get("shape", ())))
-        if len(shape) != 2 or not 0 < shape[0] * shape[1] < 10_000_000:
-            raise ValueError("its joint regressor has no sensible shape")
-        if kind is sparse.coo_matrix:
-            return kind((self.state["data"], (self.state["row"], self.state["col"])), shape=shape).toarray()
-        return kind((self.state["data"], self.state["indices"], self.state["indptr"]), shape=shape).toarray()
-
-
-class _ArrayMark:
-    """Stands for numpy.ndarray in a pickle; it cannot be called to reserve memory."""
-
-
-def _empty_array(*_: Any) -> NDArray[Any]:
-    """numpy's own first step of unpickling an array, whatever size the pickle asks for."""
-    return np.ndarray.__new__(np.ndarray, (0,), "b")
-
-
-def _latin1(text: str, encoding: str) -> bytes:
-    """How protocol 2 writes bytes."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it asks for the text encoding {encoding}")
-    return text.encode("latin1")
-
-
-def _scalar(kind: np.dtype, raw: Any = b"") -> Any:
-    if kind.hasobject or kind.itemsize > 64:
-        raise pickle.UnpicklingError("it holds a scalar of an odd type")
-    return np.frombuffer(raw if isinstance(raw, bytes) else str(raw).encode("latin1"), dtype=kind)[0]
-
-
-_SAFE: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): _ArrayMark,
-    ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): _latin1,
-    ("copy_reg", "_reconstructor"): lambda kind, *_: kind(),
-    ("copyreg", "_reconstructor"): lambda kind, *_: kind(),
-    ("collections", "OrderedDict"): OrderedDict,
-    **{(module, kind.__name__): kind for module in ("__builtin__", "builtins") for kind in (object, set)},
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): _empty_array for core in ("core", "_core")},
-    **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
-}
-
-
-def _plain(value: Any) -> Any:
-    """A plain array, without chumpy's or scipy's wrapping."""
-    for _ in range(4):
-        if not isinstance(value, _Wrapped):
-            break
-        value = value.x
-    return value.dense() if isinstance(value, _Sparse) else np.asarray(value)
 
 
 def checked_arrays(data: dict[str, Any], file: Path) -> dict[str, Any]:

@@ -26,7 +26,10 @@ MAX_BYTES = 512 << 20
 MAX_PLACES = 8_000_000  # frames x joints: 20 minutes of 28 joints at 240 Hz
 MAX_JOINTS = 4_000
 _BLOCK = 1 << 20  # bytes of text that become numbers at once
-_MOTION = re.compile(rb"(?<![^\s}])MOTION\s+FRAMES\s*:?\s*(\S+)\s+FRAME[ \t]*TIME\s*:?\s*(\S+)", re.IGNORECASE)
+_CHUNK = 1 << 18  # frames x joints that are posed at once
+_MOTION = re.compile(  # no two parts may match the same spaces: thousands of them would take hours
+    rb"(?<![^\s}])MOTION\s+FRAMES\s*(?::\s*)?(\S+)\s+FRAME[ \t]*TIME\s*(?::\s*)?(\S+)", re.IGNORECASE
+)
 _SPACE = re.compile(rb"\s")
 _JOINT = re.compile(r"^\s*(ROOT|JOINT)\b[ \t]*([^{]*)(.*)$", re.IGNORECASE)
 _TIP = re.compile(r"^\s*(END)(?:[\s_]*(?:SITE|EFFECTOR)?\b|_)[^{]*(.*)$", re.IGNORECASE)
@@ -123,7 +126,7 @@ def _parsed(raw: bytes) -> BvhMotion:
     if width == 0:
         raise ValueError("no joint has channels, so nothing moves")
     notes: list[str] = []
-    values = _numbers(raw, header.end(), _count(header[1]), width, len(tree.names), notes)
+    values = _numbers(raw, header.end(), _count(header[1]), width, len(tree.names) + len(tree.tips), notes)
     frame_time = _seconds(header[2])
     if twice := sorted({name for name in tree.names if tree.names.count(name) > 1}):
         notes.append(f"several joints are called {', '.join(twice)}; the first of each counts")
@@ -202,6 +205,8 @@ def _hierarchy(head: str) -> Tree:
                 offset = [_number(next(words)) for _ in range(3)]
                 if stack[-1] >= 0:
                     tree.offsets[stack[-1]] = offset
+                elif len(tree.tips) >= MAX_JOINTS:
+                    raise ValueError(f"it has more than {MAX_JOINTS} End Sites")
                 elif stack[-1] == -1 and any(offset):
                     tree.tips.append((next(joint for joint in reversed(stack) if joint >= 0), offset))
             elif key == "CHANNELS":
@@ -249,7 +254,7 @@ def _numbers(raw: bytes, start: int, frames: int, width: int, joints: int, notes
     if rows == 0:
         raise ValueError("it has no frames")
     if rows * joints > MAX_PLACES:
-        raise ValueError(f"it has {rows} frames of {joints} joints; cut it first")
+        raise ValueError(f"it has {rows} frames of {joints} joints and ends; cut it first")
     if not np.isfinite(values).all():
         raise ValueError("it holds values that are not finite")
     if rows != frames:
@@ -276,13 +281,28 @@ def _local_rotation(block: Array, names: list[str]) -> Array:
 
 
 def _places(values: Array, tree: Tree, offsets: Array, notes: list[str]) -> tuple[Array, Array]:
-    """Positions [T, J, 3] of the joints and [T, K, 3] of the End Sites. Rotations are dropped as soon as possible."""
+    """Positions [T, J, 3] of the joints and [T, K, 3] of the End Sites, posed in pieces: rotations are large."""
     added = _positions_are_added(values, tree, offsets)
     if added:
         notes.append("its joints' positions are taken as changes of their offsets")
     positions = np.empty((len(values), len(offsets), 3))
     tips = np.empty((len(values), len(tree.tips), 3))
+    step = max(1, _CHUNK // len(offsets))
+    for start in range(0, len(values), step):
+        part = slice(start, start + step)
+        _pose(values[part], tree, offsets, added, positions[part], tips[part])
+    return positions, tips
+
+
+def _pose(values: Array, tree: Tree, offsets: Array, added: bool, positions: Array, tips: Array) -> None:
+    """Fill positions and tips of some frames. Rotations are dropped as soon as possible."""
     last = {parent: joint for joint, parent in enumerate(tree.parents)}
+    carried: dict[int, list[int]] = {}
+    for k, (carrier, _) in enumerate(tree.tips):
+        carried.setdefault(carrier, []).append(k)
+    done_after: dict[int, list[int]] = {}
+    for joint in range(len(tree.parents)):
+        done_after.setdefault(max(joint, last.get(joint, -1)), []).append(joint)
     world: dict[int, Array] = {}
     for joint, (parent, names, block) in enumerate(_blocks(values, tree.parents, tree.channels)):
         local = np.tile(offsets[joint], (len(values), 1))
@@ -291,17 +311,17 @@ def _places(values: Array, tree: Tree, offsets: Array, notes: list[str]) -> tupl
             for i in moved:
                 axis = "xyz".index(names[i][0])
                 local[:, axis] = block[:, i] + (offsets[joint, axis] if added and parent >= 0 else 0.0)
-        turn = _local_rotation(block, names)
+        turns = any(name.endswith("rotation") for name in names)
         if parent >= 0:
-            local = positions[:, parent] + np.einsum("tij,tj->ti", world[parent], local)
-            turn = world[parent] @ turn
+            local = positions[:, parent] + (world[parent] @ local[..., None])[..., 0]
+            turn = world[parent] @ _local_rotation(block, names) if turns else world[parent]
+        else:
+            turn = _local_rotation(block, names)
         positions[:, joint], world[joint] = local, turn
-        for k, (carrier, offset) in enumerate(tree.tips):
-            if carrier == joint:
-                tips[:, k] = local + turn @ np.array(offset)
-        for done in [old for old in world if last.get(old, -1) <= joint]:
+        for k in carried.get(joint, ()):
+            tips[:, k] = local + turn @ np.array(tree.tips[k][1])
+        for done in done_after.get(joint, ()):
             del world[done]
-    return positions, tips
 
 
 def _positions_are_added(values: Array, tree: Tree, offsets: Array) -> bool:

@@ -28,6 +28,7 @@ MAX_BYTES = 512 << 20
 _COMPONENTS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 _FPS = 30.0  # at which keys without a steady rate are sampled
+_CHUNK = 1 << 19  # frames x nodes that are posed at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,15 +75,23 @@ def _parts(raw: bytes) -> tuple[Any, bytes]:
 
 
 class _Buffers:
-    """Accessors by number, decoded within the bounds of their buffers."""
+    """Accessors by number, each decoded once and within the bounds of its buffer."""
 
     def __init__(self, document: Mapping[str, Any], binary: bytes) -> None:
         self._accessors = document.get("accessors", [])
         self._views = document.get("bufferViews", [])
         self._buffers = document.get("buffers", [])
         self._binary = binary
+        self._decoded: dict[int, bytes] = {}
+        self._arrays: dict[int, Array] = {}
+        self._numbers = 0
 
     def _buffer(self, number: int) -> bytes:
+        if number not in self._decoded:
+            self._decoded[number] = self._read_buffer(number)
+        return self._decoded[number]
+
+    def _read_buffer(self, number: int) -> bytes:
         uri = self._buffers[number].get("uri")
         if uri is None:
             return self._binary
@@ -95,6 +104,11 @@ class _Buffers:
 
     def array(self, number: int) -> Array:
         """[N, width] as float64, normalised integers as fractions."""
+        if number not in self._arrays:
+            self._arrays[number] = self._read_array(number)
+        return self._arrays[number]
+
+    def _read_array(self, number: int) -> Array:
         accessor = self._accessors[number]
         if "sparse" in accessor or "bufferView" not in accessor:
             raise ValueError("its animation is sparse, which is not read; export it without compression")
@@ -108,6 +122,9 @@ class _Buffers:
         data = self._buffer(view["buffer"])
         if count < 1 or stride < item or start < 0 or start + stride * (count - 1) + item > len(data):
             raise ValueError("an array is longer than its buffer; the file is cut off or damaged")
+        self._numbers += count * width
+        if self._numbers > sum(map(len, self._decoded.values())):  # a number takes a byte at least
+            raise ValueError("its arrays lie over each other; export it again")
         raw = np.ndarray((count, width), dtype, data, start, (stride, dtype.itemsize)).astype(np.float64)
         if accessor.get("normalized") and dtype.kind != "f":
             raw = np.maximum(raw / np.iinfo(dtype).max, -1.0)
@@ -141,7 +158,6 @@ def _animated(document: Mapping[str, Any], buffers: _Buffers) -> GltfMotion:
     if len(animations) > 1:
         notes.append(f"it holds {len(animations)} animations; the first is read")
     names, kept = _rig_nodes(document, order)
-    places = _places(nodes, order, parents, tracks, times)
     index = {node: place for place, node in enumerate(kept)}
     above = []
     for node in kept:
@@ -149,7 +165,11 @@ def _animated(document: Mapping[str, Any], buffers: _Buffers) -> GltfMotion:
         while parent >= 0 and parent not in index:
             parent = parents[parent]
         above.append(index.get(parent, -1))
-    positions = np.stack([places[node] for node in kept], axis=1)
+    positions = np.empty((len(times), len(kept), 3))
+    step = max(1, _CHUNK // len(nodes))
+    for start in range(0, len(times), step):
+        part = slice(start, start + step)
+        _pose(nodes, order, parents, tracks, times[part], index, positions[part])
     return GltfMotion(tuple(names[node] for node in kept), tuple(above), positions, fps, tuple(notes))
 
 
@@ -202,31 +222,36 @@ def _rig_nodes(document: Mapping[str, Any], order: Sequence[int]) -> tuple[dict[
     return names, [node for node in order if node in joints] or list(order)
 
 
-def _places(
+def _pose(
     nodes: Sequence[Mapping[str, Any]], order: Sequence[int], parents: Sequence[int],
-    tracks: Mapping[tuple[int, str], tuple[Array, Array, str]], times: Array,
-) -> dict[int, Array]:  # fmt: skip
-    """Position [T, 3] of every node in the world."""
+    tracks: Mapping[tuple[int, str], tuple[Array, Array, str]], times: Array, index: Mapping[int, int],
+    positions: Array,
+) -> None:  # fmt: skip
+    """Fill the positions [T, J, 3] in the world of the nodes in `index`, node -> place, at some instants."""
     world: dict[int, Array] = {}
-    places = {}
-    last = {parent: node for node, parent in ((node, parents[node]) for node in order)}
-    for node in order:
+    last = {parents[node]: place for place, node in enumerate(order)}
+    done_after: dict[int, list[int]] = {}
+    for place, node in enumerate(order):
+        done_after.setdefault(last.get(node, place), []).append(node)
+    for place, node in enumerate(order):
         about = nodes[node]
         if "matrix" in about:
-            local = np.tile(np.array(about["matrix"], dtype=np.float64).reshape(4, 4).T, (len(times), 1, 1))
+            local = np.array(about["matrix"], dtype=np.float64).reshape(1, 4, 4).transpose(0, 2, 1)
         else:
             still = {"translation": (0, 0, 0), "rotation": (0, 0, 0, 1), "scale": (1, 1, 1)}
-            parts = {name: _track(tracks.get((node, name)), about.get(name, usual), times, name == "rotation")
+            moves = any((node, name) in tracks for name in still)
+            at = times if moves else times[:1]  # one matrix for a node that keeps still
+            parts = {name: _track(tracks.get((node, name)), about.get(name, usual), at, name == "rotation")
                      for name, usual in still.items()}  # fmt: skip
-            local = np.tile(np.eye(4), (len(times), 1, 1))
+            local = np.tile(np.eye(4), (len(at), 1, 1))
             local[:, :3, :3] = Rotation.from_quat(parts["rotation"]).as_matrix() * parts["scale"][:, None, :]
             local[:, :3, 3] = parts["translation"]
         parent = parents[node]
         world[node] = local if parent < 0 else world[parent] @ local
-        places[node] = world[node][:, :3, 3].copy()
-        for done in [old for old in world if last.get(old) in (None, node) and old != node]:
+        if node in index:
+            positions[:, index[node]] = world[node][:, :3, 3]
+        for done in done_after.get(place, ()):
             del world[done]
-    return places
 
 
 def _track(track: tuple[Array, Array, str] | None, still: Sequence[float], times: Array, turns: bool) -> Array:

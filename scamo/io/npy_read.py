@@ -1,28 +1,15 @@
-"""Arrays of numpy files, read within bounds, and the layouts in which the field keeps motions.
-
-No pickle is ever loaded, and nothing is allocated that the file does not hold.
-"""
+"""The layouts in which the field keeps motions in arrays."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
 
-MAX_NUMBERS = 64_000_000  # of an array that is read
 FEATURE_WIDTHS = (263, 251)
-_PICKLE = (
-    "it holds a pickle, which may run any code and is never loaded. If it is MDM's results.npy and you trust where it "
-    'comes from, convert it: python -c "import numpy as n; '
-    "n.save('motion.npy', n.load('results.npy', allow_pickle=True).item()['motion'][0])\""
-)
 _MOTIONS = "a motion is features [frames, 263] or joints [frames, 22, 3] (tokens become features with `scamo tokenize`)"
 _KIMODO_77 = {0: "pelvis", 1: "spine1", 2: "spine2", 3: "spine3", 4: "neck", 6: "head", 11: "left_collar",
               12: "left_shoulder", 13: "left_elbow", 14: "left_wrist", 39: "right_collar", 40: "right_shoulder",
@@ -48,56 +35,6 @@ class Layout(NamedTuple):
 LAYOUTS = {77: Layout("Kimodo's SOMA", _KIMODO_77, 30.0), 30: Layout("Kimodo's SOMA", _KIMODO_30, 30.0),
            17: Layout("COCO (AIST++)", _COCO, 60.0)}  # fmt: skip
 """By the number of joints."""
-
-
-def load_npy(path: Path) -> NDArray[Any]:
-    """The array of an .npy file. ValueError for a pickle, and for a file that is damaged or shorter than it says."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(256)
-            if start[:1] == b"\x80" or b"'|O'" in start:
-                raise ValueError(_PICKLE)
-            file.seek(0)
-            return _member(file, path.stat().st_size)
-    except Exception as error:  # numpy parses the header as Python, which fails in many ways
-        raise ValueError(f'"{path}" cannot be read as a numpy file: {error or type(error).__name__}') from error
-
-
-def load_npz(path: Path, keys: Collection[str], most: int) -> tuple[dict[str, NDArray[Any]], list[str]]:
-    """Arrays of an .npz file by name, those of `keys` that it has, and all its names.
-
-    most: bytes that the file may unpack to. ValueError for more, and for pickles among the keys.
-    """
-    import zipfile
-
-    found = {}
-    with zipfile.ZipFile(path) as archive:
-        parts = {Path(part.filename).stem: part for part in archive.infolist()}
-        if sum(part.file_size for part in archive.infolist()) > most:
-            raise ValueError(f"it unpacks to more than {most >> 20} MiB; cut it first")
-        for key in keys:
-            if key in parts:
-                raw = archive.read(parts[key])
-                found[key] = _member(io.BytesIO(raw), len(raw))
-    return found, list(parts)
-
-
-def _member(file: Any, size: int) -> NDArray[Any]:
-    version = npy_format.read_magic(file)
-    read_header: Callable[..., Any] = (
-        npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-    )
-    shape, by_columns, dtype = read_header(file)
-    if dtype.hasobject:
-        raise ValueError(_PICKLE)
-    count = 1
-    for side in shape:
-        count *= int(side)
-    if not 0 <= count <= MAX_NUMBERS or count * dtype.itemsize > size - file.tell():
-        raise ValueError(f"it announces an array {list(shape)} and is too short for it, or the array is too large")
-    raw = file.read(count * dtype.itemsize)
-    array = np.frombuffer(raw, dtype=dtype, count=count)
-    return array.reshape(shape[::-1]).T if by_columns else array.reshape(shape)
 
 
 def checked_numbers(array: NDArray[Any], name: str = "it") -> NDArray[Any]:

@@ -28,11 +28,12 @@ from scamo.io import smpl_npz
 from scamo.io.bvh_read import MAX_PLACES, read_bvh
 from scamo.io.frame_rates import check_length
 from scamo.io.gltf_read import read_gltf
-from scamo.io.npy_read import FEATURE_WIDTHS, as_motion, load_npy, load_npz, named_joints
+from scamo.io.npy_read import FEATURE_WIDTHS, as_motion, named_joints
 from scamo.io.onto_skeleton import joints_of_rig, own_joints, retargeted
 from scamo.io.read_options import ReadOptions
 from scamo.io.upright import Axis, check_places, find_faults, turned_up
 from scamo.motion import FPS, Motion
+from scamo.numpy_files import load_npy, load_npz
 from scamo.skeleton import checked_joints
 
 if TYPE_CHECKING:

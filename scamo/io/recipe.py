@@ -9,15 +9,12 @@ import json
 import os
 import re
 import struct
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from scamo.numpy_files import load_npz
 from scamo.options import GenerationOptions, Prompt
 
 PICTURES = (".mp4", ".webm", ".gif", ".webp", ".png")
@@ -28,11 +25,7 @@ _MAX_BYTES = 1 << 20
 _MAX_TOKEN = 1 << 32
 _MAX_NOTES, _MAX_NOTE = 50, 500  # sentences, and characters of one
 _OPTIONS = ("seed", "temperature", "top_k", "top_p", "guidance", "context", "max_tokens")
-_DAMAGE = (
-    OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, NotImplementedError, RecursionError,
-    MemoryError, struct.error, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
-"""What parsers raise on damaged files."""
+_MAX_NAME = 200  # characters of a model's name
 
 
 @dataclass(frozen=True)
@@ -106,7 +99,8 @@ class Recipe:
             raise ValueError("there is no recipe; give a file that was made here")
         codebook, size = facts.get("codebook"), facts.get("size")
         model, sha256, place = facts["model"], facts.get("model_sha256", ""), facts.get("computed_on", "")
-        if type(codebook) is not int or not all(isinstance(text, str) for text in (model, size, sha256, place)):
+        named = all(_is_name(text) for text in (model, size, sha256, place))
+        if type(codebook) is not int or not 0 < codebook < _MAX_TOKEN or not named:
             raise ValueError("this recipe does not name its model; give a file that was made here")
         given: dict[str, Any] = {name: facts[name] for name in _OPTIONS if facts.get(name) is not None}
         given.setdefault("guidance", 1.0)  # recipes without it were made without it
@@ -123,6 +117,11 @@ def _notes(given: Any) -> tuple[str, ...]:
     """What a file holds as notes, which may be anything: sentences are kept, the rest is left out."""
     listed = given[:_MAX_NOTES] if isinstance(given, list) else []
     return tuple(text for text in listed if isinstance(text, str) and len(text) <= _MAX_NOTE)
+
+
+def _is_name(text: Any) -> bool:
+    """Whether it is a short text that every file can hold; JSON can hold halves of characters."""
+    return isinstance(text, str) and len(text) <= _MAX_NAME and text.encode("utf-8", "replace").decode() == text
 
 
 def _tokens(tokens: Any) -> tuple[int, ...]:
@@ -155,7 +154,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
 
     try:
         found = read_metadata(path) if suffix in PICTURES else _READERS[suffix](path)
-    except _DAMAGE as error:
+    except Exception as error:  # parsers raise nearly anything on damaged files
         raise ValueError(f'"{path.name}" cannot be read; get it again.') from error
     if not isinstance(found, dict) or "model" not in found:
         raise ValueError(f'"{path.name}" holds no recipe; give a file that was made here.')
@@ -176,10 +175,7 @@ def _from_glb(path: Path) -> Any:
 
 
 def _from_npz(path: Path) -> Any:
-    with np.load(path, allow_pickle=False) as archive:
-        if archive.zip.getinfo("recipe.npy").file_size > _MAX_BYTES:  # a small file may claim to hold any amount
-            raise ValueError("no recipe is as long")
-        return json.loads(str(archive["recipe"]))
+    return json.loads(str(load_npz(path, ("recipe",), 4 * _MAX_BYTES)[0]["recipe"]))  # numpy's text has 4 bytes each
 
 
 def _from_json(path: Path) -> Any:

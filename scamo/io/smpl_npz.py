@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scamo.atomic import replacing_file
-from scamo.io.npy_read import checked_numbers, load_npz
+from scamo.io.npy_read import checked_numbers
 from scamo.io.upright import Axis, turned_up
 from scamo.motion import FPS
+from scamo.numpy_files import load_npz
 from scamo.skeleton import checked_joints, forward_kinematics
 
 if TYPE_CHECKING:

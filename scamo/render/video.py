@@ -31,6 +31,10 @@ _CODECS = {
     ".mp4": ["-c:v", "libx264", "-preset", "veryfast", "-crf", "21", "-movflags", "+faststart"],
     ".webm": ["-c:v", "libvpx-vp9", "-crf", "33", "-b:v", "0", "-deadline", "realtime", "-cpu-used", "7"],
 }
+_READ_SECONDS = 20.0  # that ffmpeg may take for the metadata of a file
+_MAX_ALLOC = 64 << 20  # bytes that ffmpeg may take at once for it
+_MAX_COMMENT = 4 << 20  # bytes
+_MAX_PIXELS = 50_000_000  # of a picture whose metadata is read; 8K has 33 million
 SUFFIXES = (".mp4", ".webm", ".gif", ".webp")
 
 
@@ -80,25 +84,60 @@ def write_image(picture: Frame, path: str | os.PathLike[str], *, metadata: Mappi
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The metadata that `write_video` or `write_image` kept in a file; {} if there is none.
 
-    OSError where a picture cannot be read.
+    OSError where a picture cannot be read, or is larger than any that is written here. Only the file itself is read.
     """
     path = Path(path)
-    if path.suffix.lower() in _CODECS:
-        command = [_ffmpeg(), "-v", "error", "-i", str(path), "-f", "ffmetadata", "-"]
-        text = subprocess.run(command, capture_output=True, check=False).stdout.decode("utf-8", "replace")
-        lines = [line for line in _unescape_lines(text) if line.lower().startswith("comment=")]
-        comment = lines[0].split("=", 1)[1] if lines else ""
-    else:
-        import imageio.v3 as imageio
-
-        info = imageio.immeta(path, plugin="pillow")
-        found = info.get("Comment") or info.get("comment") or info.get("xmp") or b""
-        comment = found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
+    suffix = path.suffix.lower()
+    comment = _video_comment(path, suffix) if suffix in _CODECS else _picture_comment(path, suffix)
     try:
         value = json.loads(comment)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _video_comment(path: Path, suffix: str) -> str:
+    """The comment of a video through ffmpeg, which gets the format named and may open nothing but this file."""
+    kind = suffix.removeprefix(".")
+    limits = ["-max_alloc", str(_MAX_ALLOC), "-protocol_whitelist", "file", "-f", kind]
+    command = [_ffmpeg(), "-nostdin", "-v", "error", *limits, "-i", f"file:{path.absolute()}", "-f", "ffmetadata", "-"]
+    with tempfile.TemporaryFile() as output:  # on disk: a file may hold any amount
+        try:
+            subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL, check=False,
+                timeout=_READ_SECONDS,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise OSError(f"ffmpeg did not read it in {_READ_SECONDS:g} s") from error
+        output.seek(0)
+        text = output.read(_MAX_COMMENT).decode("utf-8", "replace")
+    lines = (line for line in _unescape_lines(text) if line.lower().startswith("comment="))
+    return next(lines, "=").split("=", 1)[1]
+
+
+def _picture_comment(path: Path, suffix: str) -> str:
+    """The comment of a picture through Pillow, which gets the format named; its size is looked at before."""
+    from PIL import Image
+
+    with path.open("rb") as file:
+        width, height = _announced_size(file.read(64), suffix)
+    if width * height > _MAX_PIXELS:
+        raise OSError(f"it announces {width} x {height} pixels, more than any picture made here")
+    with Image.open(path, formats=[suffix.removeprefix(".").upper()]) as picture:
+        info = dict(picture.info)
+    found = info.get("Comment") or info.get("comment") or info.get("xmp") or b""
+    return found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
+
+
+def _announced_size(start: bytes, suffix: str) -> tuple[int, int]:
+    """Width and height that a picture's first bytes announce; (0, 0) where they say nothing."""
+    if suffix == ".png" and start[12:16] == b"IHDR":
+        return int.from_bytes(start[16:20], "big"), int.from_bytes(start[20:24], "big")
+    if suffix == ".gif":
+        return int.from_bytes(start[6:8], "little"), int.from_bytes(start[8:10], "little")
+    if suffix == ".webp" and start[12:16] == b"VP8X":  # the other kinds have one picture, which Pillow bounds
+        return int.from_bytes(start[24:27], "little") + 1, int.from_bytes(start[27:30], "little") + 1
+    return 0, 0
 
 
 def _comment(metadata: Mapping[str, Any] | None) -> str:
