@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,8 @@ from scamo.io.write import export
 from scamo.motion import Motion
 from scamo.options import MAX_SECONDS
 from scamo.pipeline import Generation
-from scamo.render import render_motion
+from scamo.render import frames, write_video
+from scamo.ui.figure_style import FigureStyle
 from scamo.ui.model_pool import ModelPool
 
 _KEPT_SECONDS = 3600  # Gradio serves copies of the files, which it deletes by itself
@@ -100,24 +101,32 @@ def new_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="scamo-page-"))
 
 
-def write_file(recorded: RecordedMotion, offer: str, folder: Path, variants: Sequence[str] = ()) -> Path:
-    """Write one of OFFERS, changed by some of VARIANTS, into a folder. Raises ValueError for what is not offered."""
+def write_file(
+    recorded: RecordedMotion, offer: str, folder: Path, variants: Sequence[str] = (), style: FigureStyle | None = None
+) -> Path:
+    """Write one of OFFERS, changed by some of VARIANTS, into a folder. Raises ValueError for what is not offered.
+
+    style: the figure in files that show one; a person if None.
+    """
     if offer not in OFFERS or not VARIANTS.keys() >= set(variants):
         raise ValueError(f"This file is not offered; choose {', '.join(OFFERS)}.")
     file, recipe = OFFERS[offer], recorded.recipe
     stem = "-".join([recipe.file_stem, *(name.replace("_", "-") for name in VARIANTS if name in variants)])
     changes: dict[str, Any] = dict.fromkeys(variants, True) if file.format != "json" else {}
+    changes |= (style or FigureStyle()).exporting(file.format, recipe.prompt)
     paths = export(recorded.motion, [file.format], folder, stem, recipe, **changes)
     return next(path for path in paths if path.name.endswith(file.ending))
 
 
-def draw_video(motions: Mapping[str, Motion], recipe: Recipe | None, folder: Path) -> str:
-    """A video of motions side by side and in step, each under its label; one alone has none. Returns the path."""
+def draw_video(
+    motion: Motion,
+    recipe: Recipe,
+    folder: Path,
+    style: FigureStyle,
+    paced: Callable[[Iterable[Any]], Iterable[Any]] = lambda frames: frames,
+) -> str:
+    """A video of a motion, with its recipe inside. paced: may let the frames wait, or end them. Returns the path."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{recipe.file_stem if recipe else 'motions'}.mp4"
-    figures = list(motions.values())
-    options: dict[str, Any] = {}
-    if len(figures) > 1:
-        options = {"labels": list(motions), "size": (480 if len(figures) < 3 else 300 * len(figures), 480)}
-    metadata = recipe.to_dict() if recipe else None
-    return str(render_motion(figures, path, metadata=metadata, **options))
+    path = folder / f"{recipe.file_stem}.mp4"
+    drawn = frames(motion, **style.drawing(recipe.prompt))
+    return str(write_video(paced(drawn), path, motion.fps, metadata=recipe.to_dict()))

@@ -12,6 +12,9 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from scamo.ui.api import add_endpoints
+from scamo.ui.components.figure_choice import FigureChoice
+from scamo.ui.components.stage import Stage
+from scamo.ui.figure_style import given_body_model
 from scamo.ui.jobs.batch_queue import MAX_BATCH
 from scamo.ui.limits import MAX_UPLOAD, RequestLimits
 from scamo.ui.model_pool import ModelPool
@@ -36,19 +39,27 @@ TABS = {
 }
 
 
-def build(folders: Sequence[str | Path] = (), batch: int = MAX_BATCH) -> gr.Blocks:
+def build(
+    folders: Sequence[str | Path] = (), batch: int = MAX_BATCH, body_model: str | Path | None = None
+) -> gr.Blocks:
     """The whole page. `folders` hold models offered beside the bundled ones (and those SCAMO_MODELS names).
 
+    body_model: the user's licensed SMPL file or folder, which is offered as a figure then; SCAMO_BODY_MODEL if None.
+    Raises ValueError where it is not there.
     batch: how many endpoint requests for one model are computed in one pass; 1 computes them one after the other.
     """
+    licensed = given_body_model(body_model)
     lent_gpu = zero_gpu()
     pool = ModelPool(folders, lent_gpu.engine if lent_gpu else None)
     with gr.Blocks(title="ScaMo", analytics_enabled=False, delete_cache=(3600, 21600)) as demo:
-        gr.HTML(HEADER)
-        with gr.Tabs():
+        with gr.Row(elem_id="top", equal_height=False):
+            gr.HTML(HEADER, elem_id="title")
+            figure = FigureChoice(licensed)
+        stage = Stage(figure)
+        with stage.tabs:
             for title, tab in TABS.items():
-                with gr.Tab(title):
-                    tab(pool)
+                with gr.Tab(title, id=title):
+                    tab(pool, stage)
         gr.HTML(about(pool))
         add_endpoints(pool, batch)
         # While the user types the prompt, the text encoder is loaded.

@@ -53,14 +53,18 @@ def motion_player(elem_id: str, without: str) -> gr.HTML:
     )
 
 
-def player_figure(label: str, motion: Motion, person: str | None = None) -> dict[str, Any]:
-    """A motion as the browser gets it: the places of its points, for the sticks, and the turns of its joints, for a person.
+def player_figure(
+    label: str, motion: Motion, person: str | None = None, errors: NDArray[np.floating] | None = None
+) -> dict[str, Any]:
+    """A motion as the browser gets it: the places of its points, for sticks, and the turns of its joints, for a person.
 
-    person: who it is, one of `scamo.body.person.PEOPLE`; the neutral one if None.
+    person: who it is, one of `scamo.body.person.PEOPLE`; the neutral one if None. errors: how far every joint is from
+    where it should be, [T, 22] metres, which is shown as colours.
     """
     joints = np.asarray(motion.skeleton_joints)
     points = extend(joints)
-    return {
+    shown = {} if errors is None else {"errors": pack_int16(errors, MILLIMETRES)}
+    return shown | {
         "label": label,
         "person": person,
         "fps": motion.fps,
@@ -71,20 +75,24 @@ def player_figure(label: str, motion: Motion, person: str | None = None) -> dict
     }
 
 
-def player_value(figures: Sequence[dict[str, Any]], run: str, places: int | None = None) -> dict[str, Any]:
+def player_value(
+    figures: Sequence[dict[str, Any]], run: str, places: int | None = None, worst: float | None = None
+) -> dict[str, Any]:
     """A player's value: figures from `player_figure`, side by side in this order.
 
     run: values of one run keep the clock and the view, so that a figure can join those that already move. places: the
-    number of colours to choose, where more figures will come.
+    number of colours to choose, where more figures will come. worst: metres at which the colours of errors end.
     """
     themes = {"light": (1.0, 1.0, 1.0), "dark": (0.0, 0.0, 0.0)}
     colours = {theme: palettes(places or len(figures), background) for theme, background in themes.items()}
     tint = TINT if (places or len(figures)) > 1 else 0.0
     painted = [
-        one | {"tint": tint} | {theme: [_code(colour) for colour in palette[place]] for theme, palette in colours.items()}
+        one
+        | {"tint": tint}
+        | {theme: [_code(colour) for colour in palette[place]] for theme, palette in colours.items()}
         for place, one in enumerate(figures)
     ]
-    return {"run": run, "bones": BONES, "figures": painted}
+    return {"run": run, "bones": BONES, "figures": painted, "worst": worst}
 
 
 def turns(joints: np.ndarray) -> NDArray[np.float64]:
