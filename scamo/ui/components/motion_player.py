@@ -26,6 +26,8 @@ from scamo.skeleton import PARENTS, joint_rotations
 STATIC = Path(__file__).parents[1] / "static"
 SCRIPTS = ("three.min.js", "body.js", "player.js")  # in this order
 TINT = 0.75  # how much of a figure's own colour its shirt takes where several figures share a floor
+# A figure without errors beside others whose colours are errors.
+PLAIN = {"light": ["#57534e", "#8a857f", "#3f3b37"], "dark": ["#c9c5c0", "#f0eeeb", "#a8a29e"]}
 MILLIMETRES = 1000  # int16 reaches 32.767 metres from the origin
 FINE = 10_000  # a tenth of a millimetre, up to 3.2767 m; or of a milliradian, where half a turn is 31416
 TURNING = sorted(set(PARENTS) - {-1})  # the end of a limb turns with its parent
@@ -90,6 +92,7 @@ def player_value(
         one
         | {"tint": tint}
         | {theme: [_code(colour) for colour in palette[place]] for theme, palette in colours.items()}
+        | (PLAIN if worst is not None and "errors" not in one else {})
         for place, one in enumerate(figures)
     ]
     return {"run": run, "bones": BONES, "figures": painted, "worst": worst}

@@ -21,16 +21,20 @@ element.addEventListener("click", (event) => {
     player?.seek(Number(button.dataset.from) + 1e-4);
     trigger("click", {option: button.dataset.option});
 });
-const mark = (event) => {
-    if (!element.isConnected) return document.removeEventListener("motion-time", mark);
-    if (event.target !== playerOf()) return;
+const mark = () => {
     const buttons = [...element.querySelectorAll("button[data-option]")];
-    const now = buttons.findLast((button) => Number(button.dataset.from) <= event.detail);
+    const time = playerOf()?.player?.time ?? 0;
+    const now = buttons.findLast((button) => Number(button.dataset.from) <= time);
     for (const button of buttons)
         if ((button === now) !== button.hasAttribute("aria-current"))
             button === now ? button.setAttribute("aria-current", "time") : button.removeAttribute("aria-current");
 };
-document.addEventListener("motion-time", mark);"""
+const follow = (event) => {
+    if (!element.isConnected) document.removeEventListener("motion-time", follow);
+    else if (event.target === playerOf()) mark();
+};
+document.addEventListener("motion-time", follow);
+watch("value", () => requestAnimationFrame(mark));"""
 
 
 def token_strip(change: TokenChange | None, place: int | None = None) -> str:

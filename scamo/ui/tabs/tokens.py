@@ -152,7 +152,14 @@ class TokensTab:
         figures = [player_figure(label, motion, person) for label, motion in motions.items()]
         # A change of tokens keeps the clock and the view.
         player = player_value(figures, f"{recipe.file_stem} {len(recipe.tokens)}")
-        return note(certainty(change.now)), player, token_strip(change), gr.Group(visible=False), change, None
+        return (
+            note(f"“{recipe.prompt}”: {certainty(change.now)}"),
+            player,
+            token_strip(change),
+            gr.Group(visible=False),
+            change,
+            None,
+        )
 
 
 def _recorded(change: TokenChange | None) -> RecordedMotion | None:
