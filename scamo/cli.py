@@ -21,6 +21,7 @@ from scamo.cli_options import (
     Computing,
     Convert,
     Export,
+    Figure,
     Generate,
     Models,
     Reading,
@@ -51,17 +52,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _app(args: App) -> None:
     from scamo.ui import build, launch
 
-    launch(build(_flat(args.models)))
+    launch(build(_flat(args.models), body_model=args.body_model))
 
 
 def _generate(args: Generate) -> None:
     from scamo.registry import find_model
     from scamo.render import render_motion
 
+    drawing = _drawing(args.figure)  # refused before anything is computed
     (pipeline,) = _pipelines([find_model(args.model, codebook=args.codebook, size=args.size)], args.computing)
     generation = _run(pipeline, args.prompt, args.options, pipeline.card.name)
     _save(generation, args.out)
-    render_motion(generation.motion, args.out / "motion.mp4", caption=args.prompt)
+    render_motion(generation.motion, args.out / "motion.mp4", caption=args.prompt, **drawing)
     print(args.out / "motion.mp4")
     print(f"{_facts(generation)}; seed {generation.options.seed}")
 
@@ -70,6 +72,7 @@ def _compare(args: Compare) -> None:
     from scamo.registry import find_model
     from scamo.render import render_motion
 
+    drawing = _drawing(args.figure)
     cards = [find_model(model) for model in _flat(args.model)]
     if args.codebook or args.size or not cards:
         for codebook in _flat(args.codebook) or [None]:
@@ -85,7 +88,7 @@ def _compare(args: Compare) -> None:
     size_px = (max(480, min(1920, 320 * len(generations))), 480)
     motions = [one.motion for one in generations]
     labels = [folder.replace("-", " · ", 1) for folder in folders]
-    render_motion(motions, args.out / "compare.mp4", caption=args.prompt, labels=labels, size=size_px)
+    render_motion(motions, args.out / "compare.mp4", caption=args.prompt, labels=labels, size=size_px, **drawing)
     print(args.out / "compare.mp4")
     print(f"seed {options.seed}")
 
@@ -139,17 +142,27 @@ def _export(args: Export) -> None:
 
 
 def _render(args: Render) -> None:
-    from scamo.body.smpl import WHERE, load_body
     from scamo.render import render_motion
 
-    if args.body == "smpl" and args.body_model is None:
-        raise ValueError(f"the smpl body needs your licensed file; give it with --body-model. {WHERE}")
-    body = load_body(args.body_model) if args.body == "smpl" else args.body  # read once for all files
+    drawing = _drawing(args)
 
     def draw(source: Path, target: Path) -> None:
-        render_motion(_load(source, args.reading), target, body=body, caption=args.caption)
+        render_motion(_load(source, args.reading), target, caption=args.caption, **drawing)
 
     for_each_file(args.input, args.out, lambda source: f"{source.stem}.mp4", draw, PICTURE_SUFFIXES)
+
+
+def _drawing(figure: Figure | Render) -> dict[str, Any]:
+    """The options of the figure for `scamo.render`; a licensed file is read once."""
+    if figure.body != "smpl":
+        return {"body": figure.body, "person": figure.person}
+    from scamo.body.smpl import WHERE, load_body
+    from scamo.body.smpl_files import given_file
+
+    file = given_file(figure.body_model)
+    if file is None:
+        raise ValueError(f"the smpl body needs your licensed file; give it with --body-model. {WHERE}")
+    return {"body": load_body(file)}
 
 
 def _convert(args: Convert) -> None:

@@ -59,11 +59,26 @@ class SourceReading:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """As what motions are drawn."""
+
+    body: Literal["stick", "person", "smpl"] = "stick"
+    """What the video shows; smpl takes your licensed file."""
+    person: Literal["auto", "neutral", "man", "woman", "child", "old man", "old woman"] = "auto"
+    """Who it is, for --body person; auto goes by the words of the prompt."""
+    body_model: Path | None = None
+    """Your licensed SMPL file or folder, for --body smpl; without it what SCAMO_BODY_MODEL names."""
+
+
+@dataclass(frozen=True)
 class App:
     """Open the page in a browser."""
 
     models: Several = ()
     """Folders with models of your own."""
+    body_model: Path | None = None
+    """Your licensed SMPL file or folder: the page then offers its body in videos. Without it what SCAMO_BODY_MODEL
+    names."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +95,7 @@ class Generate:
     """A model of your own: a folder, or owner/name on the hub."""
     options: Options = field(default_factory=GenerationOptions)
     computing: Computing = field(default_factory=Computing)
+    figure: Figure = field(default_factory=Figure)
     out: Path = Path("out")
     """Folder for the results."""
 
@@ -98,6 +114,7 @@ class Compare:
     """Models of your own: folders, or owner/name on the hub."""
     options: Options = field(default_factory=GenerationOptions)
     computing: Computing = field(default_factory=Computing)
+    figure: Figure = field(default_factory=Figure)
     out: Path = Path("out")
     """Folder for the results."""
 
@@ -151,7 +168,9 @@ class Render:
     """Features or joints (.npy), .npz, .bvh, .glb, or a folder."""
     out: Path
     """A .mp4, .webm, .gif, .webp or .png, or a folder."""
-    body: Literal["stick", "mannequin", "smpl"] = "stick"
+    body: Literal["stick", "person", "smpl"] = "stick"
+    person: Literal["auto", "neutral", "man", "woman", "child", "old man", "old woman"] = "auto"
+    """Who it is, for --body person; auto goes by the words of the caption."""
     body_model: Path | None = None
     """Your licensed SMPL file or folder, for --body smpl."""
     caption: str | None = None

@@ -105,7 +105,7 @@ def test_shadow_and_floor_are_below_the_soles(body: Body) -> None:
 
 def test_strip_and_files(body: Body, tmp_path: Path) -> None:
     assert mesh_strip(walk(30), 3, body, backend="numpy", size=(160, 80)).shape == (80, 160, 3)
-    assert render_motion(walk(2), tmp_path / "a.mp4", body="mannequin", size=64, backend="numpy").stat().st_size > 500
+    assert render_motion(walk(2), tmp_path / "a.mp4", body="person", size=64, backend="numpy").stat().st_size > 500
     assert render_motion(walk(2), tmp_path / "a.png", body=body, size=(96, 64), poses=2, backend="numpy").exists()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scamo.body.surface import vertex_normals
 from scamo.skeleton import PARENTS, forward_kinematics
 
 Array = NDArray[np.floating]
@@ -59,26 +60,6 @@ def mannequin() -> dict[str, Any]:
         "shapedirs": np.stack([size, girth], axis=-1),
         "posedirs": np.zeros((VERTICES, 3, 9 * 23), dtype=np.float32),
     }
-
-
-def vertex_normals(vertices: Array, faces: NDArray[np.int64]) -> Array:
-    """Unit normals [..., V, 3] of vertices [..., V, 3], faces [F, 3]; triangles are weighted by their area."""
-    corners = vertices[..., faces, :]
-    cross = np.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
-    flat = cross.reshape(-1, *cross.shape[-2:])
-    normals = np.stack(
-        [
-            np.stack(
-                [
-                    np.bincount(faces.ravel(), np.repeat(one[:, axis], 3), minlength=vertices.shape[-2])
-                    for axis in range(3)
-                ],
-                axis=-1,
-            )
-            for one in flat
-        ]
-    ).reshape(vertices.shape)
-    return normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
 
 
 # --- shape: each part is (from, to, radius there, radius here, stretch x y z) -------------------------------------

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from scamo.body.person_words import PEOPLE, person_for
+from scamo.body.surface import vertex_normals
 from scamo.rotation import quat_multiply, quat_to_matrix
 from scamo.skeleton import (
     BONE_LENGTHS,
@@ -28,7 +29,7 @@ from scamo.skeleton import (
     joint_rotations,
 )
 
-__all__ = ["LENGTHS", "LIMITS", "PEOPLE", "REGIONS", "Person", "clamp_bones", "load_person", "person_for"]
+__all__ = ["LENGTHS", "LIMITS", "OFFSETS", "PEOPLE", "REGIONS", "Person", "at_own_size", "load_person", "person_for"]
 
 Array = NDArray[np.floating]
 
@@ -84,11 +85,7 @@ class Person:
 
         A recording of a larger or smaller skeleton gets this one's size, by its legs.
         """
-        joints = checked_joints(joints)
-        scale = float(np.median(bone_lengths(joints)[:, _LEGS] / LENGTHS[_LEGS]))
-        if abs(scale - 1) > 0.05 and scale > 0.05:  # less than that is a network's inexactness
-            joints = joints / scale
-        return clamp_bones(joints) * self.size
+        return clamp_bones(at_own_size(joints)) * self.size
 
     def vertices(self, joints: Array) -> Iterator[NDArray[np.float32]]:
         """The vertices at joints [T, 22, 3] from `fit`, in pieces: float32 [at most 64, V, 3] each, metres."""
@@ -164,6 +161,14 @@ def world_rotations(joints: Array) -> Array:
     return world
 
 
+def at_own_size(joints: Array) -> Array:
+    """Joints [T, 22, 3] of a larger or smaller skeleton at the size of this one, by their legs."""
+    joints = checked_joints(joints)
+    scale = float(np.median(bone_lengths(joints)[:, _LEGS] / LENGTHS[_LEGS]))
+    # Less than a twentieth is a network's inexactness, which must not change the path.
+    return joints / scale if abs(scale - 1) > 0.05 and scale > 0.05 else joints
+
+
 def clamp_bones(joints: Array) -> Array:
     """Joints [T, 22, 3] without bones that are stretched or shrunk beyond LIMITS times LENGTHS.
 
@@ -180,15 +185,3 @@ def clamp_bones(joints: Array) -> Array:
     for joint, parent in enumerate(parents, start=1):
         shift[:, joint] = shift[:, parent] + bones[:, joint - 1]
     return joints + shift
-
-
-def vertex_normals(vertices: Array, faces: NDArray[np.int64]) -> Array:
-    """Unit normals [..., V, 3] of vertices [..., V, 3], faces [F, 3]; triangles are weighted by their area."""
-    count = vertices.shape[-2]
-    corners = vertices[..., faces, :]
-    across = np.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
-    flat = np.moveaxis(across.reshape(-1, *across.shape[-2:]), 1, 0).reshape(len(faces), -1)
-    columns = np.repeat(np.arange(len(faces)), 3)
-    around = sparse.csr_matrix((np.ones(faces.size, flat.dtype), (faces.reshape(-1), columns)), (count, len(faces)))
-    normals = np.moveaxis((around @ flat).reshape(count, -1, 3), 0, 1).reshape(vertices.shape)
-    return normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)

@@ -15,41 +15,43 @@ class _Who(NamedTuple):
     age: str = ""
 
 
-_NOUNS = {
-    word: who
-    for who, words in {
-        _Who("m"): "man men guy guys gentleman gentlemen male males father fathers dad daddy husband brother uncle son "
-        "king prince waiter businessman policeman fireman salesman bloke lad lads fellow dude mr sir cowboy monk groom",
-        _Who("f"): "woman women lady ladies female females mother mothers mom mum mommy mummy wife sister aunt daughter "
-        "queen princess waitress actress ballerina businesswoman policewoman bride mrs ms miss madam nun cowgirl",
-        _Who("m", "child"): "boy boys schoolboy schoolboys",
-        _Who("f", "child"): "girl girls schoolgirl schoolgirls",
-        _Who("", "child"): "child children kid kids toddler toddlers baby babies infant infants preschooler "
-        "schoolchild schoolchildren youngster youngsters",
-        _Who("m", "old"): "grandfather grandfathers grandpa granddad grandad gramps",
-        _Who("f", "old"): "grandmother grandmothers grandma granny grandmom nana crone",
-        _Who("", "old"): "senior seniors pensioner pensioners grandparent grandparents elder elders",
-        _Who(): "person persons people someone somebody human humans figure figures individual individuals adult adults "
-        "one dancer dancers athlete athletes player players runner runners performer actor actors worker workers "
-        "soldier soldiers teenager teenagers friend friends patient patients boxer boxers teacher student doctor",
-    }.items()
-    for word in words.split()
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_KINDS = {
+    _Who("m"): """man men guy guys gentleman gentlemen male males father fathers dad daddy husband brother uncle son
+        king prince waiter businessman policeman fireman salesman bloke lad lads fellow dude mr sir cowboy
+        monk groom""",
+    _Who("f"): """woman women lady ladies female females mother mothers mom mum mommy mummy wife sister aunt daughter
+        queen princess waitress actress ballerina businesswoman policewoman bride mrs ms miss madam nun cowgirl""",
+    _Who("m", "child"): "boy boys schoolboy schoolboys",
+    _Who("f", "child"): "girl girls schoolgirl schoolgirls",
+    _Who("", "child"): """child children kid kids toddler toddlers baby babies infant infants preschooler schoolchild
+        schoolchildren youngster youngsters""",
+    _Who("m", "old"): "grandfather grandfathers grandpa granddad grandad gramps",
+    _Who("f", "old"): "grandmother grandmothers grandma granny grandmom nana crone",
+    _Who("", "old"): "senior seniors pensioner pensioners grandparent grandparents elder elders",
+    _Who(): """person persons people someone somebody human humans figure figures individual individuals adult adults
+        one dancer dancers athlete athletes player players runner runners performer actor actors worker workers soldier
+        soldiers teenager teenagers friend friends patient patients boxer boxers teacher student doctor""",
 }
-_OLD = set("old elderly aged ageing aging senior retired ancient frail".split())
-_YOUNG = set("little small young tiny".split())
+_NOUNS = {word: who for who, words in _KINDS.items() for word in _words(words)}
+_OLD = _words("old elderly aged ageing aging senior retired ancient frail")
+_YOUNG = _words("little small young tiny")
 _GENDERS = {"male": "m", "female": "f"}
 _PRONOUNS = {"he": "m", "him": "m", "his": "m", "himself": "m", "she": "f", "her": "f", "hers": "f", "herself": "f"}
-_POINTING = set(
-    "a an the this that these those some one two three four five six seven eight nine ten several many both another my your "
-    "his her our their its".split()
+_POINTING = _words(
+    """a an the this that these those some one two three four five six seven eight nine ten several many both another my
+    your his her our their its"""
 )
-_BEFORE = set(
-    "to toward towards at with behind near from over by around for past beside besides of against into onto on upon in "
-    "inside outside under above below across after before between among about like as than without alongside opposite "
-    "through along within off beneath".split()
+_BEFORE = _words(
+    """to toward towards at with behind near from over by around for past beside besides of against into onto on upon in
+    inside outside under above below across after before between among about like as than without alongside opposite
+    through along within off beneath"""
 )
-_JOINING = set("and then while when where but so is are was were there here suddenly now or that who which first".split())
-_SHOWING = set("video clip animation motion movement recording picture scene image".split())
+_JOINING = _words("and then while when where but so is are was were there here suddenly now or that who which first")
+_SHOWING = _words("video clip animation motion movement recording picture scene image")
 _CHILD_UNTIL, _OLD_FROM = 14, 60  # years
 _YEARS = re.compile(r"\b(\d{1,3})[ -]years?[ -]olds?\b")
 _WORD = re.compile(r"[a-z]+(?:['’][a-z]+)?|\d+y|[.,;:!?]")

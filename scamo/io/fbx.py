@@ -40,21 +40,22 @@ def write_fbx(
     path: str | os.PathLike[str],
     fps: float = 20.0,
     *,
-    figure: FigureName = "mannequin",
+    figure: FigureName = "person",
+    person: str = "neutral",
     rig: str = "humanml3d",
     unit: Unit | None = None,
     to_fps: float | None = None,
 ) -> Path:
     """Write joints [T, 22, 3] in metres as a skinned, animated figure: binary FBX 7.4, Y up, facing +Z.
 
-    The figure and its pose: see `build_figure`. rig: the bones' names, axes and rest pose, a key of `EXPORT_RIGS`.
+    The figure, its pose and `person`: see `build_figure`. rig: names, axes and rest pose, a key of `EXPORT_RIGS`.
     unit: "cm" (default) or "m"; the file names it, so importers that read it give the same size. to_fps: the file's
     frame rate, default `fps`. ValueError for another figure, rig or unit.
     """
     check_rig(rig)
     if unit not in (None, "m", "cm"):
         raise ValueError(f'There is no unit "{unit}"; choose "cm" (what FBX files are in) or "m".')
-    built = build_figure(joints, fps, figure, rig=rig, to_fps=to_fps)
+    built = build_figure(joints, fps, figure, person=person, rig=rig, to_fps=to_fps)
     path = Path(path)
     with replacing_file(path) as temporary:
         temporary.write_bytes(_fbx(built, 1.0 if unit == "m" else 100.0))
@@ -199,17 +200,16 @@ def _add_bones(scene: _Scene, animation: Animation, scale: float) -> list[np.int
 
 def _add_mesh(scene: _Scene, figure: Figure, bones: Sequence[np.int64], scale: float) -> None:
     """The skin with its material, bound to the bones, and the pose in which it is bound."""
-    mesh, animation = figure
+    mesh, animation, places, rotations = figure
     geometry = scene.add("Geometry", "figure", "Mesh", *_geometry(mesh, scale))
     model = scene.add("Model", "figure", "Mesh", _Node("Version", (232,)))
     material = scene.add(
-        "Material", "clay", "", _Node("Version", (102,)), _Node("ShadingModel", ("lambert",)),
+        "Material", "painted", "", _Node("Version", (102,)), _Node("ShadingModel", ("lambert",)),
         _properties(_value("DiffuseColor", "Color", 0.9, 0.88, 0.84, flags="A")),
     )  # fmt: skip
     skin = scene.add("Deformer", "skin", "Skin", _Node("Version", (101,)))
     for child, parent in ((geometry, model), (material, model), (model, np.int64(0)), (skin, geometry)):
         scene.connect(child, parent)
-    places, rotations = animation.rest_world()
     binds = np.tile(np.eye(4), (len(places), 1, 1))
     binds[:, :3, :3], binds[:, :3, 3] = quat_to_matrix(rotations), places * scale
     for bone, bind in enumerate(binds):

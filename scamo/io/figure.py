@@ -1,4 +1,4 @@
-"""The figures of mesh files: the mannequin or a stick figure, on the bones of a rig, with its soles on the floor."""
+"""The figures of mesh files: a person or a stick figure, on the bones of a rig, with the soles on the floor."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scamo.body.mannequin import vertex_normals
-from scamo.body.smpl import Body, Pose, load_body
+from scamo.body.mannequin import PARENTS_24, rest_joints
+from scamo.body.person import OFFSETS, Person, at_own_size, load_person
 from scamo.io.animation import Animation, SkeletonPoses, for_rig, of_pose
 from scamo.io.export_rigs import check_rig
-from scamo.render.mesh import body_colours
 from scamo.render.scene import palettes
 from scamo.render.stick import BONES, extend
-from scamo.rotation import quat_multiply, quat_rotate, quat_to_matrix
-from scamo.skeleton import PARENTS
+from scamo.rotation import quat_conjugate, quat_multiply, quat_rotate, quat_to_matrix
+from scamo.skeleton import REST_OFFSETS, joint_rotations
 
 Array = NDArray[np.floating]
-FigureName = Literal["mannequin", "stick"]
+FigureName = Literal["person", "stick"]
 
 _TOES = (10, 11)
 _TOE_ANGLES = np.linspace(0, np.radians(70), 29)  # how far toes bend up
@@ -27,98 +26,123 @@ _CHUNK = 256  # frames whose vertices are measured at once
 
 
 class Figure(NamedTuple):
-    """A skin in the rest pose of an animation, and the animation."""
+    """A skin, the animation of its bones, and where these were when the skin was bound to them.
+
+    bind_places: [J, 3] and bind_rotations: [J, 4] wxyz, the animation's bones in the world.
+    """
 
     mesh: Mesh
     animation: Animation
+    bind_places: Array
+    bind_rotations: Array
 
 
 def build_figure(
     joints: Array,
     fps: float,
-    figure: FigureName = "mannequin",
+    figure: FigureName = "person",
     *,
+    person: str = "neutral",
     rig: str = "humanml3d",
     to_fps: float | None = None,
 ) -> Figure:
     """A figure that moves as joints [T, 22, 3] in metres do, on the bones of a rig, soles on y = 0.
 
-    The pose is the mannequin's, `Body.fit` of the joints. It stands as much higher as its soles are below its joints,
-    its toes bend where they would go through the floor, and what is still below the floor in any frame lifts the whole
-    motion. to_fps: the animation's frame rate, default `fps`. ValueError for another figure or rig.
+    Bones are rigid: their directions are the recording's, their lengths the figure's. It stands as much higher as its
+    soles are below its joints, its toes bend where they would go through the floor, and what is still below the floor
+    in any frame lifts the whole motion. person: who it is, one of `scamo.body.person.PEOPLE`. to_fps: the animation's
+    frame rate, default `fps`. ValueError for another figure, person or rig.
     """
-    if figure not in ("mannequin", "stick"):
-        raise ValueError(f'There is no figure "{figure}" for mesh files; choose "mannequin" or "stick".')
+    if figure not in ("person", "stick"):
+        raise ValueError(f'There is no figure "{figure}" for mesh files; choose "person" or "stick".')
     target = check_rig(rig)
-    body = load_body()
-    mesh = _mannequin_mesh(body) if figure == "mannequin" else _stick_mesh(body.joints)
-    sole = float(body.joints[list(_TOES), 1].min() - mesh.positions[:, 1].min())
-    pose = body.fit(joints)
-    pose = Pose(pose.rotations, pose.root + [0, sole, 0])
-    if figure == "mannequin":
-        pose = bend_toes(body, pose)
-    offsets = np.concatenate([np.zeros((1, 3)), body.joints[1:] - body.joints[list(body.parents[1:])]])
-    poses = of_pose(offsets, pose.rotations, pose.root, fps)
+    if figure == "person":
+        skin = _person_skin(load_person(person))
+        moved = load_person(person).fit(joints)
+    else:
+        skin = _stick_skin()
+        moved = at_own_size(joints)
+    poses = of_pose(skin.offsets, joint_rotations(moved, skin.offsets[:22]), moved[:, 0] + [0, skin.sole, 0], fps)
+    if figure == "person":
+        poses = bend_toes(skin, poses)
     places = poses.places.copy()
-    places[:, 0, 1] += max(0.0, -_lowest(mesh, body.joints, poses))
+    places[:, 0, 1] += max(0.0, -_lowest(skin, poses))
     poses = replace(poses, places=places).at_rate(fps if to_fps is None else to_fps)
-    animation = for_rig(poses, target, with_axes=True, below=sole)
-    return Figure(_at_rest(mesh, body.joints, animation), animation)
+    return _bound(skin, for_rig(poses, target, with_axes=True, below=skin.sole))
 
 
-def bend_toes(body: Body, pose: Pose) -> Pose:
+@dataclass(frozen=True)
+class Skin:
+    """A mesh bound to our own 24 joints, in metres. offsets: [24, 3] at rest; joints: [24, 3] and turns: [24, 4] wxyz,
+    where the joints were and how they were turned in the world when the mesh was bound to them."""
+
+    mesh: Mesh
+    offsets: Array
+    joints: Array
+    turns: Array
+
+    @property
+    def sole(self) -> float:
+        """Metres from the lower toe joint down to the sole."""
+        return float(self.joints[list(_TOES), 1].min() - self.mesh.positions[:, 1].min())
+
+    def from_bones(self) -> Array:
+        """Where each vertex is seen from each of its four bones, in the frame of the rest pose, [V, 4, 3]."""
+        bones = self.mesh.bones
+        return quat_rotate(quat_conjugate(self.turns)[bones], self.mesh.positions[:, None] - self.joints[bones])
+
+
+def bend_toes(skin: Skin, poses: SkeletonPoses) -> SkeletonPoses:
     """Bend the toes up where they would go through the floor y = 0, as toes do when a heel is raised.
 
     No joint moves. Where the ball of the foot is itself below the floor, the toes go no lower than that.
     """
-    joints = body.posed_joints(pose)
-    world, rotations = np.array(pose.rotations), np.array(pose.rotations)
-    for joint in range(1, 22):
-        world[:, joint] = quat_multiply(world[:, PARENTS[joint]], pose.rotations[:, joint])
+    places, world = poses.world()
+    rotations = poses.rotations.copy()
     half = _TOE_ANGLES / 2
     turns = np.stack([np.cos(half), -np.sin(half), 0 * half, 0 * half], axis=-1)
+    seen = skin.from_bones()
     for toe in _TOES:
-        points = (body.template - body.joints[toe])[body.weights[:, toe] > 0.6]
+        points = seen[(skin.mesh.bones == toe) & (skin.mesh.weights > 0.6)]
         points = points[points[:, 2] > 0]
         bent = quat_rotate(turns[:, None], points)  # [angles, points, 3]
         up = quat_to_matrix(world[:, toe])[:, 1]
-        height = np.stack([(up @ some.T).min(axis=1) for some in bent], axis=-1) + joints[:, toe, 1, None]
-        clear = height >= np.minimum(0.0, joints[:, toe, 1] - body.sole)[:, None] - 1e-4
+        height = np.stack([(up @ some.T).min(axis=1) for some in bent], axis=-1) + places[:, toe, 1, None]
+        clear = height >= np.minimum(0.0, places[:, toe, 1] - skin.sole)[:, None] - 1e-4
         chosen = np.where(clear.any(axis=1), clear.argmax(axis=1), height.argmax(axis=1))
         rotations[:, toe] = quat_multiply(rotations[:, toe], turns[chosen])
-    return Pose(rotations, pose.root)
+    return replace(poses, rotations=rotations)
 
 
-def _lowest(mesh: Mesh, rest: Array, poses: SkeletonPoses) -> float:
+def _lowest(skin: Skin, poses: SkeletonPoses) -> float:
     """Height of the lowest vertex over all frames."""
-    spread = np.zeros((len(mesh.positions), len(rest), 4))  # a vertex from each bone, times the bone's weight
-    rows = np.arange(len(mesh.positions))[:, None]
-    spread[rows, mesh.bones, :3] += mesh.weights[..., None] * (mesh.positions[:, None] - rest[mesh.bones])
-    spread[rows, mesh.bones, 3] += mesh.weights
+    mesh, seen = skin.mesh, skin.from_bones()
+    spread = np.zeros((len(mesh.positions), len(skin.offsets), 4))  # a vertex from each bone, times the bone's weight
+    rows = np.repeat(np.arange(len(mesh.positions)), 4)
+    np.add.at(spread[..., :3], (rows, mesh.bones.reshape(-1)), (mesh.weights[..., None] * seen).reshape(-1, 3))
+    np.add.at(spread[..., 3], (rows, mesh.bones.reshape(-1)), mesh.weights.reshape(-1))
     places, rotations = poses.world()
     up = np.concatenate([quat_to_matrix(rotations)[:, :, 1], places[..., 1:2]], axis=-1).reshape(len(places), -1)
     flat = spread.reshape(len(spread), -1).T
     return float(min((up[start : start + _CHUNK] @ flat).min() for start in range(0, len(up), _CHUNK)))
 
 
-def _at_rest(mesh: Mesh, rest: Array, animation: Animation) -> Mesh:
-    """The skin brought from the mannequin's rest pose into the animation's, and its bones counted as there."""
-    places = animation.rest_world()[0]
-    bone_of = np.array([animation.joints.index(joint) for joint in range(len(rest))])
-    turns = animation.turns[mesh.bones]
-    moved = quat_rotate(turns, mesh.positions[:, None] - rest[mesh.bones]) + places[bone_of[mesh.bones]]
-    normals = (mesh.weights[..., None] * quat_rotate(turns, mesh.normals[:, None])).sum(axis=1)
-    return replace(
-        mesh,
-        positions=(mesh.weights[..., None] * moved).sum(axis=1),
-        normals=normals / np.linalg.norm(normals, axis=-1, keepdims=True),
-        bones=np.where(mesh.weights > 0, bone_of[mesh.bones], 0),
-    )
+def _bound(skin: Skin, animation: Animation) -> Figure:
+    """The skin on the animation's bones, on the floor; a bone that only the rig has is bound as it rests."""
+    bind_places, bind_rotations = animation.rest_world()
+    bone_of = [animation.joints.index(joint) for joint in range(len(skin.joints))]
+    shift = -skin.joints[0] * [1, 0, 1] - [0, skin.mesh.positions[:, 1].min(), 0]
+    bind_places[bone_of] = skin.joints + shift
+    before = quat_multiply(skin.turns, quat_conjugate(animation.turns))
+    bind_rotations[bone_of] = quat_multiply(before, bind_rotations[bone_of])
+    mesh = skin.mesh
+    bones = np.where(mesh.weights > 0, np.array(bone_of)[mesh.bones], 0)
+    return Figure(replace(mesh, positions=mesh.positions + shift, bones=bones), animation, bind_places, bind_rotations)
 
 
 @dataclass(frozen=True)
 class Mesh:
-    """A skin at rest: positions, normals, colours [V, 3] (linear light), faces [F, 3], bones and weights [V, 4]."""
+    """A skin: positions, normals, colours [V, 3] (linear light), faces [F, 3], bones and weights [V, 4]."""
 
     positions: Array
     normals: Array
@@ -128,13 +152,26 @@ class Mesh:
     colours: Array
 
 
-def _mannequin_mesh(body: Body) -> Mesh:
-    strongest = np.argsort(-body.weights, axis=1)[:, :4]
-    weights = np.take_along_axis(body.weights, strongest, axis=1)
-    weights = weights / weights.sum(axis=1, keepdims=True)
-    paint = body_colours(body, palettes(1, (1.0, 1.0, 1.0))[0])
-    normals = vertex_normals(body.template, body.faces)
-    return Mesh(body.template, normals, body.faces, np.where(weights > 0, strongest, 0), weights, _linear(paint))
+def _person_skin(person: Person) -> Skin:
+    hands = rest_joints()[[22, 23]] - rest_joints()[[20, 21]]
+    wrists = person.bind[[20, 21]]
+    joints = np.concatenate([person.joints, person.joints[[20, 21]] + quat_rotate(wrists, hands)])
+    mesh = Mesh(
+        positions=person.template,
+        normals=person.normals(person.template),
+        faces=person.faces,
+        bones=person.bones[person.points],
+        weights=person.weights[person.points],
+        colours=_linear(person.colours[person.regions]),
+    )
+    offsets = np.concatenate([OFFSETS, hands]) * person.size
+    return Skin(mesh, offsets, joints * person.size, np.concatenate([person.bind, wrists]))
+
+
+def _stick_skin() -> Skin:
+    joints = rest_joints()
+    offsets = np.concatenate([REST_OFFSETS, joints[22:] - joints[list(PARENTS_24[22:])]])
+    return Skin(_stick_mesh(joints), offsets, joints, np.tile([1.0, 0.0, 0.0, 0.0], (24, 1)))
 
 
 def _stick_mesh(rest: Array) -> Mesh:

@@ -32,17 +32,19 @@ def write_glb(
     path: str | os.PathLike[str],
     fps: float = 20.0,
     *,
-    figure: FigureName = "mannequin",
+    figure: FigureName = "person",
+    person: str = "neutral",
     rig: str = "humanml3d",
     to_fps: float | None = None,
     recipe: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write joints [T, 22, 3] in metres as a skinned, animated figure: binary glTF 2.0, metres, Y up, facing +Z.
 
-    The figure and its pose: see `build_figure`. rig: the bones' names, axes and rest pose, a key of `EXPORT_RIGS`.
-    to_fps: the file's frame rate, default `fps`. recipe goes into asset.extras. ValueError for another figure or rig.
+    The figure, its pose and `person`: see `build_figure`. rig: the bones' names, axes and rest pose, a key of
+    `EXPORT_RIGS`. to_fps: the file's frame rate, default `fps`. recipe goes into asset.extras. ValueError for another
+    figure, person or rig.
     """
-    built = build_figure(joints, fps, figure, rig=rig, to_fps=to_fps)
+    built = build_figure(joints, fps, figure, person=person, rig=rig, to_fps=to_fps)
     return _replace(path, _glb(built, dict(recipe or {}), f"scamo {figure}"))
 
 
@@ -105,23 +107,22 @@ class _Buffer:
 
 
 def _glb(figure: Figure, recipe: dict[str, Any], name: str) -> bytes:
-    mesh, animation = figure
+    mesh, animation, places, rotations = figure
     buffer = _Buffer()
     attributes, indices = _add_mesh(buffer, mesh)
-    places, rotations = animation.rest_world()
     count = len(places)
     inverse = np.tile(np.eye(4), (count, 1, 1))  # column by column: the transposed matrices
     inverse[:, :3, :3] = quat_to_matrix(rotations)
     inverse[:, 3, :3] = quat_rotate(quat_conjugate(rotations), -places)
     binds = buffer.add(inverse.reshape(count, 16).astype("<f4"), "MAT4")
-    clay = {"baseColorFactor": [1.0, 1.0, 1.0, 1.0], "metallicFactor": 0.0, "roughnessFactor": 0.7}
+    matt = {"baseColorFactor": [1.0, 1.0, 1.0, 1.0], "metallicFactor": 0.0, "roughnessFactor": 0.7}
     document = {
         "asset": _asset(recipe),
         "scene": 0,
         "scenes": [{"name": "motion", "nodes": [0, 1]}],
         "nodes": [{"name": name, "mesh": 0, "skin": 0}, *_bone_nodes(animation, 1)],
         "meshes": [{"name": name, "primitives": [{"attributes": attributes, "indices": indices, "material": 0}]}],
-        "materials": [{"name": "clay", "pbrMetallicRoughness": clay}],
+        "materials": [{"name": "painted", "pbrMetallicRoughness": matt}],
         "skins": [
             {"name": "skeleton", "inverseBindMatrices": binds, "skeleton": 1, "joints": list(range(1, count + 1))}
         ],

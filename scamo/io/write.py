@@ -7,7 +7,7 @@ npy     features [T, 263] and joints [T, 22, 3] in two files
 npz     SMPL parameters under AMASS's names: poses, trans, betas, mocap_framerate; Y up, for smplx as they are
 bvh     22 joints in metres, Y up, facing +Z, bones of one length. Blender's importer takes a unit for a metre and turns
         Y up into Z up, so with its default settings the figure stands upright, 1.7 m tall, facing the front view
-glb     glTF 2.0: the skinned mannequin (or a stick figure), one animation, materials; the recipe in asset.extras
+glb     glTF 2.0: the skinned person (or a stick figure), one animation, materials; the recipe in asset.extras
 fbx     binary FBX 7.4: the same figure, in centimetres
 vrma    VRM animation: the motion alone, for any VRM avatar
 csv     a row for every frame: frame, seconds, x, y, z of every joint in metres
@@ -23,12 +23,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scamo.atomic import replacing_file, write_npy
+from scamo.body.person import load_person, person_for
 from scamo.io.bvh import check_bvh_options, write_bvh
 from scamo.io.loop import for_engine
 from scamo.io.smpl_npz import write_npz
@@ -98,11 +99,12 @@ def export(
     """Write a motion in one or more formats as out_dir/stem.FORMAT and return the paths.
 
     motion: a Motion, or joints [T, 22, 3] in metres at 20 fps. formats: keys of WRITERS, a list or "bvh,glb". recipe:
-    a Recipe, or anything JSON can hold; it goes into json, glb, npz and pictures. body: "stick", "mannequin" or a Body:
-    what pictures show (default stick), what glb holds (default mannequin; a licensed body is never written into a mesh
-    file), whose SMPL parameters npz gives (default mannequin). in_place, loop: see `for_engine`.
+    a Recipe, or anything JSON can hold; it goes into json, glb, npz and pictures. body: "stick", "person" or a Body:
+    what pictures show (default stick), what glb and fbx hold (default person; a licensed body is never written into a
+    mesh file), whose SMPL parameters npz gives. in_place, loop: see `for_engine`.
 
     options: rig= "humanml3d", "smpl", "mixamo", "unreal" or "vrm", whose names and rest pose bvh, glb and fbx take;
+    person= one of `scamo.body.person.PEOPLE`, or "auto" (default): whom the recipe's prompt or the caption speaks of;
     unit= "m" or "cm" for bvh and fbx; fps= the frame rate of bvh, glb, fbx and vrma; exact=True keeps every joint of a
     bvh where it is, with bones that stretch (see `write_bvh`); those of `render_motion` for pictures. An option goes to
     the formats that have it. Formats, name, motion and options are checked before the first file is written: ValueError
@@ -229,14 +231,14 @@ def _write_bvh(content: Content, path: Path, options: dict[str, Any]) -> list[Pa
 def _write_glb(content: Content, path: Path, options: dict[str, Any]) -> list[Path]:
     from scamo.io.gltf import write_glb
 
-    figure = _figure(content)
-    return [write_glb(content.joints, path, content.fps, figure=figure, recipe=content.facts, **_renamed(options))]
+    options = _renamed(options) | _figure(content, options)
+    return [write_glb(content.joints, path, content.fps, recipe=content.facts, **options)]
 
 
 def _write_fbx(content: Content, path: Path, options: dict[str, Any]) -> list[Path]:
     from scamo.io.fbx import write_fbx
 
-    return [write_fbx(content.joints, path, content.fps, figure=_figure(content), **_renamed(options))]
+    return [write_fbx(content.joints, path, content.fps, **(_renamed(options) | _figure(content, options)))]
 
 
 def _write_vrma(content: Content, path: Path, options: dict[str, Any]) -> list[Path]:
@@ -245,8 +247,17 @@ def _write_vrma(content: Content, path: Path, options: dict[str, Any]) -> list[P
     return [write_vrma(content.joints, path, content.fps, recipe=content.facts, **_renamed(options))]
 
 
-def _figure(content: Content) -> Literal["mannequin", "stick"]:
-    return "stick" if content.body == "stick" else "mannequin"
+def _figure(content: Content, options: dict[str, Any]) -> dict[str, Any]:
+    """What a mesh file shows, and who it is."""
+    return {"figure": "stick" if content.body == "stick" else "person", "person": _person(content, options)}
+
+
+def _person(content: Content, options: dict[str, Any]) -> str:
+    """Who a person is: the option, which is "auto" by default, decided by the recipe's prompt or the caption."""
+    name = options.get("person", "auto")
+    if name != "auto":
+        return load_person(name).name
+    return person_for(str(content.recipe.get("prompt") or options.get("caption") or ""))
 
 
 def _renamed(options: dict[str, Any]) -> dict[str, Any]:
@@ -256,12 +267,15 @@ def _renamed(options: dict[str, Any]) -> dict[str, Any]:
 
 def _check_skeleton(content: Content, options: dict[str, Any]) -> None:
     check_bvh_options(options.get("fps", content.fps), options.get("unit"), options.get("rig", "humanml3d"))
+    _person(content, options)
 
 
 def _write_picture(content: Content, path: Path, options: dict[str, Any]) -> list[Path]:
     body = content.body or "stick"
     if body == "stick":
         options = {name: value for name, value in options.items() if name != "backend"}
+    elif body == "person":
+        options = options | {"person": _person(content, options)}
     return [render_motion(content.joints, path, body=body, fps=content.fps, metadata=content.facts, **options)]
 
 
@@ -273,8 +287,8 @@ WRITERS: dict[str, Writer] = {
     "npy": Writer(_write_npy),
     "npz": Writer(_write_npz),
     "bvh": Writer(_write_bvh, ("fps", "unit", "rig", "exact"), _check_skeleton),
-    "glb": Writer(_write_glb, ("fps", "rig"), _check_skeleton),
-    "fbx": Writer(_write_fbx, ("fps", "unit", "rig"), _check_skeleton),
+    "glb": Writer(_write_glb, ("fps", "rig", "person"), _check_skeleton),
+    "fbx": Writer(_write_fbx, ("fps", "unit", "rig", "person"), _check_skeleton),
     "vrma": Writer(_write_vrma, ("fps",), _check_skeleton),
     "csv": Writer(_write_csv),
     "json": Writer(_write_json),

@@ -43,9 +43,9 @@ class Options(TypedDict, total=False):
     spacing: float
 
 
-VIDEO_OPTIONS = (*Options.__annotations__, "backend", "body_model")
+VIDEO_OPTIONS = (*Options.__annotations__, "backend", "body_model", "person")
 """The names of the options of videos."""
-STRIP_OPTIONS = ("size", "caption", "background", "elevation", "poses", "backend", "body_model")
+STRIP_OPTIONS = ("size", "caption", "background", "elevation", "poses", "backend", "body_model", "person")
 """The names of the options of strips."""
 
 

@@ -1,8 +1,9 @@
-"""Bodies: light is computed once per vertex, a rasteriser fills the triangles, the backdrop gives the rest."""
+"""Bodies and people: light is computed per vertex, a rasteriser fills the triangles, the backdrop gives the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from scamo.body.mannequin import vertex_normals
+from scamo.body.person import REGIONS, Person, load_person
+from scamo.body.surface import vertex_normals
 
 from . import scene as scenes
 from .backdrop import Backdrop, build_backdrop, build_strip_backdrop
 from .canvas import Frame
 from .rasteriser import Backend, Rasteriser, choose_backend, open_rasteriser
-from .scene import Motions, Scene, one_figure, to_figures
+from .scene import Figure, Motions, Scene, one_figure, to_figures
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -32,13 +34,15 @@ CLAY: tuple[float, float, float] = (0.90, 0.88, 0.84)
 _LEFT = [1, 4, 7, 10, 16, 18, 20, 22]
 _RIGHT = [2, 5, 8, 11, 17, 19, 21, 23]
 _TINT = 0.55  # how much of its side's colour a limb shows
+_CORE_TINT, _SHIRT_TINT = 0.25, 0.75  # how much of a figure's colour a body, a shirt shows in company
+_SHIRT = REGIONS.index("shirt")
 _SOFT = 0.03  # metres by which the shadow's edge is blurred
 _TEXEL = 0.015
 
 
 def mesh_frames(
     motions: Motions,
-    body: Body | None = None,
+    body: Body | Person | Sequence[Person] | None = None,
     *,
     fps: float | None = None,
     backend: Backend = "auto",
@@ -46,40 +50,56 @@ def mesh_frames(
 ) -> Iterator[Frame]:
     """Draw a motion, or several side by side, as bodies: uint8 [H, W, 3] frame by frame, nothing is kept.
 
-    motions, fps and options as for `stick_frames`, with the same camera and floor. body: the mannequin if None.
-    backend: "pyrender" and "numpy" force a rasteriser, "auto" takes pyrender where it works. ValueError for what cannot
-    be drawn, before the first frame is drawn.
+    motions, fps and options as for `stick_frames`, with the same camera and floor. body: a body or person for all, or a
+    person for each; the neutral person if None. backend: "pyrender" and "numpy" force a rasteriser, "auto" takes
+    pyrender where it works. ValueError for what cannot be drawn, before the first frame is drawn.
     """
-    body = body or _mannequin()
     figures = to_figures(motions, fps)
-    painter = _Painter(build_backdrop(figures, **options, floor=-body.sole), body, choose_backend(backend))
+    bodies = _one_for_each(body, len(figures))
+    figures = [_fitted(figure, one, bodies[0]) for figure, one in zip(figures, bodies, strict=True)]
+    floor = -bodies[0].sole if bodies else 0.0
+    painter = _Painter(build_backdrop(figures, **options, floor=floor), bodies, choose_backend(backend))
     return painter.frames([figure.joints for figure in figures])
 
 
 def mesh_strip(
-    motion: Motion | Array, poses: int = 6, body: Body | None = None, *, backend: Backend = "auto", **options: Any
+    motion: Motion | Array,
+    poses: int = 6,
+    body: Body | Person | None = None,
+    *,
+    backend: Backend = "auto",
+    **options: Any,
 ) -> Frame:
     """One still picture, uint8 [H, W, 3], of `poses` moments of a motion. Options: see `build_strip_backdrop`."""
-    body = body or _mannequin()
-    backdrop = build_strip_backdrop(one_figure(motion), poses, floor=-body.sole, **options)
-    painter = _Painter(backdrop, body, choose_backend(backend))
-    return next(painter.frames(list(backdrop.scene.figures)))
+    body = body or load_person()
+    backdrop = build_strip_backdrop(_fitted(one_figure(motion), body, body), poses, floor=-body.sole, **options)
+    moments = list(backdrop.scene.figures)
+    return next(_Painter(backdrop, [body] * len(moments), choose_backend(backend)).frames(moments))
 
 
-def _mannequin() -> Body:
-    from scamo.body.smpl import load_body
+def _one_for_each(body: Body | Person | Sequence[Person] | None, count: int) -> Sequence[Body | Person]:
+    if not isinstance(body, Sequence):
+        return [body or load_person()] * count
+    if len(body) != count:
+        raise ValueError(f"{len(body)} people for {count} motions; pass one for each, or one for all.")
+    return body
 
-    return load_body()
+
+def _fitted(figure: Figure, body: Body | Person, first: Body | Person) -> Figure:
+    """The figure as this person stands: joints at the person's size, soles as low as the first one's."""
+    if not isinstance(body, Person):
+        return figure
+    return replace(figure, joints=body.fit(figure.joints) + [0, body.sole - first.sole, 0])
 
 
 class _Painter:
-    def __init__(self, backdrop: Backdrop, body: Body, backend: Backend) -> None:
-        self.backdrop, self.body, self.backend = backdrop, body, backend
-        count = len(backdrop.scene.figures)
-        self.faces = np.concatenate([body.faces + i * len(body.template) for i in range(count)])
-        alike = count == 1 or backdrop.fade
+    def __init__(self, backdrop: Backdrop, bodies: Sequence[Body | Person], backend: Backend) -> None:
+        self.backdrop, self.bodies, self.backend = backdrop, bodies, backend
+        starts = np.cumsum([0, *(len(body.template) for body in bodies)])
+        self.faces = np.concatenate([body.faces + start for body, start in zip(bodies, starts, strict=False)])
+        alike = len(bodies) == 1 or backdrop.fade
         self.paint = np.concatenate(
-            [body_colours(body, colours, 0.0 if alike else 0.25) for colours in backdrop.colours]
+            [paint(body, colours, not alike) for body, colours in zip(bodies, backdrop.colours, strict=True)]
         )
         self.floor_points = backdrop.scene.floor_points()
 
@@ -87,29 +107,20 @@ class _Painter:
         """All frames of joints [T, 22, 3] each; shorter clips hold their last pose."""
         length = len(self.backdrop.scene)
         streams = [
-            self._vertices(joints, length, place[0, 0])
-            for joints, place in zip(clips, self.backdrop.scene.figures, strict=True)
+            _vertices(body, joints, length, place[0, 0])
+            for body, joints, place in zip(self.bodies, clips, self.backdrop.scene.figures, strict=True)
         ]
         with open_rasteriser(self.backend, self.backdrop.scene) as rasteriser:
-            for frame, bodies in enumerate(zip(*streams, strict=True)):
-                yield self._draw(rasteriser, frame, np.stack(bodies))
+            for frame, skins in enumerate(zip(*streams, strict=True)):
+                yield self._draw(rasteriser, frame, skins)
 
-    def _vertices(self, joints: Array, length: int, place: Array) -> Iterator[Array]:
-        pose = self.body.fit(joints)
-        moved = ((place - joints[0, 0]) * [1, 0, 1]).astype(np.float32)
-        last = None
-        for last in chain.from_iterable(self.body.vertices(pose)):
-            yield last + moved
-        for _ in range(length - len(joints)):
-            yield last + moved
-
-    def _draw(self, rasteriser: Rasteriser, frame: int, bodies: Array) -> Frame:
+    def _draw(self, rasteriser: Rasteriser, frame: int, skins: Sequence[Array]) -> Frame:
         backdrop, scene = self.backdrop, self.backdrop.scene
         backdrop.start_frame(frame)
-        _cast_shadow(backdrop, frame, bodies, self.floor_points)
+        vertices = np.concatenate(skins)
+        _cast_shadow(backdrop, frame, vertices, self.floor_points)
         backdrop.draw_paths(frame)
-        normals = vertex_normals(bodies, self.body.faces).reshape(-1, 3)
-        vertices = bodies.reshape(-1, 3)
+        normals = np.concatenate([normals_of(body, skin) for body, skin in zip(self.bodies, skins, strict=True)])
         colours = _lit(self.paint, vertices, normals, scene, frame)
         picture, where = rasteriser.draw(scene, frame, vertices, self.faces, colours)
         under = backdrop.canvas.pixels[where][..., :3]
@@ -119,10 +130,34 @@ class _Painter:
         return backdrop.finished()
 
 
-def body_colours(body: Body, colours: tuple[scenes.Colour, ...], core_tint: float = 0.0) -> Array:
-    """Colours [V, 3] of a body: clay, the limbs tinted by their side, the rest tinted by `core_tint`."""
+def _vertices(body: Body | Person, joints: Array, length: int, place: Array) -> Iterator[Array]:
+    """A body's vertices in every frame, moved to its place; it holds the last pose until `length`."""
+    pieces = body.vertices(joints) if isinstance(body, Person) else body.vertices(body.fit(joints))
+    moved = ((place - joints[0, 0]) * [1, 0, 1]).astype(np.float32)
+    last = None
+    for last in chain.from_iterable(pieces):
+        yield last + moved
+    for _ in range(length - len(joints)):
+        yield last + moved
+
+
+def normals_of(body: Body | Person, vertices: Array) -> Array:
+    """Unit normals [V, 3] of a body's vertices [V, 3]."""
+    return body.normals(vertices) if isinstance(body, Person) else vertex_normals(vertices, body.faces)
+
+
+def paint(body: Body | Person, colours: tuple[scenes.Colour, ...], in_company: bool = False) -> Array:
+    """Colours [V, 3] of a body beside others or alone. colours: of core, left and right, see `palettes`.
+
+    A person wears own colours, in company a shirt of the core's colour. Other bodies are of clay, the limbs tinted by
+    their side, in company the rest tinted as well.
+    """
     core, left, right = (np.array(colour) for colour in colours)
-    clay = np.array(CLAY) + core_tint * (core - CLAY)
+    if isinstance(body, Person):
+        table = body.colours.copy()
+        table[_SHIRT] += _SHIRT_TINT * in_company * (core - table[_SHIRT])
+        return table[body.regions]
+    clay = np.array(CLAY) + (_CORE_TINT if in_company else 0.0) * (core - CLAY)
     sides = [
         body.weights[:, [joint for joint in limbs if joint < body.weights.shape[1]]].sum(axis=1, keepdims=True)
         for limbs in (_LEFT, _RIGHT)
@@ -145,11 +180,11 @@ def _lit(paint: Array, vertices: Array, normals: Array, scene: Scene, frame: int
     return np.clip(paint * light[:, None] + (0.10 * gloss + 0.08 * rim * sky)[:, None], 0.0, 1.0)
 
 
-def _cast_shadow(backdrop: Backdrop, frame: int, bodies: Array, floor_points: Array) -> None:
+def _cast_shadow(backdrop: Backdrop, frame: int, vertices: Array, floor_points: Array) -> None:
     """Darken the floor in the bodies' shadow: vertices are projected along the light, counted and blurred."""
     scene = backdrop.scene
     light = scene.light
-    points = bodies.reshape(-1, 3)
+    points = vertices.reshape(-1, 3)
     height = np.maximum(points[:, 1] - scene.floor, 0.0)
     flat = points[:, [0, 2]] - light[[0, 2]] * (height / light[1])[:, None] - scene.target[frame, [0, 2]]
     low = flat.min(axis=0) - 5 * _SOFT

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,13 +9,11 @@ from typing import Any
 
 from scamo.body.person import PEOPLE, person_for
 from scamo.body.smpl import Body, load_body
-from scamo.body.smpl_files import find_file
 
 BODIES = {"person": "Person", "stick": "Sticks", "smpl": "SMPL"}
 """The bodies by the names that `scamo.render` knows, and what they are called on the page."""
 
 AUTO = "auto"
-BODY_MODEL_VARIABLE = "SCAMO_BODY_MODEL"
 _MESHES = ("glb", "fbx")  # formats that hold a figure's surface
 _PICTURES = ("mp4", "gif")
 
@@ -59,15 +56,6 @@ class FigureStyle:
         if format in _MESHES:
             return {"body": "stick"} if self.body == "stick" else {"body": "person", "person": self.who(prompt)}
         return {}
-
-
-def given_body_model(path: str | Path | None = None) -> Path | None:
-    """The licensed file that a user gave here or as SCAMO_BODY_MODEL, itself or its folder; None where none is given.
-
-    Raises ValueError where it is not there.
-    """
-    given = path or os.environ.get(BODY_MODEL_VARIABLE)
-    return find_file(Path(given), None) if given else None
 
 
 @cache

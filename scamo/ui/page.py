@@ -11,10 +11,10 @@ from pathlib import Path
 import gradio as gr
 from starlette.middleware import Middleware
 
+from scamo.body.smpl_files import given_file
 from scamo.ui.api import add_endpoints
 from scamo.ui.components.figure_choice import FigureChoice
 from scamo.ui.components.stage import Stage
-from scamo.ui.figure_style import given_body_model
 from scamo.ui.jobs.batch_queue import MAX_BATCH
 from scamo.ui.limits import MAX_UPLOAD, RequestLimits
 from scamo.ui.model_pool import ModelPool
@@ -48,7 +48,7 @@ def build(
     Raises ValueError where it is not there.
     batch: how many endpoint requests for one model are computed in one pass; 1 computes them one after the other.
     """
-    licensed = given_body_model(body_model)
+    licensed = given_file(body_model)
     lent_gpu = zero_gpu()
     pool = ModelPool(folders, lent_gpu.engine if lent_gpu else None)
     with gr.Blocks(title="ScaMo", analytics_enabled=False, delete_cache=(3600, 21600)) as demo:

@@ -1,4 +1,4 @@
-"""Shirt, trousers and shoes, from the smooth suit (helper-tights) that MakeHuman's mesh has round the body, and the arms.
+"""Shirt, trousers and shoes, from the smooth suit (helper-tights) round the body of MakeHuman's mesh, and bare arms.
 
 All measures are metres of the motion, taken on the neutral person; cuts are alike for everybody.
 """

@@ -17,7 +17,8 @@ Array = NDArray[np.floating]
 
 _LINE = 8.0  # what a border's own quadric counts
 _LENGTH = 2e-7  # what an edge's length counts
-_TURN, _SLIVER = 0.35, 0.06  # the least cosine between a triangle's normals before and after; its least height by length
+_TURN = 0.35  # the least cosine between a triangle's normals before and after
+_SLIVER = 0.06  # a triangle's least height, in its longest sides
 
 
 def decimate(piece: Piece, target: int, importance: Array | float) -> Piece:
@@ -88,10 +89,11 @@ class _Collapse:
 
     def _allowed(self, vertex: int, goal: int) -> bool:
         """Whether the surface keeps its shape: no fold, no sliver, no two sheets that touch."""
-        shared = {corner for face in self.around[vertex] if goal in (self.faces[face] or ()) for corner in self.faces[face]}
+        around = [self.faces[face] or () for face in self.around[vertex]]
+        shared = {corner for face in around if goal in face for corner in face}
         if self._neighbours(vertex) & self._neighbours(goal) != shared - {vertex, goal}:
             return False
-        rest = [self.faces[face] for face in self.around[vertex] if goal not in (self.faces[face] or ())]
+        rest = [face for face in around if goal not in face]
         if not rest:
             return True
         before = np.array(rest)

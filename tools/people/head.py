@@ -24,9 +24,7 @@ from tools.people.skeleton import Fitted
 
 Array = NDArray[np.floating]
 
-HAIR, LIPS, EYE, IRIS, BROW, PUPIL = (
-    REGIONS.index(name) for name in ("hair", "lips", "eye", "iris", "brow", "pupil")
-)
+HAIR, LIPS, EYE, IRIS, BROW, PUPIL = (REGIONS.index(name) for name in ("hair", "lips", "eye", "iris", "brow", "pupil"))
 _UNDER_SHIRT = 0.042  # how far the neck goes on below the neckline
 _WOMEN = [PEOPLE.index("woman"), PEOPLE.index("old woman")]
 _FULL = {"woman": 1.15, "old woman": 1.15, "old man": 0.8}  # how thick the hair is
@@ -147,10 +145,9 @@ def _sphere() -> Piece:
     corners = np.concatenate([np.roll(corners, turn, axis=1) for turn in range(3)])
     distance = np.linalg.norm(corners[:, None] - corners, axis=-1)
     near = np.isclose(distance, 2)
-    faces = [(i, j, k) for i in range(12) for j in range(i) for k in range(j) if near[i, j] and near[j, k] and near[i, k]]
+    triples = ((i, j, k) for i in range(12) for j in range(i) for k in range(j))
+    faces = [(i, j, k) for i, j, k in triples if near[i, j] and near[j, k] and near[i, k]]
     outwards = [face if np.linalg.det(corners[list(face)]) > 0 else face[::-1] for face in faces]
     piece = Piece(corners[None], np.zeros((12, 1)), np.array(outwards), np.zeros(20, dtype=np.int64))
     fine = _finer(piece, np.zeros((1, 3)))
     return replace(fine, places=fine.places / np.linalg.norm(fine.places, axis=-1, keepdims=True))
-
-

@@ -1,4 +1,4 @@
-"""Pieces of a mesh that all people share: cut along a field, smooth, give an edge some thickness, see what is hidden."""
+"""Pieces of a mesh that all people share: cut along a field, smooth, thicken an edge, find what is hidden."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from scamo.body.person import vertex_normals
+from scamo.body.surface import vertex_normals
 
 Array = NDArray[np.floating]
 Faces = NDArray[np.int64]

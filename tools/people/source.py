@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
 
-# gender: 0 male, 1 female. age: 0 baby, 1/3 child, 2/3 young, 1 old. The rest: 0 least, 1 most; for proportions 0 ideal.
+# gender: 0 male, 1 female. age: 0 baby, 1/3 child, 2/3 young, 1 old. The rest: 0 least (of proportions: ideal), 1 most.
 PEOPLE: dict[str, dict[str, float]] = {
     "neutral": {"gender": 0.5, "age": 2 / 3, "muscle": 0.5, "weight": 0.45, "proportions": 0.5},
     "man": {"gender": 0.0, "age": 2 / 3, "muscle": 0.6, "weight": 0.5, "proportions": 0.5},

@@ -20,7 +20,7 @@ class FigureChoice:
     def __init__(self, body_model: Path | None = None) -> None:
         self._body_model = body_model
         offered = [(label, name) for name, label in BODIES.items() if name != "smpl" or body_model]
-        people = [("by the prompt", AUTO), *((name, name) for name in PEOPLE)]
+        people = [("by prompt", AUTO), *((name, name) for name in PEOPLE)]
         with gr.Row(elem_id="figure", equal_height=True):
             self.body = gr.Radio(offered, value="person", label="Figure", min_width=180, elem_id="figure-body")
             self.person = gr.Dropdown(people, value=AUTO, label="Who", min_width=120, elem_id="figure-who")

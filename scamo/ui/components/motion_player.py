@@ -89,8 +89,7 @@ def player_value(
     colours = {theme: palettes(places or len(figures), background) for theme, background in themes.items()}
     tint = TINT if (places or len(figures)) > 1 else 0.0
     painted = [
-        one
-        | {"tint": tint}
+        {**one, "tint": tint}
         | {theme: [_code(colour) for colour in palette[place]] for theme, palette in colours.items()}
         | (PLAIN if worst is not None and "errors" not in one else {})
         for place, one in enumerate(figures)
@@ -135,7 +134,7 @@ def people_mesh() -> dict[str, Any]:
 
 
 def person_shape(name: str) -> dict[str, Any]:
-    """One of the people on that mesh, 50 kB: the points of the skin and the joints, both in the bind pose, and the looks.
+    """One of the people on that mesh, 50 kB: points of the skin and joints, both in the bind pose, and the looks.
 
     unbind: quaternions x y z w, which turn the joints of the bind pose back. sole: metres below the toe joint.
     """
