@@ -57,7 +57,8 @@ def token_strip(change: TokenChange | None, place: int | None = None) -> str:
         marks = f"--sure: {100 * share**0.5:.0f}%; --open: {100 * entropy / most:.0f}%"
         buttons.append(
             f'<button type="button" data-option="{index}" data-from="{time_of(now, index):.3f}" title="{about}" '
-            f'aria-label="{about}" class="{" ".join(names)}" style="{marks}"><b>{token}</b><small>{sure}</small></button>'
+            f'aria-label="{about}" class="{" ".join(names)}" style="{marks}">'
+            f"<b>{token}</b><small>{sure}</small></button>"
         )
     return f'<div class="strip">{"".join(buttons)}</div>'
 
