@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from scamo.body.person import OFFSETS, PEOPLE, load_person
+from scamo.body.person import PEOPLE, load_person
 from scamo.io.export_rigs import EXPORT_RIGS
 from scamo.io.gltf import write_glb, write_vrma
 from scamo.io.write import export
-from scamo.skeleton import JOINTS, forward_kinematics, joint_rotations
+from scamo.skeleton import JOINTS, REST_OFFSETS, forward_kinematics, joint_rotations
 
 from .motions import MOTIONS, bundled, walk
 
@@ -76,7 +76,7 @@ def test_glb_is_our_pose_on_the_floor(tmp_path: Path, name: str) -> None:
     """Rigid bones, and toes that bend; otherwise the skin is the one that `Person` poses."""
     joints = bundled() if name == "bundled" else MOTIONS[name](40)
     person = load_person(PEOPLE[len(name) % len(PEOPLE)])
-    fitted, offsets = person.fit(joints), OFFSETS * person.size
+    fitted, offsets = person.fit(joints), REST_OFFSETS * person.size
     rigid = forward_kinematics(joint_rotations(fitted, offsets), fitted[:, 0], offsets)
     ours = person.pose(rigid)[:, person.points]
     toes = (person.weights * np.isin(person.bones, (10, 11))).sum(axis=1)[person.points] > 0

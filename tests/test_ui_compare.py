@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("gradio")
 
+from scamo.body.person import load_person
 from scamo.ui.components.result_cards import facts, prompt_line, sample_table, title
 from scamo.ui.jobs import compare as compare_job
 from scamo.ui.tabs.compare import CompareTab
@@ -94,12 +95,12 @@ def test_a_browser_compares_two_models(visit):
 
     triangles = f"{player}.renderer.info.render.triangles"
     sticks, before = tab.evaluate(triangles), tab.locator("#stage canvas").screenshot()
-    tab.click("#stage [data-shape=body]")
-    tab.wait_for_function(f"{player}.body && {player}.asked === null")
-    assert tab.evaluate(triangles) >= 2 * 13776  # the mannequin's, twice
+    tab.click("#stage [data-shape=person]")
+    tab.wait_for_function(f"{player}.people.size && {player}.asked === null")
+    assert tab.evaluate(triangles) >= 2 * len(load_person().faces)
     assert tab.locator("#stage canvas").screenshot() != before
     tab.click("#stage [data-shape=sticks]")
-    tab.wait_for_function(f"!{player}.body && {player}.asked === null")
+    tab.wait_for_function(f"{player}.asked === null")
     assert tab.evaluate(triangles) == sticks
 
     with tab.expect_download() as features:

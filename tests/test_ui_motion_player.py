@@ -13,10 +13,10 @@ pytest.importorskip("gradio")
 
 from scipy.spatial.transform import Rotation
 
-from scamo.body.mannequin import mannequin, rest_joints, vertex_normals
+from scamo.body.person import LENGTHS, LIMITS, PEOPLE, clamp_bones, load_person
 from scamo.motion import Motion
 from scamo.render.stick import BONES, extend
-from scamo.skeleton import PARENTS, joint_rotations
+from scamo.skeleton import bone_lengths
 from scamo.ui.components.motion_player import (
     FINE,
     MILLIMETRES,
@@ -26,6 +26,7 @@ from scamo.ui.components.motion_player import (
     pack_int16,
     player_figure,
     player_value,
+    turns,
 )
 from tests.motions import walk
 
@@ -127,41 +128,61 @@ def test_limbs_are_round_and_closed(motion):
     assert sorted(set(shape[2])) == list(range(72 * len(BONES)))
 
 
-def test_the_body_is_skinned_round_the_same_points(motion):
-    """Against linear blend skinning by numpy; its bones turn as those of the GLB, but stand where the sticks' do."""
-    stretched = motion.joints + 0.01 * np.sin(np.arange(66)).reshape(22, 3)
-    data, sent = mannequin(), player_figure("one", motion) | {"positions": pack_int16(extend(stretched), MILLIMETRES)}
-    normals = vertex_normals(data["v_template"], data["f"])
-    skinned = node(
-        """const { sent, normals } = given, body = Object.assign(p.unpackBody(given.body), { normals });
-        const [positions, turns] = [p.decode(sent.positions), p.quaternions(p.decode(sent.turns, 10000))];
-        const moving = { ...sent, positions, turns };
-        return [[...body.faces], ...[0.5, 0.525, 0.55].map((time) => {
-            const out = [new Float32Array(normals.length), new Float32Array(normals.length)];
-            const now = [p.poseAt(moving, time, 20), p.turnsAt(moving, time, 20)];
-            p.shapeSkin(body, p.boneMatrices(body, ...now), ...out);
-            return out.map((part) => [...part]);
-        })]""",
-        {"sent": sent, "body": body(), "normals": normals.ravel().tolist()},
+WEAR = """
+    const { sent, mesh, shape } = given, person = p.unpackPerson(p.unpackMesh(mesh), shape);
+    const moving = { ...sent, positions: p.decode(sent.positions), turns: p.quaternions(p.decode(sent.turns, 10000)) };
+    const worn = (time) => {
+        const out = [new Float32Array(person.vertices.length), new Float32Array(person.vertices.length)];
+        const pose = p.clampBones(person, p.poseAt(moving, time, 20));
+        p.shapeSkin(person, p.boneMatrices(person, pose, p.turnsAt(moving, time, 20)), ...out);
+        return out.map((part) => [...part]);
+    };
+"""
+
+
+@pytest.mark.parametrize("name", PEOPLE)
+def test_a_person_is_the_same_in_the_browser(motion, name):
+    """The skin of the 3D player against the one that pictures show, at a frame and between two."""
+    stretched = motion.joints.copy()
+    stretched[:, [18, 20]] += [0.4, 0, 0]  # an upper arm far too long
+    person, sent = load_person(name), player_figure("one", motion)
+    sent["positions"] = pack_int16(extend(stretched), MILLIMETRES)
+    sent["turns"] = pack_int16(turns(stretched), FINE)
+    given = {"sent": sent, "mesh": body("mesh"), "shape": body(name)}
+    faces, *found = node(WEAR + "return [[...person.faces], worn(0.5), worn(0.525), worn(0.55)];", given)
+    np.testing.assert_array_equal(np.reshape(faces, (-1, 3)), person.faces)
+    before, between, after = (np.reshape(part, (2, -1, 3)) for part in found)
+    ours = next(person.vertices(person.fit(stretched)[10:11]))[0] / person.size
+    np.testing.assert_allclose(before[0], ours + [0, person.sole / person.size, 0], atol=3e-3)
+    normals = before[1] / np.linalg.norm(before[1], axis=-1, keepdims=True)
+    assert np.median((normals * person.normals(ours)).sum(axis=-1)) > 0.99
+    np.testing.assert_allclose(between[0], (before[0] + after[0]) / 2, atol=3e-3)
+
+
+def test_bones_end_at_a_limit_in_the_browser_too(motion):
+    wild = motion.joints[0] * [1, 1.4, 1] + 0.05 * np.sin(np.arange(66)).reshape(22, 3)
+    clamped = node(
+        "return [...p.clampBones(given[0], Float32Array.from(given[1]))]",
+        [body("mesh"), extend(wild[None])[0].ravel().tolist()],
     )
-    np.testing.assert_array_equal(np.reshape(skinned[0], (-1, 3)), data["f"])
-    before, between, after = (np.reshape(part, (2, -1, 3)) for part in skinned[1:])
-    world = [Rotation.identity()] * 24
-    for joint, (w, x, y, z) in enumerate(joint_rotations(motion.joints)[10]):
-        world[joint] = (world[PARENTS[joint]] if joint else world[0]) * Rotation.from_quat([x, y, z, w])
-    world[22:] = world[20:22]
-    rest = rest_joints()
-    hands = [stretched[10, wrist] + world[wrist].apply(rest[wrist + 2] - rest[wrist]) for wrist in (20, 21)]
-    places = [*stretched[10], *hands]
-    shape = [(rest, place, turn) for rest, place, turn in zip(rest, places, world, strict=True)]
-    expected = sum(
-        weight[:, None] * (turn.apply(data["v_template"] - at) + place)
-        for weight, (at, place, turn) in zip(data["weights"].T, shape, strict=True)
-    )
-    np.testing.assert_allclose(before[0], expected, atol=2e-3)
-    leaning = sum(weight[:, None] * turn.apply(normals) for weight, turn in zip(data["weights"].T, world, strict=True))
-    np.testing.assert_allclose(before[1], leaning, atol=0.01)
-    np.testing.assert_allclose(between[0], (before[0] + after[0]) / 2, atol=2e-3)
+    clamped = np.reshape(clamped, (-1, 3))[:22]
+    np.testing.assert_allclose(clamped, clamp_bones(wild[None])[0], atol=1e-4)
+    shares = bone_lengths(clamped)[1:] / LENGTHS[1:]
+    assert shares.min() > LIMITS[0] - 1e-3 and shares.max() < LIMITS[1] + 1e-3
+
+
+def test_people_travel_light():
+    assert len(json.dumps(body("mesh"))) < 250_000
+    assert all(len(json.dumps(body(name))) < 60_000 for name in PEOPLE)
+    with pytest.raises(ValueError, match="no person"):
+        body("robot")
+
+
+def test_a_figure_says_who_it_is_and_shirts_tell_figures_apart(motion):
+    one = player_figure("one", motion, "child")
+    assert one["person"] == "child"
+    assert player_value([one], "run")["figures"][0]["tint"] == 0
+    assert all(figure["tint"] > 0.5 for figure in player_value([one, one], "run")["figures"])
 
 
 def test_turns_are_mixed_the_short_way_round():
@@ -178,7 +199,7 @@ def test_turns_are_mixed_the_short_way_round():
 
 def test_nothing_is_asked_of_other_machines():
     assert "${" not in (STATIC / "player.html").read_text(encoding="utf-8")
-    for name in ("player.html", "player.js", "player.css"):
+    for name in ("player.html", "body.js", "player.js", "player.css"):
         assert "http" not in (STATIC / name).read_text(encoding="utf-8")
     assert "MIT License" in (STATIC / "three.LICENSE.txt").read_text(encoding="utf-8")
     assert "gradio_api/file=" in motion_player("one", "").head

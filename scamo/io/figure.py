@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scamo.body.mannequin import PARENTS_24, rest_joints
-from scamo.body.person import OFFSETS, Person, at_own_size, load_person
+from scamo.body.person import Person, at_own_size, load_person
 from scamo.io.animation import Animation, SkeletonPoses, for_rig, of_pose
 from scamo.io.export_rigs import check_rig
 from scamo.render.scene import palettes
@@ -164,7 +164,7 @@ def _person_skin(person: Person) -> Skin:
         weights=person.weights[person.points],
         colours=_linear(person.colours[person.regions]),
     )
-    offsets = np.concatenate([OFFSETS, hands]) * person.size
+    offsets = np.concatenate([REST_OFFSETS, hands]) * person.size  # the motion's own, so that a file can be read again
     return Skin(mesh, offsets, joints * person.size, np.concatenate([person.bind, wrists]))
 
 

@@ -34,6 +34,7 @@ _HEM, _CUFF = 0.085, 0.035  # below the pelvis, above the ankle
 _TUCKED = 0.03  # how far trousers reach up under the shirt
 _SOLE_HEIGHT, _FLAT = 0.022, 0.014
 _COLLAR = 0.004  # how far the collar stands off the neck at most
+_RIM = 0.010
 
 
 @dataclass(frozen=True)
@@ -84,30 +85,44 @@ def suit(fitted: Fitted, faces: NDArray[np.int64], tailor: Tailor) -> Piece:
 
 
 def shirt(whole: Piece, body: Piece, tailor: Tailor) -> Piece:
-    """A T-shirt. body: the naked body, which the collar follows."""
+    """A T-shirt that hangs straight over hips and seat. body: the naked body, which the collar follows."""
     piece = keep(whole, -tailor.collar(whole.first))
     arm = tailor.along_arm(piece)
     piece = keep(piece, np.where(arm > 0, SLEEVE - arm, 1))
     piece = even_borders(keep(piece, tailor.height(piece) - tailor.hem).largest())
-    piece = smooth(piece, 4, 0.5 * ~piece.edge())
     y, arm, collar = piece.first[:, 1], tailor.along_arm(piece), tailor.collar(piece.first)
-    out = 0.006 + 0.007 * ramp(tailor.hem + 0.25, tailor.hem, y) * (arm < 0)
+    hanging = ramp(tailor.hem + 0.16, tailor.hem + 0.04, y) * (arm < 0)
+    piece = smooth(piece, 4, 0.5 * ~piece.edge())
+    straight = smooth(piece, 24, 0.5 * hanging)
+    piece = piece.moved((straight.places - piece.places) * [1, 0, 1])
+    out = 0.006 + 0.005 * ramp(tailor.hem + 0.25, tailor.hem, y) * (arm < 0)
     out += 0.005 * ramp(0, SLEEVE, arm) - 0.006 * ramp(-0.07, 0, collar)
     piece = piece.moved(piece.normals() * out[:, None])
-    return with_rim(_close_collar(piece, body, ramp(-0.10, -0.02, collar)), 0.014)
+    piece = _at_distance(piece, whole, hanging > 0, least=0.009)
+    share = ramp(-0.10, -0.02, collar)
+    piece = _at_distance(piece, body, share > 0, most=_COLLAR, share=share)
+    return with_rim(smooth(piece, 2, 0.4 * share * ~piece.edge()), _RIM)
 
 
-def _close_collar(piece: Piece, body: Piece, share: Array) -> Piece:
-    """Bring the cloth near the collar to the neck, in people whose neck is bent away from it."""
-    normals, near = body.normals(), share > 0
+def _at_distance(
+    piece: Piece,
+    under: Piece,
+    where: NDArray[np.bool_],
+    *,
+    least: float = -1.0,
+    most: float = 1.0,
+    share: Array | float = 1.0,
+) -> Piece:
+    """Bring cloth `where` [V] to between `least` and `most` metres from what is under it, `share` [V] of the way."""
+    normals = under.normals()
+    part = np.broadcast_to(share, (len(piece),))[where]
     shift = np.zeros_like(piece.places)
     for person, places in enumerate(piece.places):
-        _, closest = cKDTree(body.places[person]).query(places[near])
+        _, closest = cKDTree(under.places[person]).query(places[where])
         normal = normals[person][closest]
-        off = ((places[near] - body.places[person][closest]) * normal).sum(axis=1)
-        shift[person, near] = -(share[near] * np.maximum(off - _COLLAR, 0))[:, None] * normal
-    moved = piece.moved(shift)
-    return smooth(moved, 2, 0.4 * share * ~piece.edge())
+        off = ((places[where] - under.places[person][closest]) * normal).sum(axis=1)
+        shift[person, where] = (part * (np.clip(off, least, most) - off))[:, None] * normal
+    return piece.moved(shift)
 
 
 def trousers(whole: Piece, tailor: Tailor) -> Piece:
@@ -118,9 +133,9 @@ def trousers(whole: Piece, tailor: Tailor) -> Piece:
     piece = smooth(piece, 3, 0.5 * ~piece.edge())
     y = piece.first[:, 1]
     hip, knee = tailor.joints[[1, 4], 1]
-    out = 0.004 - 0.010 * ramp(tailor.hem - 0.06, tailor.hem, y)
+    out = 0.004 - 0.008 * ramp(tailor.hem - 0.06, tailor.hem, y)
     out += 0.010 * ramp(knee - 0.05, tailor.cuff, y) + 0.003 * ramp(hip, knee, y)
-    piece = with_rim(piece.moved(piece.normals() * out[:, None]), 0.010)
+    piece = with_rim(piece.moved(piece.normals() * out[:, None]), _RIM)
     return replace(piece, regions=np.full(len(piece.faces), TROUSERS))
 
 
@@ -142,11 +157,13 @@ def shoes(whole: Piece, tailor: Tailor) -> Piece:
 
 
 def arms(body: Piece, tailor: Tailor) -> list[Piece]:
-    """The bare arms with their hands, one by one."""
+    """The bare arms with their hands, one by one; under the sleeve the skin gives way."""
     found = []
     for side in (1, -1):
         mine = np.where(body.first[:, 0] * side > 0, tailor.along_arm(body) - _BARE_FROM, -1)
-        found.append(keep(body, mine))
+        piece = keep(body, mine)
+        inward = 0.008 * ramp(SLEEVE, SLEEVE - 0.08, tailor.along_arm(piece))
+        found.append(piece.moved(-piece.normals() * inward[:, None]))
     return found
 
 

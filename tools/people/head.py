@@ -107,7 +107,9 @@ def above_hairline(places: Array, tailor: Tailor) -> Array:
 
 def hair(bare: Piece, tailor: Tailor) -> Piece:
     """Short hair on a head without its face."""
-    piece = even_borders(keep(bare, above_hairline(bare.first, tailor), snap=0.04).largest(), 8)
+    # Measured on a head without folds, or the line would be jagged at the ears.
+    field = above_hairline(smooth(bare, 8, 0.5 * ~bare.edge()).first, tailor)
+    piece = even_borders(keep(bare, field, snap=0.2).largest(), 24)
     thick = 0.0035 + 0.012 * ramp(0, 0.05, above_hairline(piece.first, tailor))
     normals = smooth(piece, 6).normals()
     full = np.array([_FULL.get(name, 1.0) for name in PEOPLE])
