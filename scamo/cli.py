@@ -20,8 +20,8 @@ from scamo.cli_options import (
     Compare,
     Computing,
     Convert,
-    Drawing,
     Export,
+    Figure,
     Generate,
     Models,
     Reading,
@@ -55,14 +55,14 @@ def _app(args: App) -> None:
     find_device(args.device)  # a wrong name is refused before the page's libraries are imported
     from scamo.ui import build, launch
 
-    launch(build(_flat(args.models), device=args.device, dtype=_dtype(args.dtype)))
+    launch(build(_flat(args.models), device=args.device, dtype=_dtype(args.dtype), body_model=args.body_model))
 
 
 def _generate(args: Generate) -> None:
     from scamo.registry import find_model
     from scamo.render import render_motion
 
-    drawing = _drawing(args.drawing)
+    drawing = _drawing(args.figure)  # refused before anything is computed
     (pipeline,) = _pipelines([find_model(args.model, codebook=args.codebook, size=args.size)], args.computing)
     generation = _run(pipeline, args.prompt, args.options, pipeline.card.name)
     _save(generation, args.out)
@@ -76,7 +76,7 @@ def _compare(args: Compare) -> None:
     from scamo.registry import find_model
     from scamo.render import render_motion
 
-    drawing = _drawing(args.drawing)
+    drawing = _drawing(args.figure)
     cards = [find_model(model) for model in _flat(args.model)]
     if args.codebook or args.size or not cards:
         for codebook in _flat(args.codebook) or [None]:
@@ -148,7 +148,7 @@ def _export(args: Export) -> None:
 def _render(args: Render) -> None:
     from scamo.render import render_motion
 
-    drawing = _drawing(args.drawing)
+    drawing = _drawing(args.figure)
 
     def draw(source: Path, target: Path) -> None:
         render_motion(_load(source, args.reading), target, caption=args.caption, **drawing)
@@ -156,15 +156,17 @@ def _render(args: Render) -> None:
     for_each_file(args.input, args.out, lambda source: f"{source.stem}.mp4", draw, PICTURE_SUFFIXES)
 
 
-def _drawing(args: Drawing) -> dict[str, Any]:
-    """The options of `render_motion` for what figures are; a licensed body is read once for all files."""
-    if args.body != "smpl":
-        return {"body": args.body} | ({"person": args.person} if args.body == "person" else {})
+def _drawing(figure: Figure) -> dict[str, Any]:
+    """The options of the figure for `scamo.render`; a licensed file is read once."""
+    if figure.body != "smpl":
+        return {"body": figure.body, "person": figure.person}
     from scamo.body.smpl import WHERE, load_body
+    from scamo.body.smpl_files import given_file
 
-    if args.body_model is None:
+    file = given_file(figure.body_model)
+    if file is None:
         raise ValueError(f"the smpl body needs your licensed file; give it with --body-model. {WHERE}")
-    return {"body": load_body(args.body_model)}
+    return {"body": load_body(file)}
 
 
 def _convert(args: Convert) -> None:

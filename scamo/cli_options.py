@@ -44,7 +44,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class Figure:
     """What the figures of a video are."""
 
     body: Literal["stick", "person", "smpl"] = "stick"
@@ -52,7 +52,7 @@ class Drawing:
     person: Who | Literal["auto"] = "auto"
     """Who it is, for --body person; auto goes by the words of the prompt or caption."""
     body_model: Path | None = None
-    """Your licensed SMPL file or folder, for --body smpl."""
+    """Your licensed SMPL file or folder, for --body smpl; without it what SCAMO_BODY_MODEL names."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,9 @@ class App:
     """auto, cpu, cuda, cuda:1, mps; auto is where each model is fastest. SCAMO_DEVICE says it for all commands."""
     dtype: Literal["float32", "bfloat16", "float16", "int8"] | None = None
     """The transformers' type; int8 is for the CPU."""
+    body_model: Path | None = None
+    """Your licensed SMPL file or folder: the page then offers its body in videos. Without it what SCAMO_BODY_MODEL
+    names."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ class Generate:
     """A model of your own: a folder, or owner/name on the hub."""
     options: Options = field(default_factory=GenerationOptions)
     computing: Computing = field(default_factory=Computing)
-    drawing: Drawing = field(default_factory=Drawing)
+    figure: Figure = field(default_factory=Figure)
     out: Path = Path("out")
     """Folder for the results."""
 
@@ -128,7 +131,7 @@ class Compare:
     """Models of your own: folders, or owner/name on the hub."""
     options: Options = field(default_factory=GenerationOptions)
     computing: Computing = field(default_factory=Computing)
-    drawing: Drawing = field(default_factory=Drawing)
+    figure: Figure = field(default_factory=Figure)
     out: Path = Path("out")
     """Folder for the results."""
 
@@ -172,7 +175,7 @@ class Render:
     """Features or joints (.npy), .npz, .bvh, .glb, or a folder."""
     out: Path
     """A .mp4, .webm, .gif, .webp or .png, or a folder."""
-    drawing: Drawing = field(default_factory=Drawing)
+    figure: Figure = field(default_factory=Figure)
     caption: str | None = None
     reading: Reading = field(default_factory=Reading)
 

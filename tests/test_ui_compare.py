@@ -12,19 +12,18 @@ import pytest
 pytest.importorskip("gradio")
 
 from scamo.body.person import load_person
-from scamo.ui.components.result_cards import facts, prompt_line, sample_table, title
+from scamo.ui.components.result_cards import facts, prompt_line, sample_table, title, video_place
+from scamo.ui.figure_style import FigureStyle
 from scamo.ui.jobs import compare as compare_job
-from scamo.ui.tabs.compare import CompareTab
+from scamo.ui.tabs.compare import CompareTab, orders
 
 
 @pytest.fixture(scope="module")
-def result(shared_pool, tmp_path_factory):
+def result(shared_pool):
     request = compare_job.read_compare_request(
-        shared_pool, "<script>alert(1)</script>", [[256, "0.3M"]], 1.0, 7, 1.0, 3
+        shared_pool, "<script>alert(1)</script>", [[256, "0.3M"]], 1.0, 7, 1.0, samples=3
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compare_job, "draw_video", lambda *_: "video.mp4")
-        *_, (model,) = compare_job.compare(shared_pool, request, tmp_path_factory.mktemp("videos"))
+    *_, (model,) = compare_job.compare(shared_pool, request)
     return model.result
 
 
@@ -41,10 +40,9 @@ def test_a_prompt_is_never_markup(result):
     assert "&lt;script&gt;alert(1)" in shown and "<script" not in shown
 
 
-def test_the_table_marks_the_sample_that_is_shown(shared_pool, result, tmp_path, monkeypatch):
-    monkeypatch.setattr(compare_job, "draw_video", lambda *_: "other.mp4")
+def test_the_table_marks_the_sample_that_is_shown(shared_pool, result):
     comparison = compare_job.Comparison("run", "words", 7, 1, (result,))
-    other = compare_job.pick_sample(shared_pool, comparison, result, 2, tmp_path).results[0]
+    other = compare_job.pick_sample(shared_pool, comparison, result, 2).results[0]
     assert sample_table(result).count("<button") == 3
     assert sample_table(other).index('"true"') > sample_table(result).index('"true"')
 
@@ -60,7 +58,22 @@ def test_every_result_has_its_figure_on_the_player(shared_pool, result):
     value = compare.player_of(compare_job.Comparison("run", "words", 7, 2, (result,)))
     assert [figure["label"] for figure in value["figures"]] == ["0.3M"]
     assert value["run"] == "run"
+    assert value["figures"][0]["person"] == "neutral"
     assert (value["figures"][0]["fps"], value["figures"][0]["frames"]) == (20, 20)
+
+
+def test_videos_are_known_by_motion_and_figure(shared_pool, result):
+    now = compare_job.Comparison("run", "an old man walks", 7, 1, (result,))
+    other = compare_job.pick_sample(shared_pool, now, result, 2)
+    styles = (FigureStyle("stick"), FigureStyle(), FigureStyle(person="man"))
+    keys = [orders(comparison, style)[0].key for comparison in (now, other) for style in styles]
+    assert len(set(keys)) == 6
+    assert keys[0] == orders(now, FigureStyle("stick"))[0].key
+
+
+def test_a_videos_place_says_what_is_missing():
+    assert "being drawn" in video_place()
+    assert "&lt;b&gt;" in video_place("<b>") and "problem" in video_place("<b>")
 
 
 def test_a_browser_compares_two_models(visit):
@@ -81,7 +94,7 @@ def test_a_browser_compares_two_models(visit):
     playing = "[...document.querySelectorAll('#results video')].filter(v => v.duration > 0 && v.currentTime > 0)"
     tab.wait_for_function(f"{playing}.length >= 2")
     assert tab.evaluate("document.querySelector('#results video').kept")  # the first one was not made anew
-    tab.get_by_text("videos included").wait_for()
+    tab.get_by_text("2 motions in").wait_for()
 
     player = "document.querySelector('#stage .scamo-player').player"
     tab.wait_for_function(f"{player}.figures.length === 2 && {player}.time > 0")
@@ -93,15 +106,16 @@ def test_a_browser_compares_two_models(visit):
     tab.click("#stage .play")
     tab.wait_for_function(f"{player}.asked === null")  # at rest nothing is drawn
 
-    triangles = f"{player}.renderer.info.render.triangles"
-    sticks, before = tab.evaluate(triangles), tab.locator("#stage canvas").screenshot()
-    tab.click("#stage [data-shape=person]")
+    triangles, people = f"{player}.renderer.info.render.triangles", 2 * len(load_person().faces)
     tab.wait_for_function(f"{player}.people.size && {player}.asked === null")
-    assert tab.evaluate(triangles) >= 2 * len(load_person().faces)
-    assert tab.locator("#stage canvas").screenshot() != before
-    tab.click("#stage [data-shape=sticks]")
-    tab.wait_for_function(f"{player}.asked === null")
-    assert tab.evaluate(triangles) == sticks
+    person = tab.locator("#stage canvas").screenshot()
+    assert tab.evaluate(triangles) >= people
+    tab.get_by_label("Sticks").check()
+    tab.wait_for_function(f"{player}.shape === 'sticks' && {player}.asked === null")
+    assert tab.evaluate(triangles) < people
+    assert tab.locator("#stage canvas").screenshot() != person
+    tab.wait_for_selector("#results .video-place")  # the videos follow, as sticks
+    tab.wait_for_function(f"{playing}.length >= 2")
 
     with tab.expect_download() as features:
         tab.locator(".card").first.get_by_role("button", name="Features").click()

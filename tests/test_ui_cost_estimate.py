@@ -39,9 +39,21 @@ def test_costs_are_said_before_and_learned_from_what_was_made(shared_pool):
     for card in cards.values():
         estimator.record_generation(card, 1, 20, 10.0)
     estimator.record_drawing(80, 5.0)
-    assert "about 30 s with the videos" in cost.describe_cost(estimator, cards, 4.0, 1, {})
-    assert "about 15 s" in cost.describe_cost(estimator, cards, 2.0, 1, {})
+    assert "about 20 s, then the videos in 10 s" in cost.describe_cost(estimator, cards, 4.0, 1, {})
+    assert "about 10 s, then the videos in 5" in cost.describe_cost(estimator, cards, 2.0, 1, {})
     assert "at most" in cost.describe_cost(estimator, cards, None, 1, {})
+
+
+def test_guidance_is_counted_and_learned_apart(shared_pool):
+    """A guided token is read twice; what one kind took says nothing of the other."""
+    estimator, card = cost.CostEstimator(), shared_pool.card(1024, "1M")
+    plain, own, guided = (estimator.generation_time(card, 1, 20, guidance) for guidance in (1.0, None, 3.0))
+    assert own == plain
+    assert guided == pytest.approx(2 * plain)
+    estimator.record_generation(card, 1, 20, 40.0, 3.0)
+    assert estimator.generation_time(card, 1, 20, 2.0) == 40.0
+    assert estimator.generation_time(card, 1, 20, 1.0) == plain
+    assert "about 40 s" in cost.describe_cost(estimator, {"": card}, 4.0, 1, {}, 3.0)
 
 
 def test_tokens_and_frames_are_those_of_the_model_itself(slow_pool):
@@ -51,8 +63,8 @@ def test_tokens_and_frames_are_those_of_the_model_itself(slow_pool):
     for card in (halvings, kit):
         estimator.record_generation(card, 1, 1, 3.0)
     estimator.record_drawing(1, 0.5)
-    assert "about 70 s with" in cost.describe_cost(estimator, {"": halvings}, 4.0, 1, {})
-    assert "about 65 s with" in cost.describe_cost(estimator, {"": kit}, 4.0, 1, {})
+    assert "about 30 s, then the videos in 40 s" in cost.describe_cost(estimator, {"": halvings}, 4.0, 1, {})
+    assert "about 39 s, then the videos in 26 s" in cost.describe_cost(estimator, {"": kit}, 4.0, 1, {})
 
 
 def test_free_memory_is_what_a_container_leaves(monkeypatch):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import gc
 import re
-import threading
 import time
 import weakref
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,21 +32,13 @@ BOTH = ((1024, "0.3M"), (1024, "1M"))
 
 def request_of(pool, prompt="a person bows", keys=BOTH, seconds=1.0, seed=7, temperature=1.0, samples=1):
     return compare_job.read_compare_request(
-        pool, prompt, [list(key) for key in keys], seconds, seed, temperature, samples
+        pool, prompt, [list(key) for key in keys], seconds, seed, temperature, samples=samples
     )
 
 
 def last(running):
     *_, models = running
     return models
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """No time for videos."""
-    monkeypatch.setattr(
-        compare_job, "draw_video", lambda motions, recipe, folder: str(folder / f"{recipe.file_stem}.mp4")
-    )
 
 
 class WatchedEngine:
@@ -72,8 +62,8 @@ class WatchedEngine:
             self.ended += 1
 
 
-def test_every_model_finishes_with_its_video_and_all_read_one_text_encoder(pool, encoder, tmp_path):
-    states = list(compare_job.compare(pool, request_of(pool), tmp_path))
+def test_every_model_finishes_and_all_read_one_text_encoder(pool, encoder):
+    states = list(compare_job.compare(pool, request_of(pool)))
     models = states[-1]
     assert [model.state for model in models] == ["done", "done"]
     assert set(encoder.asked) == {"a person bows"}
@@ -83,32 +73,38 @@ def test_every_model_finishes_with_its_video_and_all_read_one_text_encoder(pool,
     assert {models[0].total for models in states if models[0].count} == {5}
     for model in models:
         assert len(model.result.motion) == 20
-        assert Path(model.result.video).stat().st_size > 1000
         assert model.result.recipe.options.seed == 7
-        assert read_recipe(model.result.video).to_dict() == model.result.recipe.to_dict()
 
 
-def test_side_by_side_gives_what_each_gives_alone(pool, undrawn, tmp_path):
-    both = last(compare_job.compare(pool, request_of(pool), tmp_path))
-    (alone,) = last(compare_job.compare(pool, request_of(pool, keys=BOTH[1:]), tmp_path))
+def test_a_motion_is_there_before_the_next_model_samples(pool):
+    """Its figure can play at once: nothing is drawn in between."""
+    for models in compare_job.compare(pool, request_of(pool)):
+        if models[1].state == "tokens":
+            assert models[0].state == "done" and models[0].result
+            break
+    else:
+        pytest.fail("the second model never began")
+
+
+def test_side_by_side_gives_what_each_gives_alone(pool):
+    both = last(compare_job.compare(pool, request_of(pool)))
+    (alone,) = last(compare_job.compare(pool, request_of(pool, keys=BOTH[1:])))
     direct = pool.pipeline(pool.card(1024, "1M")).generate("a person bows", seconds=1.0, seed=7, temperature=1.0)
     assert both[1].result.recipe == alone.result.recipe
     assert list(alone.result.recipe.tokens) == direct.tokens.tolist()
 
 
-def test_the_motion_that_was_made_is_the_one_that_is_drawn_and_kept(pool, tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(compare_job, "draw_video", lambda motions, recipe, folder: drawn.extend(motions.values()) or "")
+def test_the_motion_that_was_made_is_the_one_that_is_kept(pool, monkeypatch):
     pipeline = pool.pipeline(pool.card(1024, "1M"))
     decoded = []
     decode = pipeline.tokenizer.decode
     monkeypatch.setattr(pipeline.tokenizer, "decode", lambda tokens: decoded.append(1) or decode(tokens))
-    (model,) = last(compare_job.compare(pool, request_of(pool, keys=BOTH[1:]), tmp_path))
-    assert model.result.recorded.motion is model.result.motion is drawn[0]
+    (model,) = last(compare_job.compare(pool, request_of(pool, keys=BOTH[1:])))
+    assert model.result.recorded.motion is model.result.motion
     assert decoded == [1]
 
 
-def test_one_failing_model_leaves_the_other_its_motion(pool, undrawn, tmp_path, monkeypatch):
+def test_one_failing_model_leaves_the_other_its_motion(pool, monkeypatch):
     load = registry.load_networks
 
     def load_or_fail(card, **where):
@@ -117,12 +113,12 @@ def test_one_failing_model_leaves_the_other_its_motion(pool, undrawn, tmp_path, 
         return load(card, **where)
 
     monkeypatch.setattr(registry, "load_networks", load_or_fail)
-    models = last(compare_job.compare(pool, request_of(pool), tmp_path))
+    models = last(compare_job.compare(pool, request_of(pool)))
     assert [model.state for model in models] == ["failed", "done"]
     assert "weights.safetensors is missing" in models[0].error
 
 
-def test_a_model_that_runs_out_of_memory_leaves_the_other_its_motion(tiny_models, undrawn, tmp_path, monkeypatch):
+def test_a_model_that_runs_out_of_memory_leaves_the_other_its_motion(tiny_models, monkeypatch):
     """The CPU stands for a GPU. The cell says what happened, and nothing of the model stays in memory."""
     pool = make_pool(tiny_models, device="auto")
     facts = stand_in(monkeypatch)
@@ -136,7 +132,7 @@ def test_a_model_that_runs_out_of_memory_leaves_the_other_its_motion(tiny_models
         return (yield from stream(self, *request))
 
     monkeypatch.setattr(LocalEngine, "stream", stream_or_fail)
-    models = last(compare_job.compare(pool, request_of(pool), tmp_path))
+    models = last(compare_job.compare(pool, request_of(pool)))
     assert [model.state for model in models] == ["failed", "done"]
     assert re.fullmatch(r"The memory of cpu ran out \(.* free now\); choose a smaller size, .*\.", models[0].error)
     assert facts.emptied and not pool.is_loaded(card)
@@ -144,49 +140,43 @@ def test_a_model_that_runs_out_of_memory_leaves_the_other_its_motion(tiny_models
     assert weights() is None
 
 
-def test_a_result_says_where_it_was_computed(pool, undrawn, tmp_path):
-    (model,) = last(compare_job.compare(pool, request_of(pool, keys=BOTH[1:]), tmp_path))
+def test_a_result_says_where_it_was_computed(pool):
+    (model,) = last(compare_job.compare(pool, request_of(pool, keys=BOTH[1:])))
     assert "<dt>Computed on</dt><dd>cpu in float32</dd>" in facts_of(model.result)
     assert model.result.recipe.computed_on == "cpu in float32"
     why = replace(model.result, place=Place("cuda:0", "bfloat16", "measured: <fast>"))
     assert "<dd>cuda:0 in bfloat16<br><small>measured: &lt;fast&gt;</small></dd>" in facts_of(why)
 
 
-def test_a_defect_shows_no_inner_details(pool, tmp_path, monkeypatch):
+def test_a_defect_shows_no_inner_details(pool, monkeypatch):
     monkeypatch.setattr(compare_job, "finish_model", lambda *_: 1 / 0)
-    models = last(compare_job.compare(pool, request_of(pool, keys=BOTH[1:]), tmp_path))
+    models = last(compare_job.compare(pool, request_of(pool, keys=BOTH[1:])))
     assert models[0].state == "failed"
     assert "division" not in models[0].error
 
 
-def test_stopping_ends_the_sampling_and_the_drawing(pool, tmp_path, monkeypatch):
-    """Two models: the first one's drawing waits while the second samples, and both must end."""
-    release, drawn = threading.Event(), []
-
-    def draw(motions, recipe, folder):
-        assert release.wait(60)
-        drawn.append(folder)
-        return ""
-
-    monkeypatch.setattr(compare_job, "draw_video", draw)
+def test_stopping_ends_the_sampling(pool):
     pipeline = pool.pipeline(pool.card(1024, "1M"))
     engine = pipeline.engine = WatchedEngine(pipeline.engine)
-    before = set(threading.enumerate())
-    keys = [(256, "0.3M"), (1024, "0.3M"), (1024, "1M")]
-    running = compare_job.compare(pool, request_of(pool, keys=keys, seconds=10.0), tmp_path)
+    running = compare_job.compare(pool, request_of(pool, seconds=10.0))
     for models in running:
-        if models[2].count == 3:
+        if models[1].count == 3:
             break
-    assert [model.state for model in models] == ["drawing", "drawing", "tokens"]
+    assert [model.state for model in models] == ["done", "tokens"]
     assert engine.ended == 0
     running.close()
     assert (engine.sampled, engine.ended) == (3, 1)
-    release.set()
-    deadline = time.monotonic() + 60
-    while set(threading.enumerate()) - before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not set(threading.enumerate()) - before
-    assert drawn == [tmp_path / "0"]  # what had begun ends, what waited never begins
+
+
+def test_guidance_reaches_the_model_and_its_recipe(pool):
+    requests = [
+        compare_job.read_compare_request(pool, "a person bows", [[1024, "1M"]], 1.0, 7, 1.0, guidance)
+        for guidance in (1.0, 4.0)
+    ]
+    plain, guided = (last(compare_job.compare(pool, request))[0].result.recipe for request in requests)
+    assert (plain.options.guidance, guided.options.guidance) == (1.0, 4.0)
+    with pytest.raises(ValueError, match="guidance"):
+        compare_job.read_compare_request(pool, "a person bows", [[1024, "1M"]], 1.0, 7, 1.0, 99.0)
 
 
 def test_following_a_stream_closes_it(pool):
@@ -207,9 +197,9 @@ def test_following_shows_some_steps_and_always_the_last(pool, monkeypatch):
     assert len(list(follow_job.follow(pipeline.stream("a person walks", seconds=4.0, seed=0)))) == 21
 
 
-def test_an_endless_run_meets_its_deadline(pool, tmp_path, monkeypatch):
+def test_an_endless_run_meets_its_deadline(pool, monkeypatch):
     monkeypatch.setattr(follow_job, "MAX_ELAPSED", 0.0)
-    models = last(compare_job.compare(pool, request_of(pool), tmp_path))
+    models = last(compare_job.compare(pool, request_of(pool)))
     assert all("too long" in model.error for model in models)
 
     class Endless:
@@ -246,18 +236,17 @@ def test_bad_choices_are_refused_in_words(shared_pool, wrong, words):
 
 
 @pytest.mark.parametrize("prompt", ["🚶", "человек идёт вперёд", "一个人向前走", "<script>alert(1)</script>", "a\x00b"])
-def test_any_script_gives_a_motion_and_a_plain_file_name(shared_pool, undrawn, tmp_path, prompt):
-    models = last(compare_job.compare(shared_pool, request_of(shared_pool, prompt, BOTH[:1]), tmp_path))
+def test_any_script_gives_a_motion_and_a_plain_file_name(shared_pool, prompt):
+    models = last(compare_job.compare(shared_pool, request_of(shared_pool, prompt, BOTH[:1])))
     assert models[0].state == "done"
-    assert re.fullmatch(r"[a-zA-Z0-9.-]+", Path(models[0].result.video).name)
+    assert re.fullmatch(r"[a-zA-Z0-9.-]+", models[0].result.recipe.file_stem)
 
 
 @pytest.mark.parametrize(("codebook", "frames"), [(256, 24), (512, 28)])
-def test_codecs_of_other_rates_are_drawn_and_played(slow_pool, tmp_path, codebook, frames):
+def test_codecs_of_other_rates_are_played(slow_pool, codebook, frames):
     request = request_of(slow_pool, keys=[(codebook, "0.3M")], seconds=1.2 if codebook == 256 else 2.2)
-    (model,) = last(compare_job.compare(slow_pool, request, tmp_path))
+    (model,) = last(compare_job.compare(slow_pool, request))
     assert model.error == "" and len(model.result.motion) == frames
-    assert read_recipe(model.result.video).tokens == model.result.recipe.tokens
     figure = player_figure("", model.result.motion)
     assert (figure["frames"], figure["fps"]) == (frames, model.result.card.tokenizer.fps)
 
@@ -266,29 +255,29 @@ def test_without_a_seed_one_is_drawn_and_kept(shared_pool):
     assert request_of(shared_pool, seed=None).options.seed is not None
 
 
-def test_samples_are_made_at_once_and_the_smoothest_comes_first(shared_pool, undrawn, tmp_path):
-    (model,) = last(compare_job.compare(shared_pool, request_of(shared_pool, keys=BOTH[:1], samples=3), tmp_path))
+def test_samples_are_made_at_once_and_the_smoothest_comes_first(shared_pool):
+    (model,) = last(compare_job.compare(shared_pool, request_of(shared_pool, keys=BOTH[:1], samples=3)))
     samples = model.result.samples
     assert sorted(sample.recipe.options.seed for sample in samples) == [7, 8, 9]
     assert [sample.roughness for sample in samples] == sorted(sample.roughness for sample in samples)
     decoded = decode_recipe(shared_pool, samples[0].recipe)
     np.testing.assert_array_equal(decoded.motion.features, model.result.motion.features)
-    (alone,) = last(compare_job.compare(shared_pool, request_of(shared_pool, keys=BOTH[:1], seed=8), tmp_path))
+    (alone,) = last(compare_job.compare(shared_pool, request_of(shared_pool, keys=BOTH[:1], seed=8)))
     assert alone.result.recipe in [sample.recipe for sample in samples]
 
     comparison = compare_job.Comparison("run", "a person bows", 7, 1, (model.result,))
-    other = compare_job.pick_sample(shared_pool, comparison, model.result, 2, tmp_path)
+    other = compare_job.pick_sample(shared_pool, comparison, model.result, 2)
     assert other.run == "run"  # the player keeps its clock and view
     assert other.results[0].recipe == samples[2].recipe
     assert other.results[0].recorded.motion is other.results[0].motion
     with pytest.raises(ValueError, match="3 samples"):
-        compare_job.pick_sample(shared_pool, comparison, model.result, 3, tmp_path)
+        compare_job.pick_sample(shared_pool, comparison, model.result, 3)
 
 
-def test_the_time_a_model_took_leaves_out_what_the_page_did_meanwhile(shared_pool, undrawn, tmp_path):
+def test_the_time_a_model_took_leaves_out_what_the_page_did_meanwhile(shared_pool):
     shared_pool.pipeline(shared_pool.card(1024, "0.3M"))  # loading is not computing either
     slept = 0.0
-    for models in compare_job.compare(shared_pool, request_of(shared_pool, keys=BOTH[:1], seconds=4.0), tmp_path):
+    for models in compare_job.compare(shared_pool, request_of(shared_pool, keys=BOTH[:1], seconds=4.0)):
         if models[0].state == "tokens" and models[0].count:
             time.sleep(0.1)
             slept += 0.1

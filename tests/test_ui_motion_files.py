@@ -17,6 +17,7 @@ from scamo.io.write_options import WriteOptions
 from scamo.motion import Motion
 from scamo.options import Prompt
 from scamo.ui import motion_files
+from scamo.ui.figure_style import FigureStyle
 from scamo.ui.motion_files import OFFERS, RecordedMotion, decode_recipe, draw_video, read_settings, write_file
 
 
@@ -117,11 +118,26 @@ def test_files_without_a_recipe_say_so(tmp_path):
             read_recipe(tmp_path / name)
 
 
-def test_several_figures_make_one_video(recorded, tmp_path):
-    motions = {"before": recorded.motion, "after": Motion(recorded.motion.features[:20])}
-    path = draw_video(motions, recorded.recipe, tmp_path / "new")
+def test_a_video_holds_its_recipe_and_its_frames_may_be_made_to_wait(recorded, tmp_path):
+    counted = []
+    count = lambda frames: (counted.append(1) or frame for frame in frames)  # noqa: E731
+    path = draw_video(recorded.motion, recorded.recipe, tmp_path / "new", FigureStyle("stick"), count)
     assert read_recipe(path).tokens == recorded.recipe.tokens
-    assert draw_video({"": motions["after"]}, None, tmp_path).endswith("motions.mp4")  # also without a recipe
+    assert len(counted) == 60
+
+
+def test_files_show_the_figure_that_was_chosen(recorded, tmp_path):
+    """By the first frame of a GIF and the materials of a GLB, whose mesh is a person or sticks."""
+    import imageio.v3 as imageio
+
+    one = RecordedMotion(recorded.recipe, Motion(recorded.motion.features[:2]))
+    pictures, sizes = [], []
+    for style in (FigureStyle("stick"), FigureStyle("person", "man"), FigureStyle("person", "child")):
+        folder = tmp_path / f"{style.body}-{style.person}"
+        pictures.append(imageio.imread(write_file(one, "GIF", folder, style=style), index=0).astype(int))
+        sizes.append(write_file(one, "GLB", folder, style=style).stat().st_size)
+    assert abs(pictures[0] - pictures[1]).max() > 50 and abs(pictures[1] - pictures[2]).max() > 50
+    assert sizes[0] < sizes[1] / 2
 
 
 def test_folders_of_an_hour_ago_are_deleted(tmp_path, monkeypatch):

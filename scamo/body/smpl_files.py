@@ -5,6 +5,7 @@ No file can run anything: see `scamo.body.smpl_pickles`. Memory follows what a f
 
 from __future__ import annotations
 
+import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -19,6 +20,7 @@ from scamo.skeleton import PARENTS
 
 Array = NDArray[np.floating]
 
+VARIABLE = "SCAMO_BODY_MODEL"
 GENDERS = ("neutral", "female", "male")
 WHERE = (
     "SMPL's files come after registration from https://smpl.is.tue.mpg.de (SMPL-X: https://smpl-x.is.tue.mpg.de); "
@@ -43,6 +45,15 @@ def find_file(path: Path, gender: str | None) -> Path:
     if not fitting:
         raise ValueError(f'No {wanted} body (.npz or .pkl) is in "{path}"; it has {len(files)} such files. {WHERE}.')
     return fitting[0]
+
+
+def given_file(path: str | os.PathLike[str] | None = None) -> Path | None:
+    """The file that a user gave here or as SCAMO_BODY_MODEL, itself or its folder; None where none is given.
+
+    ValueError if it is not there.
+    """
+    given = path or os.environ.get(VARIABLE)
+    return find_file(Path(given), None) if given else None
 
 
 def gender_of(file: Path) -> str | None:

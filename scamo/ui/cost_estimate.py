@@ -36,23 +36,31 @@ class CostEstimator:
         self._pool = pool
         self._lock = threading.Lock()
         self._speed: tuple[float, float] | None = None
-        self._token_times: dict[tuple[str, bool], float] = {}  # model, several samples -> for one token of each
+        self._token_times: dict[
+            tuple[str, bool, bool], float
+        ] = {}  # model, several samples, guided: for a token of each
         self._frame_time: float | None = None
 
-    def record_generation(self, card: ModelCard, samples: int, tokens: int, elapsed: float) -> None:
+    def record_generation(
+        self, card: ModelCard, samples: int, tokens: int, elapsed: float, guidance: float | None = None
+    ) -> None:
         """A model took this long for so many tokens of each of its samples."""
-        self._token_times[card.location, samples > 1] = elapsed / max(tokens, 1)
+        self._token_times[card.location, samples > 1, _is_guided(card, guidance)] = elapsed / max(tokens, 1)
 
     def record_drawing(self, frames: int, elapsed: float) -> None:
         """A video of so many frames took this long."""
         self._frame_time = elapsed / max(frames, 1)
 
-    def generation_time(self, card: ModelCard, samples: int, tokens: int) -> float:
-        """To expect for so many tokens of each sample: as long as before, else the time to read the weights."""
-        known = self._token_times.get((card.location, samples > 1))
+    def generation_time(self, card: ModelCard, samples: int, tokens: int, guidance: float | None = None) -> float:
+        """To expect for so many tokens of each sample: as long as before, else the time to read the weights.
+
+        guidance: the model's own if None.
+        """
+        guided = _is_guided(card, guidance)
+        known = self._token_times.get((card.location, samples > 1, guided))
         if known is None:
             known = self._step_time(card) * (_BATCH_FACTOR if samples > 1 else 1)
-            if card.sampling.get("guidance", 1) != 1:  # a second pass behind the empty text
+            if guided:  # a second pass behind the empty text
                 known *= 2
         return tokens * known
 
@@ -120,30 +128,38 @@ def describe_cost(
     seconds: float | None,
     samples: int,
     without_room: Mapping[ModelKey, str],
+    guidance: float | None = None,
 ) -> str:
     """What the chosen models will cost, and which models cannot be chosen, as HTML.
 
-    seconds: length of the motion; None: the model decides.
+    seconds: length of the motion; None: the model decides. guidance: the model's own if None.
     """
-    lines = [_expected(estimator, list(cards.values()), seconds, samples)] if cards else []
+    lines = [_expected(estimator, list(cards.values()), seconds, samples, guidance)] if cards else []
     lines += [f"{codebook} · {label} cannot run here. {reason}" for (codebook, label), reason in without_room.items()]
     return f'<div class="cost">{"".join(f"<p>{html.escape(line)}</p>" for line in lines)}</div>'
 
 
-def _expected(estimator: CostEstimator, cards: list[ModelCard], seconds: float | None, samples: int) -> str:
+def _is_guided(card: ModelCard, guidance: float | None) -> bool:
+    return (card.sampling.get("guidance", 1) if guidance is None else guidance) != 1
+
+
+def _expected(
+    estimator: CostEstimator, cards: list[ModelCard], seconds: float | None, samples: int, guidance: float | None
+) -> str:
     fetched = sum(card.disk_bytes for card in cards if card.source == "hub")
-    total, drawings_known = 0.0, True
+    total, drawings, drawings_known = 0.0, 0.0, True
     for card in cards:
         codec = card.tokenizer
         tokens = DEFAULT_MAX_TOKENS if seconds is None else codec.tokens_in(seconds)
         drawing = estimator.drawing_time(tokens * codec.frames_per_token)
-        total += estimator.generation_time(card, samples, tokens) + (drawing or 0.0)
+        total += estimator.generation_time(card, samples, tokens, guidance)
+        drawings += drawing or 0.0
         drawings_known = drawing is not None
     duration = short_time(total) + (" at most" if seconds is None else "")
     parts = [
         f"{byte_count(fetched)} to download at most" if fetched else "nothing to download",
         _expected_memory(estimator, cards),
-        f"about {duration}" + (" with the videos" if drawings_known else ", then the videos"),
+        f"about {duration}, then the videos" + (f" in {short_time(drawings)}" if drawings_known else ""),
     ]
     encoders = sorted({card.text_encoder for card in cards if card.text_encoder not in (None, MINILM)}, key=str)
     more = f" Download and memory of {', '.join(map(str, encoders))}, which reads the prompt, are not in it."

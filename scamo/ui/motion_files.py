@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,8 @@ from scamo.io.write_options import WriteOptions
 from scamo.motion import Motion
 from scamo.options import MAX_SECONDS
 from scamo.pipeline import Generation
-from scamo.render import render_motion
+from scamo.render import frames, write_video
+from scamo.ui.figure_style import FigureStyle
 from scamo.ui.model_pool import ModelPool
 
 _KEPT_SECONDS = 3600  # Gradio serves copies of the files, which it deletes by itself
@@ -96,10 +97,17 @@ def new_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="scamo-page-"))
 
 
-def write_file(recorded: RecordedMotion, offer: str, folder: Path, options: WriteOptions | None = None) -> Path:
+def write_file(
+    recorded: RecordedMotion,
+    offer: str,
+    folder: Path,
+    options: WriteOptions | None = None,
+    style: FigureStyle | None = None,
+) -> Path:
     """Write one of OFFERS into a folder. Options that its format has not are left out, and a recipe has none.
 
-    The file's name says what was asked for. Raises ValueError for what is not offered.
+    style: the figure in files that show one; a person if None. The file's name says what was asked for. Raises
+    ValueError for what is not offered.
     """
     if offer not in OFFERS:
         raise ValueError(f"This file is not offered; choose {', '.join(OFFERS)}.")
@@ -107,17 +115,21 @@ def write_file(recorded: RecordedMotion, offer: str, folder: Path, options: Writ
     given = {} if file.format == "json" else options_for([file.format], options or WriteOptions())
     words = [name.replace("_", "-") if value is True else f"{value:g}fps" if name == "fps" else value
              for name, value in given.items()]  # fmt: skip
-    paths = export(recorded.motion, [file.format], folder, "-".join([recipe.file_stem, *words]), recipe, **given)
+    shown = (style or FigureStyle()).exporting(file.format, recipe.prompt)
+    stem = "-".join([recipe.file_stem, *words])
+    paths = export(recorded.motion, [file.format], folder, stem, recipe, **given, **shown)
     return next(path for path in paths if path.name.endswith(file.ending))
 
 
-def draw_video(motions: Mapping[str, Motion], recipe: Recipe | None, folder: Path) -> str:
-    """A video of motions side by side and in step, each under its label; one alone has none. Returns the path."""
+def draw_video(
+    motion: Motion,
+    recipe: Recipe,
+    folder: Path,
+    style: FigureStyle,
+    paced: Callable[[Iterable[Any]], Iterable[Any]] = lambda frames: frames,
+) -> str:
+    """A video of a motion, with its recipe inside. paced: may let the frames wait, or end them. Returns the path."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{recipe.file_stem if recipe else 'motions'}.mp4"
-    figures = list(motions.values())
-    options: dict[str, Any] = {}
-    if len(figures) > 1:
-        options = {"labels": list(motions), "size": (480 if len(figures) < 3 else 300 * len(figures), 480)}
-    metadata = recipe.to_dict() if recipe else None
-    return str(render_motion(figures, path, metadata=metadata, **options))
+    path = folder / f"{recipe.file_stem}.mp4"
+    drawn = frames(motion, **style.drawing(recipe.prompt))
+    return str(write_video(paced(drawn), path, motion.fps, metadata=recipe.to_dict()))

@@ -15,7 +15,10 @@ import torch
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
+from scamo.body.smpl_files import given_file
 from scamo.ui.api import add_endpoints
+from scamo.ui.components.figure_choice import FigureChoice
+from scamo.ui.components.stage import Stage
 from scamo.ui.disk_limit import DiskLimit
 from scamo.ui.jobs.batch_queue import BUSY, MAX_BATCH
 from scamo.ui.limits import MAX_UPLOAD, RequestLimits
@@ -50,23 +53,30 @@ def build(
     batch: int = MAX_BATCH,
     device: str | None = None,
     dtype: torch.dtype | None = None,
+    body_model: str | Path | None = None,
 ) -> gr.Blocks:
     """The whole page. `folders` hold models offered beside the bundled ones (and those SCAMO_MODELS names).
 
+    body_model: the user's licensed SMPL file or folder, which is offered as a figure then; SCAMO_BODY_MODEL if None.
+    Raises ValueError where it is not there.
     batch: how many endpoint requests for one model are computed in one pass; 1 computes them one after the other.
     device, dtype: where and in which type models compute; see ModelPool.
     """
+    licensed = given_file(body_model)
     lent_gpu = zero_gpu()
     if lent_gpu:  # CUDA is for functions that were lent the GPU, not for this process
         pool = ModelPool(folders, lent_gpu.engine, device="cpu")
     else:
         pool = ModelPool(folders, device=device, dtype=dtype)
     with gr.Blocks(title="ScaMo", analytics_enabled=False, delete_cache=(3600, 21600)) as demo:
-        gr.HTML(HEADER)
-        with gr.Tabs():
+        with gr.Row(elem_id="top", equal_height=False):
+            gr.HTML(HEADER, elem_id="title")
+            figure = FigureChoice(licensed)
+        stage = Stage(figure)
+        with stage.tabs:
             for title, tab in TABS.items():
-                with gr.Tab(title):
-                    tab(pool)
+                with gr.Tab(title, id=title):
+                    tab(pool, stage)
         gr.HTML(about(pool))
         add_endpoints(pool, batch)
         # While the user types the prompt, the text encoder is loaded.

@@ -1,4 +1,4 @@
-"""Fields that several tabs have: the choice of one model, temperature, seed, a video; and options of Gradio events."""
+"""Fields that several tabs have: the choice of one model, temperature, guidance, seed; and options of Gradio events."""
 
 from __future__ import annotations
 
@@ -33,24 +33,28 @@ def temperature_slider(pool: ModelPool) -> gr.Slider:
     return gr.Slider(0, 1.5, value=pool.default_temperature, step=0.05, label="Temperature", buttons=[])
 
 
+def guidance_slider(pool: ModelPool) -> gr.Slider:
+    """Lay out the guidance, which starts at the models' own."""
+    own = float(pool.cards[0].sampling.get("guidance", 1.0)) if pool.cards else 1.0
+    return gr.Slider(
+        0, 10, value=own, step=0.1, label="Guidance", info="1 is off; more follows the words closer, in twice the time",
+        buttons=[],
+    )  # fmt: skip
+
+
 def seed_field(info: str | None = None) -> gr.Number:
     """Lay out the seed."""
     return gr.Number(0, label="Seed", info=info, precision=0, minimum=0, maximum=MAX_SEED)
 
 
-def sampling_fields(pool: ModelPool) -> tuple[gr.Slider, gr.Number]:
-    """Lay out temperature and seed."""
-    return temperature_slider(pool), seed_field("Another seed, another motion")
+def sampling_fields(pool: ModelPool) -> list[gr.Slider | gr.Number]:
+    """Lay out temperature, guidance and seed."""
+    return [temperature_slider(pool), guidance_slider(pool), seed_field("Another seed, another motion")]
 
 
-def read_sampling(temperature: float, seed: float | None) -> GenerationOptions:
+def read_sampling(temperature: float, guidance: float, seed: float | None) -> GenerationOptions:
     """What the fields of `sampling_fields` say; an empty seed is drawn."""
-    return GenerationOptions(seed=None if seed is None else int(seed), temperature=temperature)
-
-
-def video_field() -> gr.Video:
-    """Lay out a video that plays by itself."""
-    return gr.Video(interactive=False, show_label=False, autoplay=True, loop=True, buttons=[], elem_classes="film")
+    return GenerationOptions(seed=None if seed is None else int(seed), temperature=temperature, guidance=guidance)
 
 
 def _size_choice(pool: ModelPool, codebook: int | None, now: str | None) -> gr.Radio:

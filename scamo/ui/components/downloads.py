@@ -11,6 +11,7 @@ import gradio as gr
 
 from scamo.io.write_options import RIG_NAMES, UNIT_NAMES, WriteOptions
 from scamo.ui.components.controls import QUIET
+from scamo.ui.components.figure_choice import FigureChoice
 from scamo.ui.messages import refusing
 from scamo.ui.motion_files import OFFERS, RecordedMotion, new_folder, write_file
 
@@ -43,8 +44,11 @@ _SAVE = """(file) => {
 }"""
 
 
-def downloads(state: gr.State, recorded: Callable[[Any], RecordedMotion | None]) -> gr.HTML:
-    """Lay out the row. recorded: takes the motion to write out of the state's value; None where there is none yet."""
+def downloads(state: gr.State, recorded: Callable[[Any], RecordedMotion | None], figure: FigureChoice) -> gr.HTML:
+    """Lay out the row. recorded: takes the motion to write out of the state's value; None where there is none yet.
+
+    figure: what files that show a figure show.
+    """
     buttons = "".join(
         f'<button type="button" data-option="{name}" title="{html.escape(offer.about)}">{name}</button>'
         for name, offer in OFFERS.items()
@@ -59,16 +63,17 @@ def downloads(state: gr.State, recorded: Callable[[Any], RecordedMotion | None])
     row = gr.HTML(inside, js_on_load=_CLICK_WITH_FIELDS)
     file = gr.DownloadButton(visible="hidden")
 
-    def save(value: Any, event: gr.EventData) -> str:
+    def save(value: Any, body: str, person: str, event: gr.EventData) -> str:
         with refusing():
             motion = recorded(value)
             if motion is None:
                 raise ValueError("There is no motion yet; make one first.")
             clicked = event._data  # from a browser, so it may be anything
             options = WriteOptions.of_fields(clicked.get("fields", {}))
-            return str(write_file(motion, str(clicked.get("option")), new_folder(), options))
+            style = figure.style(body, person)
+            return str(write_file(motion, str(clicked.get("option")), new_folder(), options, style))
 
-    saved = row.click(save, state, file, concurrency_id="files", **QUIET)
+    saved = row.click(save, [state, *figure.fields], file, concurrency_id="files", **QUIET)
     saved.success(None, file, None, js=_SAVE, api_visibility="private")
     return row
 

@@ -27,6 +27,8 @@ from scamo.skeleton import PARENTS, joint_rotations
 STATIC = Path(__file__).parents[1] / "static"
 SCRIPTS = ("three.min.js", "body.js", "player.js")  # in this order
 TINT = 0.75  # how much of a figure's own colour its shirt takes where several figures share a floor
+# A figure without errors beside others whose colours are errors.
+PLAIN = {"light": ["#57534e", "#8a857f", "#3f3b37"], "dark": ["#c9c5c0", "#f0eeeb", "#a8a29e"]}
 MILLIMETRES = 1000  # int16 reaches 32.767 metres from the origin
 FINE = 10_000  # a tenth of a millimetre, up to 3.2767 m; or of a milliradian, where half a turn is 31416
 TURNING = sorted(set(PARENTS) - {-1})  # the end of a limb turns with its parent
@@ -56,14 +58,18 @@ def motion_player(elem_id: str, without: str) -> gr.HTML:
     )
 
 
-def player_figure(label: str, motion: Motion, person: str | None = None) -> dict[str, Any]:
+def player_figure(
+    label: str, motion: Motion, person: str | None = None, errors: NDArray[np.floating] | None = None
+) -> dict[str, Any]:
     """A motion as the browser gets it: the places of its points, for sticks, and the turns of its joints, for a person.
 
-    person: who it is, one of `scamo.body.person.PEOPLE`; the neutral one if None.
+    person: who it is, one of `scamo.body.person.PEOPLE`; the neutral one if None. errors: how far every joint is from
+    where it should be, [T, 22] metres, which is shown as colours.
     """
     joints = np.asarray(motion.skeleton_joints)
     points = extend(joints)
-    return {
+    shown = {} if errors is None else {"errors": pack_int16(errors, MILLIMETRES)}
+    return shown | {
         "label": label,
         "person": person,
         "fps": motion.fps,
@@ -74,11 +80,13 @@ def player_figure(label: str, motion: Motion, person: str | None = None) -> dict
     }
 
 
-def player_value(figures: Sequence[dict[str, Any]], run: str, places: int | None = None) -> dict[str, Any]:
+def player_value(
+    figures: Sequence[dict[str, Any]], run: str, places: int | None = None, worst: float | None = None
+) -> dict[str, Any]:
     """A player's value: figures from `player_figure`, side by side in this order.
 
     run: values of one run keep the clock and the view, so that a figure can join those that already move. places: the
-    number of colours to choose, where more figures will come.
+    number of colours to choose, where more figures will come. worst: metres at which the colours of errors end.
     """
     themes = {"light": (1.0, 1.0, 1.0), "dark": (0.0, 0.0, 0.0)}
     colours = {theme: palettes(places or len(figures), background) for theme, background in themes.items()}
@@ -86,9 +94,10 @@ def player_value(figures: Sequence[dict[str, Any]], run: str, places: int | None
     painted = [
         {**one, "tint": tint}
         | {theme: [_code(colour) for colour in palette[place]] for theme, palette in colours.items()}
+        | (PLAIN if worst is not None and "errors" not in one else {})
         for place, one in enumerate(figures)
     ]
-    return {"run": run, "bones": BONES, "figures": painted}
+    return {"run": run, "bones": BONES, "figures": painted, "worst": worst}
 
 
 def turns(joints: np.ndarray) -> NDArray[np.float64]:

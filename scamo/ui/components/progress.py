@@ -29,7 +29,7 @@ def summary(models: Sequence[ModelProgress], elapsed: float) -> str:
     """What remains to be said when a comparison is over: the time it took, and what failed."""
     done = sum(model.state == "done" for model in models)
     failed = progress_rows([model for model in models if model.state == "failed"])
-    return failed + (note(f"{done} motion{'s'[: done > 1]} in {elapsed:.1f} s, videos included.") if done else "")
+    return failed + (note(f"{done} motion{'s'[: done > 1]} in {elapsed:.1f} s.") if done else "")
 
 
 _MOVING = '<i class="bar endless"><i></i></i>'
@@ -39,7 +39,6 @@ def _row(model: ModelProgress) -> str:
     words = {
         "waiting": "waiting",
         "tokens": f"{model.count} of {model.total} tokens" if model.total else f"{model.count} tokens",
-        "drawing": "drawing",
         "done": "done",
         "failed": model.error,
     }[model.state]
@@ -48,7 +47,7 @@ def _row(model: ModelProgress) -> str:
     bar = ""
     if model.state == "tokens" and model.total:
         bar = f'<i class="bar"><i style="width: {100 * model.count / model.total:.0f}%"></i></i>'
-    elif model.state in ("tokens", "drawing"):
+    elif model.state == "tokens":
         bar = _MOVING  # how long it takes is not known
     return _html(model.label, model.state, bar, words)
 

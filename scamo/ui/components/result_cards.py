@@ -27,6 +27,12 @@ def title(result: ModelResult) -> str:
     return f"<h3>{html.escape(result.card.size)} <small>codebook {result.card.codebook}</small></h3>"
 
 
+def video_place(problem: str = "") -> str:
+    """What stands in a video's place until it is drawn, or because it cannot be."""
+    words = html.escape(problem) if problem else "The video is being drawn."
+    return f'<div class="video-place{" problem" * bool(problem)}" role="status"><p>{words}</p></div>'
+
+
 def facts(result: ModelResult) -> str:
     """The motion that is shown, as a list of names and values."""
     sample, count = result.samples[result.picked], len(result.samples)

@@ -11,6 +11,31 @@ from scamo.pipeline import Generation
 from scamo.ui.formatting import percent
 from scamo.ui.jobs.token_changes import TokenChange
 
+# A click on a token is the component's click and takes the player there; the token that is played is marked.
+FOLLOW_PLAYER = """const playerOf = () => document.querySelector("#%s .scamo-player");
+element.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-option]");
+    if (!button) return;
+    const { player } = playerOf() ?? {};
+    player?.play(false);
+    player?.seek(Number(button.dataset.from) + 1e-4);
+    trigger("click", {option: button.dataset.option});
+});
+const mark = () => {
+    const buttons = [...element.querySelectorAll("button[data-option]")];
+    const time = playerOf()?.player?.time ?? 0;
+    const now = buttons.findLast((button) => Number(button.dataset.from) <= time);
+    for (const button of buttons)
+        if ((button === now) !== button.hasAttribute("aria-current"))
+            button === now ? button.setAttribute("aria-current", "time") : button.removeAttribute("aria-current");
+};
+const follow = (event) => {
+    if (!element.isConnected) document.removeEventListener("motion-time", follow);
+    else if (event.target === playerOf()) mark();
+};
+document.addEventListener("motion-time", follow);
+watch("value", () => requestAnimationFrame(mark));"""
+
 
 def token_strip(change: TokenChange | None, place: int | None = None) -> str:
     """A button for each token: the surer the model, the fuller the colour.
@@ -29,9 +54,10 @@ def token_strip(change: TokenChange | None, place: int | None = None) -> str:
         names = ["picked"] * (index == place) + ["changed"] * (index >= len(before) or token != before[index])
         sure = html.escape(percent(share))
         about = f"{time_of(now, index):.1f} s: token {token}, {sure}, entropy {entropy:.2f} nats"
+        marks = f"--sure: {100 * share**0.5:.0f}%; --open: {100 * entropy / most:.0f}%"
         buttons.append(
-            f'<button type="button" data-option="{index}" class="{" ".join(names)}" title="{about}" '
-            f'aria-label="{about}" style="--sure: {100 * share**0.5:.0f}%; --open: {100 * entropy / most:.0f}%">'
+            f'<button type="button" data-option="{index}" data-from="{time_of(now, index):.3f}" title="{about}" '
+            f'aria-label="{about}" class="{" ".join(names)}" style="{marks}">'
             f"<b>{token}</b><small>{sure}</small></button>"
         )
     return f'<div class="strip">{"".join(buttons)}</div>'

@@ -1,17 +1,15 @@
-"""The work of a comparison: one prompt for several models, each drawn while the next one samples.
+"""The work of a comparison: one prompt for several models, one after the other.
 
-A tab iterates over the progress, shows it, and closes the iterator to stop.
+A tab iterates over the progress, shows it, and closes the iterator to stop. Videos are drawn afterwards, see
+`scamo.ui.jobs.drawing`.
 """
 
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from scamo import metrics
@@ -21,13 +19,12 @@ from scamo.motion import Motion
 from scamo.options import GenerationOptions, Prompt
 from scamo.pipeline import Generation
 from scamo.registry import ModelCard
+from scamo.ui.jobs.drawing import tokens_first
 from scamo.ui.jobs.follow import Deadline
 from scamo.ui.limits import MAX_SAMPLES, MAX_SEED, checked_seconds
 from scamo.ui.messages import reason
 from scamo.ui.model_pool import ModelPool
-from scamo.ui.motion_files import RecordedMotion, decode_recipe, draw_video
-
-_POLL = 0.05  # seconds between two checks whether a drawing is ready
+from scamo.ui.motion_files import RecordedMotion, decode_recipe
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ class Sample:
 class ModelResult:
     """What a model made, the smoothest sample first; `picked` is the place of the sample that is shown.
 
-    elapsed: seconds of computing for all samples; drawing_elapsed: for the video.
+    elapsed: seconds of computing for all samples.
     """
 
     label: str
@@ -81,8 +78,6 @@ class ModelResult:
     elapsed: float
     picked: int
     motion: Motion
-    video: str
-    drawing_elapsed: float = 0.0
     place: Place | None = None  # where and in which type the tokens were computed
 
     @property
@@ -109,7 +104,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class ModelProgress:
-    """Where one model is in a comparison. state: waiting, tokens, drawing, done or failed.
+    """Where one model is in a comparison. state: waiting, tokens, done or failed.
 
     total: tokens there will be; None where the model decides.
     """
@@ -129,6 +124,7 @@ def read_compare_request(
     seconds: float | None,
     seed: float | None,
     temperature: float,
+    guidance: float | None = None,
     samples: int = 1,
 ) -> CompareRequest:
     """Check what a user chose; keys is what the grid of models holds. Raises ValueError in words for the user."""
@@ -138,46 +134,37 @@ def read_compare_request(
     if not 1 <= samples <= MAX_SAMPLES:
         raise ValueError(f"{samples} samples are not offered here; choose 1 to {MAX_SAMPLES}.")
     options = GenerationOptions(
-        seed=random.randrange(MAX_SEED + 1) if seed is None else int(seed), temperature=temperature
+        seed=random.randrange(MAX_SEED + 1) if seed is None else int(seed), temperature=temperature, guidance=guidance
     )
     return CompareRequest(Prompt(prompt or "", seconds), options, cards, int(samples))
 
 
-def compare(pool: ModelPool, request: CompareRequest, folder: Path) -> Generator[tuple[ModelProgress, ...], None, None]:
-    """Let one model after the other make its motions, and draw each while the next model computes.
+def compare(pool: ModelPool, request: CompareRequest) -> Generator[tuple[ModelProgress, ...], None, None]:
+    """Let one model after the other make its motions.
 
-    Yields the progress of all models at every change. The videos go to `folder`. A model that fails does not keep the
-    others from finishing. Close the generator to stop.
+    Yields the progress of all models at every change. A model that fails does not keep the others from finishing. Close
+    the generator to stop.
     """
-    return _Comparison(pool, request, folder).progress()
+    return _Comparison(pool, request).progress()
 
 
 class _Comparison:
-    def __init__(self, pool: ModelPool, request: CompareRequest, folder: Path) -> None:
-        self._pool, self._request, self._folder = pool, request, folder
+    def __init__(self, pool: ModelPool, request: CompareRequest) -> None:
+        self._pool, self._request = pool, request
         self._models = [ModelProgress(label) for label in request.cards]
-        self._drawings: dict[int, Future[ModelResult]] = {}
-        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drawing")
         self._deadline = Deadline()
 
     def progress(self) -> Generator[tuple[ModelProgress, ...], None, None]:
-        try:
+        with tokens_first.sampling():
             for index, (label, card) in enumerate(self._request.cards.items()):
                 yield self._changed(index, state="tokens")
                 try:
                     generations = yield from self._generate(index, card)
+                    result = finish_model(label, card, generations)
                 except Exception as error:
                     yield self._changed(index, state="failed", error=reason(error))
                 else:
-                    self._drawings[index] = self._threads.submit(
-                        finish_model, label, card, generations, self._folder / str(index)
-                    )
-                    yield self._changed(index, state="drawing")
-            while self._drawings:
-                time.sleep(_POLL)
-                yield self._changed()
-        finally:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+                    yield self._changed(index, state="done", result=result)
 
     def _generate(self, index: int, card: ModelCard) -> Generator[tuple[ModelProgress, ...], None, list[Generation]]:
         prompt, seeds = self._request.prompt, self._request.seeds
@@ -194,42 +181,28 @@ class _Comparison:
                 yield self._changed(index, count=step.count, total=total)
         raise AssertionError("a stream that was not closed ends with its result")
 
-    def _changed(self, index: int | None = None, **change: Any) -> tuple[ModelProgress, ...]:
-        """All models after a change to one of them, and with the drawings that have become ready."""
-        if index is not None:
-            self._models[index] = replace(self._models[index], **change)
-        for place in [place for place, drawing in self._drawings.items() if drawing.done()]:
-            drawing = self._drawings.pop(place)
-            try:
-                change = {"state": "done", "result": drawing.result()}
-            except Exception as error:
-                change = {"state": "failed", "error": reason(error)}
-            self._models[place] = replace(self._models[place], **change)
+    def _changed(self, index: int, **change: Any) -> tuple[ModelProgress, ...]:
+        """All models after a change to one of them."""
+        self._models[index] = replace(self._models[index], **change)
         return tuple(self._models)
 
 
-def finish_model(label: str, card: ModelCard, generations: Sequence[Generation], folder: Path) -> ModelResult:
-    """Measure the samples that a model made, and draw the smoothest."""
+def finish_model(label: str, card: ModelCard, generations: Sequence[Generation]) -> ModelResult:
+    """Measure the samples that a model made; the smoothest is shown."""
     motions = [one.motion for one in generations]
     slides = [metrics.foot_slide(motion.skeleton_joints, motion.fps) for motion in motions]
     jitters = [metrics.jitter(motion.skeleton_joints, motion.fps) for motion in motions]
     roughness = metrics.roughness_score(slides, jitters).tolist()
     order = sorted(range(len(generations)), key=lambda place: roughness[place])
     samples = [Sample(generations[place].recipe, slides[place], jitters[place], roughness[place]) for place in order]
-    motion, began = motions[order[0]], time.perf_counter()
-    video = draw_video({label: motion}, samples[0].recipe, folder)
-    drawing_elapsed = time.perf_counter() - began
     first = generations[0]
-    return ModelResult(
-        label, card, tuple(samples), first.elapsed, 0, motion, video, drawing_elapsed, first.place
-    )  # fmt: skip
+    return ModelResult(label, card, tuple(samples), first.elapsed, 0, motions[order[0]], first.place)
 
 
-def pick_sample(pool: ModelPool, comparison: Comparison, result: ModelResult, place: int, folder: Path) -> Comparison:
-    """The comparison with another sample of one model shown, which is decoded and drawn."""
+def pick_sample(pool: ModelPool, comparison: Comparison, result: ModelResult, place: int) -> Comparison:
+    """The comparison with another sample of one model shown, which is decoded."""
     if not 0 <= place < len(result.samples):
         raise ValueError(f"There are {len(result.samples)} samples; choose one of them.")
     recorded = decode_recipe(pool, result.samples[place].recipe)
-    video = draw_video({result.label: recorded.motion}, recorded.recipe, folder)
-    picked = replace(result, picked=place, motion=recorded.motion, video=video)
+    picked = replace(result, picked=place, motion=recorded.motion)
     return replace(comparison, results=tuple(picked if one is result else one for one in comparison.results))

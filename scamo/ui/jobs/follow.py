@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import Protocol, TypeVar
 
 from scamo.stream import Step
+from scamo.ui.jobs.drawing import tokens_first
 
 MAX_ELAPSED = 600.0  # seconds of computing for one click
 REFRESH = 0.2  # seconds between two reports to the page
@@ -45,7 +46,7 @@ def follow(steps: Steps[T], deadline: Deadline | None = None) -> Iterator[Step[T
     The steps are closed when the iterator is. Raises ValueError when the deadline is over.
     """
     deadline, shown = deadline or Deadline(), 0.0
-    with closing(steps):
+    with tokens_first.sampling(), closing(steps):
         for step in steps:
             if step.result is not None:
                 yield step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,18 +18,21 @@ from scamo.tokenizer import MotionTokenizer
 from scamo.ui.model_pool import ModelPool
 from scamo.ui.motion_files import RecordedMotion
 
+_SCALE_ENDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # metres
+
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare
 class Reconstruction:
     """What one tokenizer makes of a motion. Errors are in metres, with the pelvis on the pelvis.
 
-    error_over_time: float64 [T]. joint_errors: float64 [22].
+    errors: float64 [T, 22]. error_over_time: float64 [T]. joint_errors: float64 [22].
     """
 
     label: str
     card: ModelCard | TokenizerCard
     tokens: NDArray[np.int64]
     motion: Motion
+    errors: NDArray[np.float64]
     error_over_time: NDArray[np.float64]
     joint_errors: NDArray[np.float64]
 
@@ -78,9 +82,15 @@ def compare_with_original(
     decoded = Motion(tokenizer.decode(tokens), motion.fps)
     truth = motion.joints[: len(decoded)]
     difference = (decoded.joints - decoded.joints[:, :1]) - (truth - truth[:, :1])
-    joint_errors = np.linalg.norm(difference.astype(np.float64), axis=-1).mean(axis=0)
+    errors = np.linalg.norm(difference.astype(np.float64), axis=-1)
     over_time = mpjpe(decoded.joints, truth, reduce=False)
-    return Reconstruction(label, card, tokens, decoded, over_time, joint_errors)
+    return Reconstruction(label, card, tokens, decoded, errors, over_time, errors.mean(axis=0))
+
+
+def scale_end(found: Sequence[Reconstruction]) -> float:
+    """Where a scale of these errors ends, metres: a round number above all but the largest twentieth of them."""
+    most = float(np.quantile(np.concatenate([one.errors.ravel() for one in found]), 0.95))
+    return next((end for end in _SCALE_ENDS if end >= most), _SCALE_ENDS[-1])
 
 
 def check_fps(motion: Motion, tokenizer: MotionTokenizer) -> None:

@@ -166,7 +166,7 @@
     }
 
     const computed = {
-        decode, poseAt, quaternions, turnsAt, unpackMesh, unpackPerson, clampBones, boneMatrices, shapeSkin,
+        decode, framesAt, poseAt, quaternions, turnsAt, unpackMesh, unpackPerson, clampBones, boneMatrices, shapeSkin,
     };
     if (typeof module !== "undefined") {
         module.exports = computed;

@@ -8,10 +8,14 @@
 
 (() => {
     const bodies = typeof module !== "undefined" ? require("./body.js") : window.motionBody;
-    const { decode, poseAt, quaternions } = bodies;
+    const { decode, poseAt, quaternions, framesAt } = bodies;
     const GAP = 0.9; // metres between neighbours' paths
     const ROW = 5; // figures in one row, before a second row begins behind it
     const TRAIL = { count: 6, every: 0.5 }; // how many past poses stay, and how many seconds lie between them
+
+    const JOINTS = 22; // of a figure's points the first ones; the others follow a wrist or the head
+    const FOLLOWS = [20, 21, 15, 15, 15];
+    const SCALE = [[58, 123, 191], [240, 192, 74], [200, 50, 30]]; // from no error over half of the scale to its end
 
     // ---- What it computes -------------------------------------------------------------------------------------------
 
@@ -147,8 +151,25 @@
         return length > 1e-6 ? v.map((x) => x / length) : [0, 1, 0];
     }
 
+    /** How far every joint is from where it should be at a time, metres [22]; between frames a mix of both. */
+    function errorsAt(figure, seconds, fps) {
+        const [first, second, share] = framesAt(figure, seconds, fps);
+        return Array.from({ length: JOINTS }, (_, joint) => {
+            const [a, b] = [first, second].map((frame) => figure.errors[frame * JOINTS + joint]);
+            return a * (1 - share) + b * share;
+        });
+    }
+
+    /** The colour of an error that is this share of the scale's end, as CSS has it. */
+    function errorColour(share) {
+        const along = Math.min(Math.max(share, 0), 1) * (SCALE.length - 1);
+        const from = Math.min(Math.floor(along), SCALE.length - 2);
+        const mixed = SCALE[from].map((part, i) => Math.round(part + (SCALE[from + 1][i] - part) * (along - from)));
+        return `rgb(${mixed.join(", ")})`;
+    }
+
     const computed = {
-        ...bodies, duration, advance, ground, layOut, trailTimes, distanceFor, limbTriangles, shapeLimbs,
+        ...bodies, duration, advance, ground, layOut, trailTimes, distanceFor, limbTriangles, shapeLimbs, errorsAt, errorColour,
     };
     if (typeof module !== "undefined") {
         module.exports = computed;
@@ -182,13 +203,29 @@
                 for (let i = 0; i < RING.length; i++) painted.set(colours[side], 3 * (limb * RING.length + i));
             });
         }
+
+        /** Show errors [22] as colours, each end of a limb that of its joint. worst: where the scale ends. */
+        paintErrors(errors, worst) {
+            const { color } = this.mesh.geometry.attributes;
+            const shades = errors.map((error) => SHADES[Math.round(Math.min(error / worst, 1) * (SHADES.length - 1))]);
+            this.bones.forEach(([from, to], limb) => {
+                const ends = [from, to].map((point) => shades[point < JOINTS ? point : FOLLOWS[point - JOINTS]]);
+                for (let i = 0; i < RING.length; i++)
+                    color.array.set(ends[i < RING.length / 2 ? 0 : 1], 3 * (limb * RING.length + i));
+            });
+            color.needsUpdate = true;
+        }
     }
+
+    const SHADES = Array.from({ length: 65 }, (_, i) => new THREE.Color(errorColour(i / 64)).toArray());
+    const DOTS = Array.from({ length: JOINTS }, (_, joint) => [joint, joint, 0.03, 0.03, 0]); // limbs of no length
 
     /** One motion on the floor: its surface, its shadow, its path and its past poses. */
     class Figure {
         constructor(data) {
             Object.assign(this, data, { positions: decode(data.positions), shown: true, size: 1 });
             this.turns = quaternions(decode(data.turns, 10000));
+            this.errors = data.errors && decode(data.errors);
             this.box = ground(this);
             this.group = new THREE.Group();
             this.paths = [0.25, 0.7].map((opacity) => this._path(opacity));
@@ -198,6 +235,7 @@
         /** Show it with the surface that `surface` makes of a material, `size` times as large, path and all. */
         wear(surface, size = 1) {
             discard(...this.worn);
+            this.dots = null;
             this.size = size;
             this.group.scale.setScalar(size);
             this.surface = surface(new THREE.MeshLambertMaterial({ vertexColors: true }));
@@ -207,6 +245,14 @@
             });
             this.worn = [this.surface.mesh, this._shadow(), ...this.ghosts.map((ghost) => ghost.mesh)];
             this.group.add(...this.worn);
+        }
+
+        /** Show the errors as dots on the joints, which shine through the body that is worn. */
+        addDots() {
+            this.dots = new Limbs(DOTS, new THREE.MeshLambertMaterial({ vertexColors: true, transparent: true, depthTest: false }));
+            this.dots.mesh.renderOrder = 1;
+            this.worn.push(this.dots.mesh);
+            this.group.add(this.dots.mesh);
         }
 
         /** The surface, flattened along the light. The stencil keeps overlapping limbs from darkening twice. */
@@ -240,6 +286,9 @@
         show(time, trail) {
             this.now = poseAt(this, time, this.fps);
             this.surface.pose(this, time);
+            this.dots?.pose(this, time);
+            const limbs = this.dots ?? this.surface;
+            if (this.errors && limbs.paintErrors) limbs.paintErrors(errorsAt(this, time, this.fps), this.worst);
             this.paths[1].geometry.setDrawRange(0, Math.min(this.frames, Math.floor(time * this.fps) + 1));
             const times = trail ? trailTimes(Math.min(time, (this.frames - 1) / this.fps)) : [];
             this.ghosts.forEach((ghost, i) => {
@@ -277,13 +326,15 @@
             Object.assign(this, { root, server });
             this.find = (name) => root.querySelector(name);
             Object.assign(this, { figures: [], time: 0, end: 0, playing: false, run: null, free: false });
-            Object.assign(this, { shape: "sticks", people: new Map() }); // the choice; people by name, once fetched
+            this.people = new Map(); // by name, once fetched
             this.pace = 0;
             this.option = { loop: true, follow: true, trail: false, overlaid: false };
             this.reduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
             this._buildScene();
             this._listen();
             this._theme();
+            // Whom most prompts show is fetched before the first motion comes, after what the page itself needs.
+            if (window.motionFigure.shape === "person") setTimeout(() => thePerson(server, SOMEBODY).catch(() => {}), 400);
         }
 
         // -- scene
@@ -345,25 +396,32 @@
             }
             this.root.classList.toggle("empty", !this.figures.length);
             this.playing = this.playing && this.figures.length > 0;
-            this._choose(this.shape);
+            this._choose();
             this._names();
+            this._scale(value?.worst);
         }
 
         /** Show all figures as what was chosen; who has not been fetched yet is of sticks until then. */
         _dress() {
             for (const figure of this.figures) {
-                const person = this.shape === "person" && this.people.get(figure.person ?? SOMEBODY);
+                const person = this.shape === "person" && this.people.get(this._who(figure));
                 if (person) figure.wear((material) => new Skin(person, material, figure.tint), person.size);
                 else figure.wear((material) => new Limbs(this.bones, material));
+                if (person && figure.errors) figure.addDots();
             }
-            for (const button of this.root.querySelectorAll("[data-shape]"))
-                button.setAttribute("aria-pressed", button.dataset.shape === this.shape);
             this._theme();
         }
 
-        /** shape: "sticks" or "person". */
-        async _choose(shape) {
-            this.shape = shape;
+        /** The name of the person that a figure is shown as: the one chosen for the page, or the one of its prompt. */
+        _who(figure) {
+            const { who } = window.motionFigure;
+            return who === "auto" ? (figure.person ?? SOMEBODY) : who;
+        }
+
+        /** Show what was chosen for the page. */
+        async _choose() {
+            this.shape = window.motionFigure.shape;
+            this.find(".trouble").hidden = true;
             const missing = this._missing();
             this._dress();
             this._place();
@@ -371,7 +429,7 @@
                 await Promise.all(missing.map(async (name) => this.people.set(name, await thePerson(this.server, name))));
             } catch (error) {
                 console.warn("People cannot be shown:", error);
-                this.find('[data-shape="person"]').textContent = "Person (try again)";
+                this.find(".trouble").hidden = false;
                 this.shape = "sticks";
             }
             if (!missing.length) return;
@@ -382,7 +440,7 @@
         /** The names of the people who are to be shown and have not been fetched. */
         _missing() {
             if (this.shape !== "person") return [];
-            const names = new Set(this.figures.map((figure) => figure.person ?? SOMEBODY));
+            const names = new Set(this.figures.map((figure) => this._who(figure)));
             return [...names].filter((name) => !this.people.has(name));
         }
 
@@ -438,6 +496,17 @@
                 return chip;
             }));
             this._paintNames();
+        }
+
+        /** The legend of the errors, if there are any. worst: metres where the scale ends. */
+        _scale(worst) {
+            const scale = this.find(".scale");
+            scale.hidden = !this.figures.some((figure) => figure.errors);
+            if (scale.hidden) return;
+            for (const figure of this.figures) figure.worst = worst;
+            const stops = Array.from({ length: 9 }, (_, i) => errorColour(i / 8));
+            scale.querySelector("i").style.background = `linear-gradient(to right, ${stops.join(", ")})`;
+            scale.querySelector("b").textContent = `${Math.round(1000 * worst)} mm or more`;
         }
 
         _paintNames() {
@@ -535,6 +604,7 @@
             scrub.value = this.time;
             scrub.style.setProperty("--done", `${100 * (this.time / scrub.max)}%`);
             this.find(".clock").textContent = `${this.time.toFixed(1)} / ${this.end.toFixed(1)} s`;
+            this.root.dispatchEvent(new CustomEvent("motion-time", { bubbles: true, detail: this.time }));
         }
 
         _resize() {
@@ -568,8 +638,8 @@
                     button.setAttribute("aria-pressed", this.option[name]);
                     this._place();
                 };
-            for (const button of this.root.querySelectorAll("[data-shape]"))
-                button.onclick = () => this._choose(button.dataset.shape);
+            this.chosen = () => this._choose();
+            window.addEventListener("motion-figure", this.chosen);
             canvas.onkeydown = (event) => {
                 if (event.key !== " ") return;
                 event.preventDefault();
@@ -595,11 +665,20 @@
 
         dispose() {
             for (const watcher of this.watchers) watcher.disconnect();
+            window.removeEventListener("motion-figure", this.chosen);
             for (const figure of this.figures) figure.dispose();
             this.controls.dispose();
             this.renderer.dispose();
         }
     }
+
+    window.motionFigure = { shape: "person", who: "auto" };
+
+    /** Show all motions of this page as another figure. shape: "person" or "sticks"; who: "auto", or a person's name. */
+    window.chooseFigure = (shape, who) => {
+        window.motionFigure = { shape, who };
+        window.dispatchEvent(new Event("motion-figure"));
+    };
 
     /** Gradio calls this when the component is on the page. */
     window.mountMotionPlayer = (element, props, watch, server) => {

@@ -14,12 +14,14 @@ from typing import Any
 
 import gradio as gr
 
+from scamo.body.person import person_for
 from scamo.motion import Motion
 from scamo.options import Prompt
 from scamo.registry import ModelCard
 from scamo.ui.components.controls import INSTANT, QUIET
 from scamo.ui.components.motion_player import motion_player, player_figure, player_value
 from scamo.ui.components.progress import hidden_row
+from scamo.ui.components.stage import Stage
 from scamo.ui.components.vote_tables import revealed_names, score_sheet
 from scamo.ui.jobs.arena_scores import VOTES, Contest, as_csv, draw_pair, score_table
 from scamo.ui.jobs.follow import Deadline, follow
@@ -53,7 +55,7 @@ def generate_contest(pool: ModelPool, card: ModelCard, prompt: Prompt, seed: int
 class ArenaTab:
     """Lays the tab out inside the Blocks being built."""
 
-    def __init__(self, pool: ModelPool) -> None:
+    def __init__(self, pool: ModelPool, stage: Stage | None = None) -> None:
         self._pool, self._cards = pool, contenders(pool)
         self.hidden = gr.State(None)  # a HiddenContest, until the vote
         self.contests: gr.State = gr.State([])  # those that were voted on
@@ -129,7 +131,8 @@ class ArenaTab:
                     if step.result is not None:
                         motions.append(step.result.motion)
                     yield tuple(gr.skip() for _ in range(4 + len(self.buttons)))  # at a yield, Stop can end it
-            figures = [player_figure(side, motion) for side, motion in zip(("Left", "Right"), motions, strict=True)]
+            sides = zip(("Left", "Right"), motions, strict=True)
+            figures = [player_figure(side, motion, person_for(text)) for side, motion in sides]
             shown = player_value(figures, uuid.uuid4().hex)
         except Exception as error:
             yield note(reason(error)), gr.skip(), None, "", *self._vote_buttons(False)

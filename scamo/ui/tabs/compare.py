@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from typing import Any
 
 import gradio as gr
 
-from scamo.ui.components.controls import INSTANT, OPTION_CLICK, QUIET, seed_field, temperature_slider
+from scamo.body.person import person_for
+from scamo.ui.components.controls import INSTANT, OPTION_CLICK, QUIET, guidance_slider, seed_field, temperature_slider
 from scamo.ui.components.downloads import downloads
 from scamo.ui.components.model_grid import block, model_grid
 from scamo.ui.components.motion_player import motion_player, player_figure, player_value
 from scamo.ui.components.progress import progress_rows, summary
-from scamo.ui.components.result_cards import MEASURES, SCORE, facts, prompt_line, sample_table, title
+from scamo.ui.components.result_cards import MEASURES, SCORE, facts, prompt_line, sample_table, title, video_place
+from scamo.ui.components.stage import Stage
 from scamo.ui.cost_estimate import CostEstimator, describe_cost, models_without_room
+from scamo.ui.figure_style import FigureStyle
 from scamo.ui.jobs import compare as compare_job
+from scamo.ui.jobs.drawing import Desk, DrawingRoom, Order, Video
 from scamo.ui.jobs.follow import REFRESH
 from scamo.ui.limits import MAX_SAMPLES, SECONDS
 from scamo.ui.messages import note, refusal, refusing
 from scamo.ui.model_pool import ModelPool
-from scamo.ui.motion_files import new_folder, read_settings
+from scamo.ui.motion_files import read_settings
 
 EXAMPLES = (
     "a person walks forward",
@@ -31,6 +36,7 @@ EXAMPLES = (
     "a happy child dances",
     "a man kicks with his right leg",
 )
+CARDS_EVERY = 1.0  # seconds: a browser takes longer for cards than for figures, which are to play at once
 _PLAY_ALL = """() => {
     for (const video of document.querySelectorAll("#results video")) {
         video.currentTime = 0;
@@ -45,10 +51,14 @@ _PLAY_ALL = """() => {
 class CompareTab:
     """Lays the tab out inside the Blocks being built."""
 
-    def __init__(self, pool: ModelPool) -> None:
+    def __init__(self, pool: ModelPool, stage: Stage | None = None) -> None:
         self._pool = pool
+        self._stage = stage or Stage()
         self._estimator = CostEstimator(pool)
+        self._room = DrawingRoom()
         self.comparison = gr.State(None)
+        self.videos = gr.State({})  # by the keys of `orders`: those of the motions that are shown
+        self.desk = gr.State(Desk())
         self._lay_out_prompt()
         with gr.Row(elem_id="compare", equal_height=False):
             with gr.Column(scale=0, min_width=320, elem_id="settings"):
@@ -56,7 +66,8 @@ class CompareTab:
             with gr.Column(scale=1, min_width=320, elem_id="results"):
                 self.status = gr.HTML(elem_id="status")
                 self.player = motion_player("stage", "The videos below show the same.")
-                gr.render(inputs=self.comparison, show_progress="hidden")(self._show_cards)
+                shown = [self.comparison, self.videos, *self._stage.figure.fields]
+                gr.render(inputs=shown, show_progress="hidden")(self._show_cards)
         self._connect_run()
         self._connect_fields()
 
@@ -77,6 +88,7 @@ class CompareTab:
             self.free_length = gr.Checkbox(False, label="Let each model decide when it is over")
         with gr.Group():
             self.temperature = temperature_slider(self._pool)
+            self.guidance = guidance_slider(self._pool)
             self.seed = seed_field()
             self.fresh_seed = gr.Checkbox(True, label="A new seed for every click")
         self.samples = gr.Slider(
@@ -87,7 +99,8 @@ class CompareTab:
 
     def _connect_run(self) -> None:
         choices = [
-            self.seed, self.prompt, self.models, self.seconds, self.free_length, self.temperature, self.samples,
+            self.seed, self.prompt, self.models, self.seconds, self.free_length, self.temperature, self.guidance,
+            self.samples,
         ]  # fmt: skip
         accepted = gr.on(  # queued, although it never waits: Gradio shows the errors of queued events only
             [self.start.click, self.prompt.submit],
@@ -113,27 +126,38 @@ class CompareTab:
         )
         estimate: dict[str, Any] = {
             "fn": self._estimate,
-            "inputs": [self.models, self.seconds, self.free_length, self.samples],
+            "inputs": [self.models, self.seconds, self.free_length, self.samples, self.guidance],
             "outputs": [self.expected, self.models],
         }
         gr.on(None, **estimate, **INSTANT)  # when the page opens, and at every change
         running.then(**estimate, **INSTANT)
+        figure = self._stage.figure.fields
+        gr.on(
+            [self.comparison.change, *(field.change for field in figure)],
+            self._draw,
+            [self.comparison, self.videos, self.desk, *figure],
+            self.videos,
+            concurrency_limit=None,  # nobody waits here for a turn: the drawing room has a queue of its own
+            trigger_mode="multiple",
+            **QUIET,
+        )
 
     def _connect_fields(self) -> None:
         self.seed.input(lambda: False, None, self.fresh_seed, **INSTANT)  # a seed that was typed is kept
         self.free_length.change(lambda free: gr.Slider(interactive=not free), self.free_length, self.seconds, **INSTANT)
         fields = [
-            self.prompt, self.models, self.seconds, self.free_length, self.temperature, self.seed, self.fresh_seed,
+            self.prompt, self.models, self.seconds, self.free_length, self.temperature, self.guidance, self.seed,
+            self.fresh_seed,
         ]  # fmt: skip
         self.file.upload(self._restore, self.file, fields, **QUIET)
 
     def _read(
-        self, seed: float | None, prompt: str, models: Any, seconds: float, free: bool, temperature: float, samples: int
+        self, seed: float | None, prompt: str, models: Any, seconds: float, free: bool, *sampling: Any
     ) -> compare_job.CompareRequest:
         """The page's fields as a request. A mistake is shown; what the user typed and made before stays."""
         with refusing():
             length = None if free else seconds
-            return compare_job.read_compare_request(self._pool, prompt, models, length, seed, temperature, samples)
+            return compare_job.read_compare_request(self._pool, prompt, models, length, seed, *sampling)
 
     def _accept(self, fresh: bool, seed: float | None, *choices: Any) -> tuple[str, int, gr.Button]:
         """Before the request waits for its turn: refuse what cannot be made, and settle the seed."""
@@ -144,40 +168,56 @@ class CompareTab:
         return note("Waiting for a free place."), request.seed, gr.Button(interactive=True)
 
     def _generate(self, *choices: Any) -> Iterator[tuple[Any, ...]]:
-        request, folder = self._read(*choices), new_folder()
+        request, run = self._read(*choices), uuid.uuid4().hex
+        person = person_for(request.text)
         figures: list[dict[str, Any]] = []
-        reported, began = 0.0, time.monotonic()
-        with closing(compare_job.compare(self._pool, request, folder)) as running:
+        began = reported = listed_at = time.monotonic()
+        played = listed = 0  # figures on the player, results with a card
+        with closing(compare_job.compare(self._pool, request)) as running:
             for models in running:
                 results = tuple(model.result for model in models if model.result)
-                new = results[len(figures) :]
-                for result in new:
-                    self._record_times(result)
-                    figures.append(player_figure(result.label, result.motion))
-                if new:  # the previous motions stay until the first new one is ready
-                    now = compare_job.Comparison(folder.name, request.text, request.seed, len(models), results)
-                    yield progress_rows(models), now, player_value(figures, now.run, now.places), gr.skip()
-                elif time.monotonic() - reported > REFRESH:
-                    yield progress_rows(models), gr.skip(), gr.skip(), gr.skip()
-                else:
-                    continue
-                reported = time.monotonic()
-        notes = dict.fromkeys(text for model in models if model.result for text in model.result.recipe.notes)
-        ended = summary(models, time.monotonic() - began) + "".join(map(note, notes))
-        yield ended, gr.skip(), gr.skip(), gr.Button(interactive=False)
+                for result in results[len(figures) :]:
+                    self._record_time(result)
+                    figures.append(player_figure(result.label, result.motion, person))
+                now = compare_job.Comparison(run, request.text, request.seed, len(models), results)
+                clock = time.monotonic()
+                play, card = len(figures) > played, len(results) > listed and clock - listed_at > CARDS_EVERY
+                if play or card or clock - reported > REFRESH:
+                    player = player_value(figures, run, now.places) if play else gr.skip()
+                    yield progress_rows(models), now if card else gr.skip(), player, gr.skip()
+                    played, reported = len(figures), time.monotonic()
+                    listed, listed_at = (len(results), reported) if card else (listed, listed_at)
+        notes = dict.fromkeys(text for result in results for text in result.recipe.notes)
+        words = summary(models, time.monotonic() - began) + "".join(map(note, notes))
+        last = now if len(results) > listed else gr.skip()
+        yield words, last, gr.skip(), gr.Button(interactive=False)
 
-    def _record_times(self, result: compare_job.ModelResult) -> None:
-        tokens = max(len(sample.recipe.tokens) for sample in result.samples)
-        self._estimator.record_generation(result.card, len(result.samples), tokens, result.elapsed)
-        self._estimator.record_drawing(len(result.motion), result.drawing_elapsed)
+    def _record_time(self, result: compare_job.ModelResult) -> None:
+        tokens, guidance = max(len(sample.recipe.tokens) for sample in result.samples), result.recipe.options.guidance
+        self._estimator.record_generation(result.card, len(result.samples), tokens, result.elapsed, guidance)
 
-    def _estimate(self, models: Any, seconds: float, free: bool, samples: int) -> tuple[str, gr.HTML]:
+    async def _draw(
+        self, comparison: compare_job.Comparison | None, videos: dict[Any, Video], desk: Desk, body: str, person: str
+    ) -> AsyncIterator[dict[Any, Video]]:
+        """The videos of all motions that are shown, each when it is ready."""
+        if comparison is None:
+            return
+        with refusing():
+            wanted = orders(comparison, self._stage.figure.style(body, person))
+        lengths = {order.key: len(order.motion) for order in wanted}
+        async for found in self._room.draw(desk, wanted, videos):
+            key, video = next(reversed(found.items()))
+            if video.path:
+                self._estimator.record_drawing(lengths[key], video.elapsed)
+            yield found
+
+    def _estimate(self, models: Any, seconds: float, free: bool, samples: int, guidance: float) -> tuple[str, gr.HTML]:
         without_room = models_without_room(self._pool, self._estimator)
         try:
             cards = self._pool.selected(models)
         except (ValueError, OverflowError):
             cards = {}
-        words = describe_cost(self._estimator, cards, None if free else seconds, samples, without_room)
+        words = describe_cost(self._estimator, cards, None if free else seconds, samples, without_room, guidance)
         return words, block(without_room)
 
     def _restore(self, path: str) -> tuple[Any, ...]:
@@ -188,9 +228,13 @@ class CompareTab:
         model = [card.codebook, self._pool.label_of(card)]
         length = gr.skip() if recipe.seconds is None else recipe.seconds
         options = recipe.options
-        return recipe.prompt, [model], length, recipe.seconds is None, options.temperature, options.seed, False
+        guidance = 1.0 if options.guidance is None else options.guidance
+        free = recipe.seconds is None
+        return recipe.prompt, [model], length, free, options.temperature, guidance, options.seed, False
 
-    def _show_cards(self, comparison: compare_job.Comparison | None) -> None:
+    def _show_cards(
+        self, comparison: compare_job.Comparison | None, videos: dict[Any, Video], body: str, person: str
+    ) -> None:
         """Under the player: a video for every model that is done, its facts, its samples and its files."""
         if comparison is None:
             return
@@ -200,30 +244,45 @@ class CompareTab:
                 again = gr.Button("Play all from the start", size="sm", scale=0, min_width=190)
                 again.click(None, js=_PLAY_ALL, api_visibility="private")
         with gr.Row(elem_classes=["cards", f"of-{comparison.places}"]):
-            for result in comparison.results:
-                with gr.Column(min_width=0, elem_classes="card", key=("card", result.video)):
-                    self._show_card(result)
+            for result, order in zip(
+                comparison.results, orders(comparison, self._stage.figure.style(body, person)), strict=True
+            ):
+                with gr.Column(min_width=0, elem_classes="card", key=("card", comparison.run, result.label)):
+                    self._show_card(result, order.key, videos.get(order.key))
         gr.HTML(note(MEASURES + SCORE * (len(comparison.results[0].samples) > 1)))
 
-    def _show_card(self, result: compare_job.ModelResult) -> None:
-        gr.HTML(title(result), key=("title", result.video))
-        gr.Video(result.video, autoplay=True, loop=True, show_label=False, buttons=[], key=("video", result.video))
-        gr.HTML(facts(result), key=("facts", result.video))
+    def _show_card(self, result: compare_job.ModelResult, key: Any, video: Video | None) -> None:
+        gr.HTML(title(result), key=("title", key))
+        if video and video.path:
+            gr.Video(video.path, autoplay=True, loop=True, show_label=False, buttons=[], key=("video", video.path))
+        else:
+            gr.HTML(video_place(video.problem if video else ""), key=("place", key, video))
+        gr.HTML(facts(result), key=("facts", key))
         if len(result.samples) > 1:
             self._connect_samples(result)
-        downloads(self.comparison, lambda _: result.recorded)
+        downloads(self.comparison, lambda _: result.recorded, self._stage.figure)
+        self._stage.pass_on(self.comparison, lambda _: result.recorded)
 
     def _connect_samples(self, result: compare_job.ModelResult) -> None:
         def pick(now: compare_job.Comparison, event: gr.EventData) -> tuple[Any, ...]:
             with refusing():
-                other = compare_job.pick_sample(self._pool, now, result, int(event._data["option"]), new_folder())
+                other = compare_job.pick_sample(self._pool, now, result, int(event._data["option"]))
             return other, player_of(other)
 
         table = gr.HTML(sample_table(result), js_on_load=OPTION_CLICK, apply_default_css=False)
         table.click(pick, self.comparison, [self.comparison, self.player], concurrency_id="files", **QUIET)
 
 
+def orders(comparison: compare_job.Comparison, style: FigureStyle) -> list[Order]:
+    """The video of every motion that is shown, as this figure."""
+    return [
+        Order((comparison.run, result.label, result.picked, style), result.motion, result.recipe, style)
+        for result in comparison.results
+    ]
+
+
 def player_of(comparison: compare_job.Comparison) -> dict[str, Any]:
     """The player's value: a figure for every model that is done."""
-    figures = [player_figure(result.label, result.motion) for result in comparison.results]
+    person = person_for(comparison.prompt)
+    figures = [player_figure(result.label, result.motion, person) for result in comparison.results]
     return player_value(figures, comparison.run, comparison.places)

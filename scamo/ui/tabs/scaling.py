@@ -18,6 +18,7 @@ from scamo.ui.components.scaling_charts import (
     tokenizer_chart,
 )
 from scamo.ui.components.scaling_sheets import model_sheet, plan_sheet
+from scamo.ui.components.stage import Stage
 from scamo.ui.formatting import read_number
 from scamo.ui.jobs.scaling_plan import plan_budget
 from scamo.ui.messages import note, reason
@@ -35,7 +36,7 @@ ABOUT = (
 class ScalingTab:
     """Lays the tab out inside the Blocks being built."""
 
-    def __init__(self, pool: ModelPool) -> None:
+    def __init__(self, pool: ModelPool, stage: Stage | None = None) -> None:
         self._cards, self._measured = pool.cards, measured_tokenizers(pool.cards)
         gr.HTML(note(ABOUT))
         with gr.Row(equal_height=False):

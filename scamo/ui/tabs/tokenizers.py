@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import gradio as gr
 
+from scamo.body.person import person_for
 from scamo.io.read import read_motion
 from scamo.motion import Motion
 from scamo.options import Prompt
-from scamo.ui.components.controls import INSTANT, QUIET, video_field
+from scamo.ui.components.controls import INSTANT, QUIET
 from scamo.ui.components.downloads import downloads
+from scamo.ui.components.motion_player import motion_player, player_figure, player_value
 from scamo.ui.components.reading_fields import ReadingFields, checked_file, read_fields
 from scamo.ui.components.reconstruction_report import error_curves, error_table
-from scamo.ui.jobs.reconstruction import reconstruct, tokenizer_cards
+from scamo.ui.components.stage import Stage
+from scamo.ui.jobs.reconstruction import reconstruct, scale_end, tokenizer_cards
 from scamo.ui.messages import note, reading_notes, refusing
 from scamo.ui.model_pool import ModelPool
-from scamo.ui.motion_files import RecordedMotion, draw_video, new_folder
+from scamo.ui.motion_files import RecordedMotion
 
-MAX_FRAMES = 400  # twenty seconds, which are drawn in a time that users wait for
+MAX_FRAMES = 400  # twenty seconds
+PLAYER = "lab-stage"
 EXAMPLE = Prompt("a person walks forward", 5.0)
 
 
@@ -32,8 +37,9 @@ def example_motion(pool: ModelPool) -> Motion:
 class TokenizersTab:
     """Lays the tab out inside the Blocks being built."""
 
-    def __init__(self, pool: ModelPool) -> None:
+    def __init__(self, pool: ModelPool, stage: Stage | None = None) -> None:
         self._pool = pool
+        self._stage = stage or Stage()
         self.offered = list(tokenizer_cards(pool))
         self.recorded = gr.State({})  # label -> RecordedMotion of its reconstruction
         self.chosen = gr.State(None)  # the RecordedMotion that is taken along
@@ -49,23 +55,26 @@ class TokenizersTab:
 
     def _lay_out_report(self) -> None:
         self.status = gr.HTML(note("A motion becomes tokens and comes back: the larger the codebook, the closer."))
-        self.video = video_field()
+        self.player = motion_player(PLAYER, "The table below says how they differ.")
         self.plot = gr.LinePlot(  # the kind of its axes is taken from the first values it gets
             x="seconds", y="error in mm", color="codebook", title="Error over time", height=240, show_label=False,
             buttons=[], visible=False,
         )  # fmt: skip
         self.table = gr.HTML()
         self.which = gr.Radio([], label="Take the motion of this codebook with you", visible=False)
-        self.files = downloads(self.chosen, lambda chosen: chosen)
+        self.files = downloads(self.chosen, lambda chosen: chosen, self._stage.figure)
+        self.ways = self._stage.pass_on(self.chosen, lambda chosen: chosen, but=["Tokenizer lab"])
 
     def _connect(self) -> None:
         outputs = [
-            self.status, self.video, self.plot, self.table, self.recorded, self.which, self.chosen, self.files,
+            self.status, self.player, self.plot, self.table, self.recorded, self.which, self.chosen, self.files,
+            self.ways,
         ]  # fmt: skip
         busy: dict[str, Any] = {**QUIET, "concurrency_id": "motion", "show_progress": "minimal"}
         given = [self.file, self.codebooks, *self.reading.fields]
         gr.on([self.file.upload, self.reading.again.click], self._open, given, outputs, **busy)
         self.example.click(self._use_example, self.codebooks, outputs, **busy)
+        self._stage.receive("Tokenizer lab", PLAYER, self._receive, outputs, [self.codebooks])
         self.which.input(
             lambda recorded, label: recorded.get(label), [self.recorded, self.which], self.chosen, **INSTANT
         )
@@ -74,6 +83,9 @@ class TokenizersTab:
         with refusing():
             motion, notes = read_motion(checked_file(path), **read_fields(*reading).given)
             return self._shown(motion, "Your motion", codebooks, notes)
+
+    def _receive(self, recorded: RecordedMotion, codebooks: list[str]) -> tuple[Any, ...]:
+        return self._shown(recorded.motion, recorded.recipe.prompt, codebooks)
 
     def _use_example(self, codebooks: list[str]) -> tuple[Any, ...]:
         with refusing():
@@ -92,15 +104,18 @@ class TokenizersTab:
                 recorded[one.label] = with_recipe
         last = next(reversed(recorded), "")
         chosen = recorded.get(last)
-        motions = {"as it was": motion, **{one.label: one.motion for one in found}}
+        person = person_for(name)
+        figures = [player_figure("as it was", motion, person)]
+        figures += [player_figure(one.label, one.motion, person, one.errors) for one in found]
         story = f"{name}: {motion.seconds:.1f} s, as it was and as {len(found)} codebooks give it back."
         return (
             note(" ".join([story, *reading_notes(notes)])),
-            draw_video(motions, chosen.recipe if chosen else None, new_folder()),
+            player_value(figures, uuid.uuid4().hex, worst=scale_end(found)),
             gr.LinePlot(error_curves(found), visible=True),
             error_table(found),
             recorded,
             gr.Radio(list(recorded), value=last or None, visible=bool(last) and len(found) > 1),
             chosen,
+            gr.HTML(visible=bool(last)),
             gr.HTML(visible=bool(last)),
         )
