@@ -6,7 +6,7 @@ import math
 import numbers
 import operator
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -46,6 +46,13 @@ class Prompt:
         if isinstance(prompt, Prompt):
             return prompt if seconds is None else replace(prompt, seconds=seconds)
         return cls(prompt, seconds)
+
+
+def listed_prompts(prompts: Iterable[str | Prompt], remedy: str) -> list[str | Prompt]:
+    """Several prompts as a list. ValueError with the remedy for a single one."""
+    if isinstance(prompts, (str, Prompt)) or not isinstance(prompts, Iterable):
+        raise ValueError(remedy)
+    return list(prompts)
 
 
 class OptionFields(TypedDict, total=False):

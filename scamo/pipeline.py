@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -22,7 +22,7 @@ from scamo.device import Place, turn_on
 from scamo.engine import Engine, LocalEngine, SampledTokens, TokenRequest, Trace, checked_start
 from scamo.io.recipe import Recipe
 from scamo.motion import Motion
-from scamo.options import GenerationOptions, OptionFields, Prompt, checked_integer
+from scamo.options import GenerationOptions, OptionFields, Prompt, checked_integer, listed_prompts
 from scamo.placement import choose_place
 from scamo.prompt_notes import prompt_notes
 from scamo.registry import ModelCard
@@ -42,8 +42,7 @@ class Generation:
 
     prompts: one, or those of a timeline in turn. lengths: tokens of each prompt. options: with the definite seed and
     temperature. tokens: int64 [n]. elapsed: seconds of computing, without what the caller did between two tokens.
-    place: where and in which type the tokens were computed.
-    notes: what of the prompts was not read, not understood or not kept to the letter, in sentences.
+    place: where and in which type. notes: what of the prompts was not read, understood or kept to the letter.
     """
 
     prompts: tuple[Prompt, ...]
@@ -182,7 +181,7 @@ class MotionPipeline:
         ready = self._given(embedding)
         rows = self._rows([prompt], [options], start)
         self._check_encoder(rows, ready)
-        return Stream(_first(self._in_turn(self._sample(rows, ready))), _limit(rows))
+        return Stream(_first(self._in_turn(self._sample(rows, ready))), max(row.request.limit for row in rows))
 
     def generate_batch(
         self,
@@ -215,7 +214,7 @@ class MotionPipeline:
     ) -> Stream[list[Generation]]:
         """`generate_batch` token by token, as `stream` is to `generate`."""
         options = GenerationOptions.of(options, **fields)
-        prompts = _listed(prompts, "a batch takes a list of prompts; use generate for one")
+        prompts = listed_prompts(prompts, "a batch takes a list of prompts; use generate for one")
         if embedding is None and any(prompt is None for prompt in prompts):
             raise ValueError("a prompt of the batch is missing; say for each row what should happen")
         count = len(prompts)
@@ -229,7 +228,7 @@ class MotionPipeline:
         ready = self._given(embedding)
         rows = self._rows(prompts, each, start)
         self._check_encoder(rows, ready)
-        return Stream(self._in_turn(self._sample(rows, ready)), _limit(rows))
+        return Stream(self._in_turn(self._sample(rows, ready)), max(row.request.limit for row in rows))
 
     def timeline(
         self,
@@ -253,7 +252,9 @@ class MotionPipeline:
     ) -> Stream[Generation]:
         """`timeline` token by token, as `stream` is to `generate`."""
         options = GenerationOptions.of(options, **fields).resolved(self.card.sampling)
-        listed = _listed(prompts, "a timeline takes a list of prompts; give a list of prompts, each with its seconds")
+        listed = listed_prompts(
+            prompts, "a timeline takes a list of prompts; give a list of prompts, each with its seconds"
+        )
         if not listed:
             raise ValueError("the timeline is empty; give a list of prompts, each with its seconds")
         parts = tuple(Prompt.of(prompt, None) for prompt in listed)
@@ -397,15 +398,5 @@ def _request(
     return TokenRequest(limit, seed, can_end, temperature, options.top_k, options.top_p, guidance, tuple(start), before)
 
 
-def _limit(rows: Sequence[_Row]) -> int:
-    return max(row.request.limit for row in rows)
-
-
 def _first(counts: Counts[list[Any]]) -> Counts[Any]:
     return (yield from counts)[0]
-
-
-def _listed(prompts: Iterable[str | Prompt], remedy: str) -> list[str | Prompt]:
-    if isinstance(prompts, (str, Prompt)) or not isinstance(prompts, Iterable):
-        raise ValueError(remedy)
-    return list(prompts)

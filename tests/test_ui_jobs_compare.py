@@ -17,7 +17,6 @@ pytest.importorskip("gradio")
 from scamo import registry
 from scamo.device import Place
 from scamo.engine import LocalEngine
-from scamo.io.recipe import read_recipe
 from scamo.stream import Step
 from scamo.ui.components.motion_player import player_figure
 from scamo.ui.components.result_cards import facts as facts_of
