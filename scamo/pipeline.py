@@ -368,10 +368,8 @@ class MotionPipeline:
                 "give load(text_encoder=) or embedding="
             )
         if any(row.options.guidance != 1 for row in rows):
-            raise ValueError(
-                "guidance reads the empty text and this model's text encoder is not known; give guidance=1, or "
-                "load(text_encoder=)"
-            )
+            remedy = "give guidance=1, or load(text_encoder=)"
+            raise ValueError(f"guidance reads the empty text and this model's text encoder is not known; {remedy}")
 
     def _given(self, embedding: ArrayLike | Tensor | None) -> Tensor | None:
         """A ready embedding, checked; None where there is none."""
