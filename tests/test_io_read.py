@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scamo.body.smpl import load_body
 from scamo.io.bvh import write_bvh
 from scamo.io.npy_read import LAYOUTS as FOREIGN
 from scamo.io.read import load_joints, load_motion, read_motion
+from scamo.io.rigid import rigid_joints
 from scamo.io.write import export
+from scamo.io.write_options import RIG_NAMES
 from scamo.motion import Motion, canonical_joints
-from scamo.skeleton import BONE_LENGTHS, JOINTS, bone_lengths
+from scamo.skeleton import BONE_LENGTHS, JOINTS, bone_lengths, rest_offsets
 
-from .motions import ALL, turning, walk
+from .motions import ALL, bundled, turning, walk
 from .rigs import write_bvh as write_flat
 
 
@@ -103,16 +106,39 @@ def test_rigs_without_all_joints_of_the_trunk(tmp_path: Path, rig: str, up: Any,
     assert (joints.shape, fps) == ((61, 22, 3), 40)
 
 
-def test_a_foreign_rig_is_always_retargeted_and_ours_never(tmp_path: Path) -> None:
-    text = write_bvh(walk(10), tmp_path / "a.bvh").read_text(encoding="utf-8")
-    np.testing.assert_allclose(load_joints(tmp_path / "a.bvh")[0], walk(10), atol=1e-3)
-    (tmp_path / "b.bvh").write_text(
-        text.replace("pelvis", "Hips_of_mine").replace("spine1", "Lowest"), encoding="utf-8"
-    )
+def test_our_skeleton_is_known_by_its_proportions_and_others_are_retargeted(tmp_path: Path) -> None:
+    ours = walk(10)
+    theirs = ours.copy()
+    theirs[:, 6] += 0.4 * (theirs[:, 3] - theirs[:, 6])  # a long third joint of the spine, as most rigs have
     names = {"pelvis": "Hips_of_mine", "spine1": "Lowest"}
-    found = [load_joints(tmp_path / "b.bvh", joints=given)[0] for given in (names, None)]
-    np.testing.assert_array_equal(found[0], found[1])
-    assert 0.001 < np.linalg.norm(found[0] - walk(10), axis=-1).mean() < 0.1
+    for joints, is_ours in ((ours, True), (theirs, False)):
+        write_bvh(joints, tmp_path / "a.bvh")
+        np.testing.assert_allclose(load_joints(tmp_path / "a.bvh")[0], joints, atol=1e-3)  # by our own names
+        text = (tmp_path / "a.bvh").read_text(encoding="utf-8")
+        text = text.replace("pelvis", "Hips_of_mine").replace("spine1", "Lowest")
+        (tmp_path / "b.bvh").write_text(text, encoding="utf-8")
+        error = np.linalg.norm(load_joints(tmp_path / "b.bvh", joints=names)[0] - joints, axis=-1).mean()
+        assert error < 1e-4 if is_ours else 0.001 < error < 0.1
+
+
+@pytest.mark.parametrize("rig", RIG_NAMES)
+def test_our_own_files_for_every_rig_come_back(tmp_path: Path, rig: str) -> None:
+    """Within 1 mm, for generations too: what is rigid in the file is compared with the rigid motion it was made of."""
+    for name, joints in (("turning", turning(41)), ("generation", bundled())):
+        motion = Motion.from_joints(joints)
+        at = [rigid_joints(motion.joints, rest_offsets(motion.joints)), motion.joints]
+        for wanted, exact in zip(at, (False, True), strict=True):
+            (bvh,) = export(motion, "bvh", tmp_path, name, rig=rig, exact=exact)
+            found = read_motion(bvh).motion
+            expected = Motion.from_joints(wanted)
+            assert np.linalg.norm(found.joints - expected.joints, axis=-1).max() < 0.001
+        # The figure of a mesh file has the mannequin's bones, so that a generation's joints move a little.
+        paths = export(motion, "glb", tmp_path, name, rig=rig) + export(motion, "vrma", tmp_path, name)
+        figure = Motion.from_joints(load_body().posed_joints(load_body().fit(motion.joints))[:, :22])
+        rigid = Motion.from_joints(at[0])
+        for path, expected in zip(paths, (figure, rigid), strict=True):
+            found = read_motion(path).motion
+            assert np.linalg.norm(found.joints - expected.joints, axis=-1).max() < 0.002, path.suffix
 
 
 def test_what_the_caller_knows_better(tmp_path: Path) -> None:
@@ -145,6 +171,7 @@ def test_a_bvh_file_without_frames_is_named(tmp_path: Path) -> None:
 LAYOUTS = {
     "1 x T x 22 x 3": lambda joints: joints[None],
     "MDM 22 x 3 x T": lambda joints: joints.transpose(1, 2, 0),
+    "1 x T x 66": lambda joints: joints.reshape(1, -1, 66),
     "1 x MDM": lambda joints: joints.transpose(1, 2, 0)[None],
     "24 joints": lambda joints: np.pad(joints, ((0, 0), (0, 2), (0, 0))),
     "by columns": lambda joints: np.asfortranarray(joints),
@@ -228,6 +255,13 @@ def test_lengths_are_bounded_before_anything_is_computed(tmp_path: Path) -> None
         file.write(bytes(1000))
     with pytest.raises(ValueError, match=r"huge\.npy.*too short"):
         load_motion(tmp_path / "huge.npy")
+
+
+def test_an_npz_of_one_array_is_read_as_that_array(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", walk(9))
+    np.testing.assert_allclose(load_joints(tmp_path / "a.npz")[0], walk(9), atol=1e-9)
+    np.savez_compressed(tmp_path / "f.npz", motion=Motion.from_joints(walk(9)).features)
+    np.testing.assert_array_equal(load_motion(tmp_path / "f.npz").features, Motion.from_joints(walk(9)).features)
 
 
 def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:

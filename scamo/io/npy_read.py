@@ -52,7 +52,7 @@ def as_motion(array: NDArray[Any]) -> NDArray[Any]:
     [1, ...] of one motion; MDM's [22, 3, T]; joints in one row [T, 66]. ValueError says what the array is instead.
     """
     shape = list(array.shape)
-    while array.ndim > 2 and array.shape[0] == 1 and (array.ndim > 3 or array.shape[-1] in FEATURE_WIDTHS):
+    while array.ndim > 2 and array.shape[0] == 1 and (array.ndim > 3 or array.shape[-1] in (*FEATURE_WIDTHS, 66)):
         array = array[0]
     if array.ndim == 2 and array.shape[1] in FEATURE_WIDTHS:
         return checked_numbers(array)

@@ -11,9 +11,13 @@ from scamo.io.read_options import ReadOptions
 from scamo.io.retarget import retarget
 from scamo.io.rigs import find_rig
 from scamo.io.upright import UNITS, Axis, find_unit, find_up, leg_length, turned_up, unit_note, without_rest_frame
-from scamo.skeleton import JOINTS
+from scamo.rotation import unit
+from scamo.skeleton import BONE_LENGTHS, JOINTS, REST_DIRECTIONS, bone_lengths, rest_offsets
 
 Array = NDArray[np.floating]
+
+_LENGTHS_ALIKE, _ANGLES_ALIKE = 0.25, 0.1  # by which proportions and cosines of our own skeleton may differ
+_ANGLES = ((1, 2), (1, 3), (2, 3), (12, 13), (12, 14), (13, 14))  # between bones that are fixed to pelvis and chest
 
 
 def joints_of_rig(
@@ -28,12 +32,32 @@ def joints_of_rig(
     rig = find_rig(names, parents, places, options.joints)
     if rest is not None and max(rig.at.values()) < len(rest):
         usual = _rest_axis(rest, rig.at)
-    if rig.is_ours:
-        joints, notes = own_joints(places[:, [rig.at[joint] for joint in JOINTS]], places, usual, options)
+    all_there = set(rig.at) >= set(JOINTS)
+    own = places[:, [rig.at[joint] for joint in JOINTS]] if all_there else None
+    if own is not None and (rig.is_ours or has_our_proportions(own)):
+        joints, notes = own_joints(own, places, usual, options)
     else:
         joints, notes = retargeted({joint: places[:, at] for joint, at in rig.at.items()}, places, usual, options)
     joints, left_out = without_rest_frame(joints)
     return joints, [*rig.notes, *notes, *left_out]
+
+
+def has_our_proportions(joints: Array) -> bool:
+    """Whether joints [T, 22, 3] of any unit are HumanML3D's skeleton, whatever its joints are called.
+
+    Bones of a network's motion differ from HumanML3D's by a tenth, those of other rigs by a third and more: `spine3` is
+    short in ours. The angles between the bones of pelvis and chest are compared too.
+    """
+    some = joints[:: max(1, len(joints) // 100)]
+    lengths = np.median(bone_lengths(some), axis=0)[1:] / BONE_LENGTHS[1:]
+    middle = float(np.median(lengths))
+    if not middle > 0 or np.abs(lengths / middle - 1).max() > _LENGTHS_ALIKE:
+        return False
+    cosines = []
+    for bones in (rest_offsets(some), REST_DIRECTIONS):
+        along = unit(bones)
+        cosines.append([(along[one] * along[other]).sum() for one, other in _ANGLES])
+    return bool(np.abs(np.subtract(*cosines)).max() < _ANGLES_ALIKE)
 
 
 def _rest_axis(rest: Array, at: Mapping[str, int]) -> Axis | None:

@@ -15,6 +15,7 @@ The format is found by a file's content. Whatever is wrong with a file is one Va
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Mapping
@@ -201,7 +202,10 @@ def sniffed(path: Path) -> str:
 
 
 def _read_npy(path: Path, options: ReadOptions) -> _Content:
-    array = as_motion(load_npy(path))
+    return _from_array(as_motion(load_npy(path)), options)
+
+
+def _from_array(array: Array, options: ReadOptions) -> _Content:
     if array.ndim == 2 and array.shape[1] in FEATURE_WIDTHS:
         return _features(array)
     return _array_content(array, 0.0, options)
@@ -233,6 +237,10 @@ def _read_npz(path: Path, options: ReadOptions) -> _Content:
         data, names = load_npz(path, (*_JOINT_KEYS, *smpl_npz.RATES), smpl_npz.MAX_UNPACKED)
     except Exception:
         data, names = {}, []  # read_smpl says what is wrong
+    if len(names) == 1 and names[0] not in data:  # numpy.savez(file, array)
+        with contextlib.suppress(Exception):
+            only, _ = load_npz(path, names, smpl_npz.MAX_UNPACKED)
+            return _from_array(as_motion(only[names[0]]), options)
     key = next((key for key in _JOINT_KEYS if key in data), None)
     if key is not None and "poses" not in names:
         return _array_content(as_motion(data[key]), smpl_npz.rate_of(data) or 0.0, options)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.floating]
 
 MAX_UNPACKED = 256 << 20  # bytes: half an hour of AMASS's poses; a small file may claim to hold any amount
-RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
+RATES = ("mocap_framerate", "mocap_frame_rate", "fps", "framerate", "frame_rate", "mocap_fps")
 _KEYS = ("poses", "root_orient", "pose_body", "global_orient", "body_pose", "trans", "transl", "Rh", "betas", "up_axis",
          *RATES)  # fmt: skip
 _CHUNK = 16_384  # frames that are posed at once
