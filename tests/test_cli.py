@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from scamo.device import DEVICES
 from scamo.motion import Motion
 from tests.motions import walk
 from tests.rigs import write_rig
+from tests.test_body_smpl import fake
 from tests.tiny import FakeEncoder, write_models
 
 CPU_BUILD = torch.version.cuda is None and torch.version.hip is None
@@ -75,6 +77,24 @@ def test_generate_writes_features_joints_and_a_video(bundled, tmp_path, capsys):
     assert told.err == ""
     works(*args, "--out", tmp_path / "again")
     assert np.array_equal(np.load(tmp_path / "again" / "features.npy"), features)
+
+
+def test_generate_and_compare_draw_the_chosen_figure(bundled, tmp_path, monkeypatch, capsys):
+    drawn = []
+    monkeypatch.setattr("scamo.render.render_motion", lambda motions, path, **options: drawn.append(options))
+    monkeypatch.delenv("SCAMO_BODY_MODEL", raising=False)
+    given = ("--codebook", 256, "--size", "1M", "--seconds", 1, "--out", tmp_path)
+    works("generate", "an old man bows", *given)
+    works("generate", "an old man bows", *given, "--body", "person")
+    works("compare", "an old man bows", *given, "--body", "person", "--person", "child")
+    assert [options["body"] for options in drawn] == ["stick", "person", "person"]
+    assert [options.get("person") for options in drawn[1:]] == ["auto", "child"]
+    assert all(options["caption"] == "an old man bows" for options in drawn)  # auto goes by it
+    assert "smpl.is.tue.mpg.de" in fails(capsys, "generate", "bow", *given, "--body", "smpl")
+    np.savez(tmp_path / "SMPL_NEUTRAL.npz", **fake())
+    monkeypatch.setenv("SCAMO_BODY_MODEL", str(tmp_path / "SMPL_NEUTRAL.npz"))
+    works("generate", "bow", *given, "--body", "smpl")
+    assert drawn[-1]["body"].kind == "SMPL"
 
 
 def test_a_text_cache_keeps_a_prompts_embedding_and_releases_the_encoder(models, monkeypatch, tmp_path):
@@ -205,10 +225,10 @@ def test_python_m_scamo_is_the_same_command():
 
 def test_app_opens_the_page_with_models_of_ones_own(monkeypatch):
     opened = []
-    monkeypatch.setattr("scamo.ui.build", lambda folders: opened.append(folders) or "page")
+    monkeypatch.setattr("scamo.ui.build", lambda folders, body_model: opened.append((folders, body_model)) or "page")
     monkeypatch.setattr("scamo.ui.launch", opened.append)
-    works("app", "--models", "a", "b", "--models", "c")
-    assert opened == [["a", "b", "c"], "page"]
+    works("app", "--models", "a", "b", "--models", "c", "--body-model", "mine.npz")
+    assert opened == [(["a", "b", "c"], Path("mine.npz")), "page"]
 
 
 def test_conversion_passes_every_option_on(monkeypatch, tmp_path):

@@ -20,6 +20,7 @@ from scamo.skeleton import bone_lengths
 from scamo.ui.components.motion_player import (
     FINE,
     MILLIMETRES,
+    PLAIN,
     STATIC,
     body,
     motion_player,
@@ -195,6 +196,25 @@ def test_turns_are_mixed_the_short_way_round():
     )
     angles = [np.degrees(Rotation.from_quat(turn).magnitude()) for turn in mixed]
     assert angles == pytest.approx([177.6, 180, 177.6, 88.8, 0], abs=0.1)
+
+
+def test_errors_travel_with_a_figure_and_are_mixed_between_frames(motion):
+    errors = np.abs(np.sin(np.arange(len(motion) * 22))).reshape(len(motion), 22) * 0.1
+    sent = player_figure("one", motion, errors=errors)
+    script = "given.errors = p.decode(given.errors); return [0.5, 0.525].map((t) => p.errorsAt(given, t, 20))"
+    at, between = node(script, sent)
+    np.testing.assert_allclose(at, errors[10], atol=6e-4)
+    np.testing.assert_allclose(between, errors[10:12].mean(axis=0), atol=6e-4)
+    figures = player_value([player_figure("as it was", motion), sent], "run", worst=0.1)["figures"]
+    assert figures[0]["light"] == PLAIN["light"] and figures[1]["light"] != PLAIN["light"]
+    assert "errors" not in player_value([player_figure("one", motion)], "run")["figures"][0]
+
+
+def test_the_colour_of_an_error_goes_from_blue_to_red():
+    colours = node("return [-1, 0, 0.5, 1, 9].map(p.errorColour)")
+    assert colours[0] == colours[1] == "rgb(58, 123, 191)"
+    assert colours[3] == colours[4] == "rgb(200, 50, 30)"
+    assert colours[2] == "rgb(240, 192, 74)"
 
 
 def test_nothing_is_asked_of_other_machines():

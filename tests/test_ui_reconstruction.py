@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from scamo.configs import LEVELS
 from scamo.motion import Motion
 from scamo.tokenizer import VQTokenizer
 from scamo.ui.components.reconstruction_report import error_curves, error_table
-from scamo.ui.jobs.reconstruction import reconstruct, tokenizer_cards
+from scamo.ui.jobs.reconstruction import reconstruct, scale_end, tokenizer_cards
 from tests.motions import walk
 from tests.tiny import write_tokenizer
 from tests.ui import make_pool
@@ -45,12 +46,20 @@ def test_every_codebook_gives_a_motion_back(pool, motion):
         assert one.tokens.shape == (10,)
         assert one.error_over_time.shape == (40,)
         assert one.joint_errors.shape == (22,)
+        assert one.errors.shape == (40, 22)
+        np.testing.assert_allclose(one.errors.mean(axis=1), one.error_over_time, rtol=1e-4)
         assert one.joint_errors[0] == 0
         assert one.error_over_time.mean() == pytest.approx(one.joint_errors.mean(), rel=1e-4)
     frame = error_curves(found)
     assert list(frame.columns) == ["seconds", "error in mm", "codebook"]
     assert len(frame) == 160
     assert error_table(found).count("<tr>") == 1 + 4 + 21
+
+
+def test_the_scale_of_errors_ends_at_a_round_number_above_most(pool, motion):
+    one = reconstruct(pool, motion, "256")
+    for most, end in ((0.004, 0.01), (0.03, 0.05), (0.05, 0.05), (7.0, 1.0)):
+        assert scale_end([replace(one, errors=np.full((40, 22), most))]) == end
 
 
 def test_only_tokenizers_with_a_model_have_a_recipe(pool, motion):

@@ -30,7 +30,7 @@ def test_a_browser_joins_prompts_goes_on_and_takes_every_file_along(visit, tmp_p
     page.get_by_label("number input for for so many seconds").fill("1")
     page.click("#go-on")
     page.get_by_text("a person bows (1.0 s), then a person waves (1.0 s)").wait_for()
-    page.wait_for_function("[...document.querySelectorAll('.film video')].some((v) => v.duration > 2.5)")
+    page.wait_for_function("document.querySelector('#continue-stage .scamo-player').player.end > 2.5")
 
     saved = {}
     for offer in OFFERS:

@@ -35,7 +35,7 @@ def test_a_browser_drops_a_motion_and_sees_it_come_back(visit, tmp_path):
     panel.get_by_text("as it was and as 4 codebooks give it back").wait_for()
     assert panel.locator(".sheet tbody tr").count() == 4 + 21
     assert panel.locator(".sheet thead th").all_inner_texts()[1:] == ["256", "1024", "1024 VQ", "4096"]
-    page.wait_for_function("[...document.querySelectorAll('.film video')].some((v) => v.duration > 0)")
+    page.wait_for_function("document.querySelector('#lab-stage .scamo-player').player.figures.length === 5")
     with page.expect_download() as saved:
         panel.locator(".take button[data-option=Joints]").click()
     assert np.load(saved.value.path()).shape == (36, 22, 3)  # a frame less twice, then whole tokens

@@ -70,7 +70,7 @@ def test_a_browser_puts_another_token_in_its_place(visit):
     after = cells.all_inner_texts()
     ids = [[text.split()[0] for text in texts] for texts in (before, after)]
     assert [place for place in range(10) if ids[0][place] != ids[1][place]] == [3]
-    page.wait_for_function("[...document.querySelectorAll('.film video')].some((v) => v.duration > 0)")
+    page.wait_for_function("document.querySelector('#tokens-stage .scamo-player').player.figures.length === 2")
 
     cells.nth(5).click()
     page.locator("#choice label:not(:has-text('now')):visible").first.click()
