@@ -64,7 +64,7 @@ def dress(read: source.Source, fitted: skeleton.Fitted) -> list[mesh.Piece]:
     pieces = [
         decimate(clothes.shirt(suit, body, tailor), 900, 1.0),
         decimate(clothes.trousers(suit, tailor), 760, 1.0),
-        decimate(clothes.shoes(suit, tailor), 470, 1.0),
+        decimate(clothes.shoes(suit, fitted, tailor), 470, 1.0),
         decimate(face, 1800, _features(face.first, eye)),
         decimate(head.hair(bare, tailor), 520, 1.0),
         head.bun(bare, fitted.joints),

@@ -26,6 +26,7 @@ from scamo.skeleton import (
     REST_DIRECTIONS,
     bone_lengths,
     checked_joints,
+    forward_kinematics,
     joint_rotations,
 )
 
@@ -75,10 +76,11 @@ class Person:
         """The vertices of the bind pose as they are drawn, [V, 3] metres."""
         return self.skin[self.points] * self.size
 
-    @property
+    @cached_property
     def sole(self) -> float:
-        """Metres from the lower toe joint down to the sole, as they are drawn."""
-        return float(self.joints[[10, 11], 1].min() - self.skin[:, 1].min()) * self.size
+        """Metres from the lower toe joint down to the sole, as a body at rest stands."""
+        rest = forward_kinematics(np.tile([1.0, 0.0, 0.0, 0.0], (1, 22, 1)), np.zeros((1, 3)), OFFSETS) * self.size
+        return float(rest[0, [10, 11], 1].min() - self.pose(rest)[..., 1].min())
 
     def fit(self, joints: Array) -> Array:
         """Joints [T, 22, 3] as this person is drawn: no bone stretched beyond LIMITS, all of it `size` times as large.

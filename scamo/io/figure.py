@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -81,10 +82,14 @@ class Skin:
     joints: Array
     turns: Array
 
-    @property
+    @cached_property
     def sole(self) -> float:
-        """Metres from the lower toe joint down to the sole."""
-        return float(self.joints[list(_TOES), 1].min() - self.mesh.positions[:, 1].min())
+        """Metres from the lower toe joint down to the sole, in the rest pose."""
+        rest = self.offsets.copy()
+        for joint, parent in enumerate(PARENTS_24[1:], start=1):
+            rest[joint] += rest[parent]
+        skin = self.mesh.weights[..., None] * (self.from_bones() + rest[self.mesh.bones])
+        return float(rest[list(_TOES), 1].min() - skin.sum(axis=1)[:, 1].min())
 
     def from_bones(self) -> Array:
         """Where each vertex is seen from each of its four bones, in the frame of the rest pose, [V, 4, 3]."""

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from scamo.body.person import REGIONS
+from scamo.body.person import REGIONS, world_rotations
+from scamo.rotation import quat_to_matrix
 from tools.people.mesh import (
     Piece,
     even_borders,
@@ -141,16 +142,22 @@ def trousers(whole: Piece, tailor: Tailor) -> Piece:
     return replace(piece, regions=np.full(len(piece.faces), TROUSERS))
 
 
-def shoes(whole: Piece, tailor: Tailor) -> Piece:
-    """Two shoes with flat soles."""
+def shoes(whole: Piece, fitted: Fitted, tailor: Tailor) -> Piece:
+    """Two shoes, with soles that are flat when the feet are turned as those of a body at rest."""
     piece = keep(whole, tailor.cuff + 0.035 - tailor.height(whole))
     y = piece.first[:, 1]
     piece = smooth(piece, 2, 0.5 * ~piece.edge())
     piece = piece.moved(piece.normals() * (0.006 * ramp(tailor.cuff + 0.035, tailor.joints[7, 1] - 0.01, y))[:, None])
+    turns = quat_to_matrix(world_rotations(fitted.joints))
     places = piece.places.copy()
-    for place in places:
-        low = place[:, 1].min()
-        place[:, 1] = np.where(place[:, 1] < low + _FLAT, low, place[:, 1])
+    for person, joints in enumerate(fitted.joints):
+        for _, _, ankle, *_ in SIDES.values():
+            mine = np.sign(piece.first[:, 0]) == np.sign(joints[ankle, 0])
+            turn = turns[person, ankle]
+            upright = (places[person, mine] - joints[ankle]) @ turn
+            low = float(upright[:, 1].min())
+            upright[:, 1] = np.where(upright[:, 1] < low + _FLAT, low, upright[:, 1])
+            places[person, mine] = upright @ turn.T + joints[ankle]
     piece = replace(piece, places=places)
     low = piece.first[:, 1].min()
     piece = paint(piece, piece.first[:, 1] - low - _SOLE_HEIGHT, SHOE, SOLE)
