@@ -57,7 +57,7 @@ def has_our_proportions(joints: Array) -> bool:
     for bones in (rest_offsets(some), REST_DIRECTIONS):
         along = unit(bones)
         cosines.append([(along[one] * along[other]).sum() for one, other in _ANGLES])
-    return bool(np.abs(np.subtract(*cosines)).max() < _ANGLES_ALIKE)
+    return bool(np.abs(np.subtract(cosines[0], cosines[1])).max() < _ANGLES_ALIKE)
 
 
 def _rest_axis(rest: Array, at: Mapping[str, int]) -> Axis | None:

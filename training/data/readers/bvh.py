@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from scamo.io.read import READABLE, read_joints
 from scamo.io.read_options import ReadOptions, read_joint_map
@@ -75,7 +75,8 @@ def main(args: Args) -> None:
     if args.texts and not args.texts.is_dir():
         raise ValueError(f"There is no folder {args.texts}; --texts is the folder of NAME.txt for each file.")
     splits = read_splits(args.splits) if args.splits else None
-    options = {"up": args.up, "fps": args.fps, "longest": args.longest, "shortest": args.shortest, "joints": given}
+    options: dict[str, Any] = {"up": args.up, "fps": args.fps, "longest": args.longest, "shortest": args.shortest}
+    options["joints"] = given
     options |= {} if unit is None else {"unit": unit}  # datasets of before the option have none
     shared = Counter(called(path, args.source) for path in files)
 
