@@ -17,13 +17,18 @@ from typing import Any
 
 import numpy as np
 
-NUMBERS = [0, -1, 1, 2, 255, 256, 65535, 2**31 - 1, -(2**31), 2**31, 2**32 - 1, 2**32, 2**53, 2**63, 2**64, 10**9, 10**12,
+NUMBERS = [0, -1, 1, 2, 255, 256, 65535, 2**31 - 1, -(2**31), 2**31, 2**32 - 1, 2**32, 2**53, 2**63, 2**64,
+           10**9, 10**12,
            10**30, 10**400, 0.5, -0.5, 1e-9, 0.01, 9.9, 1e30, -1e30, 1e308, 1e-308]  # fmt: skip
-ODD: list[Any] = [*NUMBERS, None, True, False, "", "x", "1", "\0", "\ud800", "../../x", "<b>x</b>", "a" * 300, "\n\n", "é",
-                  [], {}, [[]], [None], {"a": 1}, [1, 2, 3], ["a"], float("nan"), float("inf"), -float("inf")]  # fmt: skip
-WORDS = [b"nan", b"inf", b"-inf", b"1e400", b"0x10", b"1_0", b"1,5", b"--1", b"9" * 400, b"{", b"}", b"\0", b"ROOT", b"JOINT",
+ODD: list[Any] = [*NUMBERS, None, True, False, "", "x", "1", "\0", "\ud800", "../../x", "<b>x</b>", "a" * 300, "\n\n",
+                  "é",
+                  [], {}, [[]], [None], {"a": 1}, [1, 2, 3], ["a"], float("nan"), float("inf"),
+                  -float("inf")]  # fmt: skip
+WORDS = [b"nan", b"inf", b"-inf", b"1e400", b"0x10", b"1_0", b"1,5", b"--1", b"9" * 400, b"{", b"}", b"\0", b"ROOT",
+         b"JOINT",
          b"End Site", b"MOTION", b"CHANNELS", b"OFFSET", b"HIERARCHY", b"Frames:", b"Frame Time:", b"Xposition",
-         b"(((", b"'|O'", b"'<U1'", b"'c16'", b"\xff\xfe", b"\xef\xbb\xbf", b" " * 3000, b"\n" * 3000, b"[" * 3000]  # fmt: skip
+         b"(((", b"'|O'", b"'<U1'", b"'c16'", b"\xff\xfe", b"\xef\xbb\xbf", b" " * 3000, b"\n" * 3000,
+         b"[" * 3000]  # fmt: skip
 DTYPES = [
     "?",
     "c16",

@@ -38,7 +38,8 @@ def motions(folder: Path) -> list[Path]:
     """Motion files of every format."""
     joints = walk(FRAMES)
     features = Motion.from_joints(walk(FRAMES + 1)).features
-    arrays = {"features": features, "joints": joints, "double": joints.astype(np.float64), "flat": joints.reshape(-1, 66),
+    arrays = {"features": features, "joints": joints, "double": joints.astype(np.float64),
+              "flat": joints.reshape(-1, 66),
               "mdm": joints.transpose(1, 2, 0), "columns": np.asfortranarray(joints),
               "kit": features[:, :251], "coco": joints[:, :17]}  # fmt: skip
     for name, array in arrays.items():
@@ -51,7 +52,8 @@ def motions(folder: Path) -> list[Path]:
     np.savez(folder / "smplx.npz", **parts)
     document = rigged(joints, "mixamo")
     return [
-        *(folder / f"{name}.npy" for name in arrays), *(folder / f"{name}.npz" for name in ("amass", "kimodo", "smplx")),
+        *(folder / f"{name}.npy" for name in arrays),
+        *(folder / f"{name}.npz" for name in ("amass", "kimodo", "smplx")),
         write_npz(joints, folder / "ours.npz", recipe=recipe()), write_bvh(joints, folder / "ours.bvh"),
         write_rig(folder / "cmu.bvh", joints, "cmu"), write_rig(folder / "mixamo.bvh", joints, "mixamo"),
         write_glb(joints, folder / "ours.glb", recipe=recipe()), document.glb(folder / "rig.glb"),
@@ -68,7 +70,8 @@ def recipes(folder: Path) -> list[Path]:
     ]
     return [
         folder / "recipe.json", write_image(frames[0], folder / "recipe.png", metadata=facts),
-        write_glb(walk(3), folder / "recipe.glb", recipe=facts), write_npz(walk(3), folder / "recipe.npz", recipe=facts),
+        write_glb(walk(3), folder / "recipe.glb", recipe=facts),
+        write_npz(walk(3), folder / "recipe.npz", recipe=facts),
         *videos,
     ]  # fmt: skip
 

@@ -176,7 +176,8 @@ def _command(path: Path, chance: random.Random) -> None:
     )
     name = chance.choice(_COMMANDS)
     words = {
-        "export": ["export", str(path), "--to", chance.choice(["bvh", "glb", "npz,npy", "fbx", *odd]), "--out", str(out)],
+        "export": ["export", str(path), "--to", chance.choice(["bvh", "glb", "npz,npy", "fbx", *odd]), "--out",
+                   str(out)],
         "tokenize": ["tokenize", str(path), "--out", str(out)],
         "models": ["models", str(path)],
         "render": ["render", str(path), "--out", str(out), "--up", "y", "--body", chance.choice(["smpl", "none"])],
