@@ -24,7 +24,7 @@ from tests.fuzz.targets import POOL_MODELS, TARGETS, Bare, Nonsense, Target, mak
 from tests.tiny import write_models
 
 SECONDS = 10.0  # of the processor for one input
-WAIT = 90.0  # seconds that one input may take on a busy machine, or wait for something
+WAIT = 60.0  # seconds that it may wait for something; waiting for the processor of a busy machine does not count
 MEGABYTES = 500  # that one input may take
 BATCH = 400  # inputs of one child
 FINE = ("refused", "accepted")
@@ -150,9 +150,9 @@ def _run_batch(
             _child(targets, files, work, seed, range(first, last), writing)
         os._exit(0)
     os.close(writing)
-    number, buffer, limit = first, b"", WAIT
+    number, buffer = first, b""
     try:
-        while select.select([reading], [], [], limit)[0]:
+        while _answers(reading, child):
             received = os.read(reading, 1 << 16)
             if not received:
                 break
@@ -173,6 +173,17 @@ def _run_batch(
                "file": source.name, "number": number}, report, kept, work, seed)  # fmt: skip
         number += 1
     return number
+
+
+def _answers(reading: int, child: int) -> bool:
+    """Wait until the child writes or ends. False where it does neither, and does not compute either."""
+    waited = 0.0
+    while not select.select([reading], [], [], WAIT / 4)[0]:
+        state = Path(f"/proc/{child}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+        waited = 0.0 if state == "R" else waited + WAIT / 4
+        if waited >= WAIT:
+            return False
+    return True
 
 
 def _child(
