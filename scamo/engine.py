@@ -1,7 +1,9 @@
 """The token loop: prefill, step, sample, stop. It knows token ids and embeddings, nothing of text or of motion.
 
 Sampling is the only random step. Token i of a motion is sampled with the i-th random number of the motion's seed, so
-the same seed gives the same tokens alone, in a batch, and after a start of tokens that were kept.
+the same seed gives the same tokens alone, in a batch, and after a start of tokens that were kept. That holds as far as
+the logits are the same. In bfloat16 they depend on how many rows are computed together: about half of the rows of a
+batch differ there from the row alone, while the same batch gives the same tokens again.
 
     engine = LocalEngine(transformer)
     for count in engine.stream([TokenRequest(limit=20, seed=0)], text_bld, text_mask_bl): ...
