@@ -196,8 +196,8 @@ class MotionPipeline:
     ) -> list[Generation]:
         """One motion per prompt, in one pass. seeds: one per prompt, for samples that differ; else all share `seed`.
 
-        Every row is what it would be alone. An embedding [L, D] is read by every row, and all begin with `start`. The
-        elapsed time of each is that of the batch.
+        Every row is what it would be alone, but in bfloat16, where only the same batch gives the same rows again. An
+        embedding [L, D] is read by every row, and all begin with `start`. Each one's elapsed time is the batch's.
         """
         stream = self.stream_batch(prompts, options, seeds=seeds, embedding=embedding, start=start, **fields)
         return stream.finish(on_token)

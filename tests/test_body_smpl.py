@@ -247,6 +247,56 @@ def test_wrong_arrays_are_named(tmp_path: Path, key: str, value: np.ndarray, wor
         load_body(tmp_path / "x.npz")
 
 
+def tuples_as_keys() -> bytes:
+    """A dictionary whose key is a tuple of a tuple twice, and so on: its hash would take 2 ** 40 steps."""
+    key: Any = (1,)
+    for _ in range(40):
+        key = (key, key)
+    return b"\x80\x02}" + pickle.dumps(key, protocol=2)[2:-1] + b"K\x01s."
+
+
+def lists_of_lists() -> bytes:
+    """A list of a list twice, and so on: as an array it would have 2 ** 40 numbers."""
+    value: Any = [0.0]
+    for _ in range(40):
+        value = [value, value]
+    return pickle.dumps({"weights": value}, protocol=2)
+
+
+def indices_outside() -> bytes:
+    """A sparse matrix whose numbers stand far outside it."""
+    data = fake()
+    matrix = sparse.csc_matrix(data["J_regressor"])
+    matrix.indices = np.full_like(matrix.indices, 10**9)
+    return pickle.dumps({**data, "J_regressor": matrix}, protocol=2)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\x80\x02Nr\xff\xff\xff\x7f.", "memory index jumps"),
+        (b"\x80\x02Np4000000000\n.", "memory index jumps"),
+        (b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x00N.", "cannot be read"),
+        (b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x00N.", "cannot be read"),
+        (tuples_as_keys(), "nests tuples"),
+        (lists_of_lists(), "weights is no array"),
+        (b"\x80\x02K\x012.", "command DUP"),
+        (pickle.dumps({"weights": np.array([[1], "a"], dtype=object)}, protocol=2), "odd (form|type)"),
+    ],
+    ids=["index", "index as text", "frame", "bytes", "tuples", "lists", "command", "objects"],
+)
+def test_commands_out_of_proportion_are_refused_before_they_run(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "SMPL_NEUTRAL.pkl").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"SMPL_NEUTRAL\.pkl.*{words}"):
+        load_body(tmp_path / "SMPL_NEUTRAL.pkl")
+
+
+def test_sparse_numbers_outside_their_matrix_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "SMPL_NEUTRAL.pkl").write_bytes(indices_outside())
+    with pytest.raises(ValueError, match=r"SMPL_NEUTRAL\.pkl.*cannot be read as a body"):
+        load_body(tmp_path / "SMPL_NEUTRAL.pkl")
+
+
 def test_a_missing_file_says_where_to_get_it() -> None:
     with pytest.raises(ValueError, match=r"no body file .* registration"):
         load_body("/nowhere/SMPL_NEUTRAL.pkl")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -189,3 +190,33 @@ def test_frames_times_joints_are_bounded(plain: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(bvh_read, "MAX_PLACES", 100)
     with pytest.raises(ValueError, match="11 frames of 27 joints and ends; cut it first"):
         read_bvh(plain)
+
+
+def test_thousands_of_spaces_take_no_time(tmp_path: Path) -> None:
+    path = tmp_path / "a.bvh"
+    path.write_bytes(b"HIERARCHY\nROOT a\n{\nMOTION FRAMES" + b" " * 50_000 + b"x")
+    start = time.process_time()
+    with pytest.raises(ValueError, match="MOTION"):
+        bvh_read.read_bvh(path)
+    assert time.process_time() - start < 1
+
+
+def test_end_sites_are_bounded(tmp_path: Path) -> None:
+    path, ends = tmp_path / "a.bvh", "End Site\n{\nOFFSET 0 0 1\n}\n"
+    head = "HIERARCHY\nROOT a\n{\nOFFSET 0 0 0\nCHANNELS 1 Xposition\n"
+    tail = "}\nMOTION\nFrames: 9000\nFrame Time: 0.05\n" + "0\n" * 9000
+    for count, words in (
+        (5000, "more than 4000 End Sites"),
+        (1000, "9000 frames of 1001 joints and ends; cut it first"),
+    ):
+        path.write_text(head + ends * count + tail, encoding="utf-8")
+        with pytest.raises(ValueError, match=words):
+            bvh_read.read_bvh(path)
+
+
+def test_frames_are_posed_alike_in_pieces(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = bvh_read.read_bvh(plain)
+    monkeypatch.setattr(bvh_read, "_CHUNK", 50)  # two frames
+    pieces = bvh_read.read_bvh(plain)
+    np.testing.assert_array_equal(pieces.positions, whole.positions)
+    np.testing.assert_array_equal(pieces.tips, whole.tips)

@@ -189,3 +189,30 @@ def test_normalised_integers(tmp_path: Path) -> None:
     document.animate(0, "rotation", times, values)
     found = read_gltf(document.glb(tmp_path / "a.glb"))
     np.testing.assert_allclose(found.positions[:, 1], [[1, 0, 0], [0, 1, 0]], atol=1e-4)
+
+
+def test_arrays_are_decoded_once_and_never_lie_over_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[int] = []
+    own = base64.b64decode
+    monkeypatch.setattr(base64, "b64decode", lambda *given, **options: decoded.append(1) or own(*given, **options))
+    read_gltf(rigged(walk(21)).gltf(tmp_path / "a.gltf"))
+    assert len(decoded) == 1
+    document = rigged(walk(400))
+    accessors = document.json["accessors"]
+    for accessor in list(accessors[1:]):
+        accessors += [accessor] * 6
+    samplers = document.json["animations"][0]["samplers"]
+    for number, channel in enumerate(document.json["animations"][0]["channels"] * 6):
+        samplers.append({"input": 0, "output": 24 + number})
+        document.json["nodes"].append({"name": f"more {number}"})
+        target = {"node": len(document.json["nodes"]) - 1, "path": channel["target"]["path"]}
+        document.json["animations"][0]["channels"].append({"sampler": len(samplers) - 1, "target": target})
+    with pytest.raises(ValueError, match="lie over each other"):
+        read_gltf(document.glb(tmp_path / "b.glb"))
+
+
+def test_frames_are_posed_alike_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = rigged(walk(21), kind="CUBICSPLINE").glb(tmp_path / "a.glb")
+    whole = read_gltf(path).positions
+    monkeypatch.setattr("scamo.io.gltf_read._CHUNK", 50)  # two frames
+    np.testing.assert_allclose(read_gltf(path).positions, whole, atol=1e-12)

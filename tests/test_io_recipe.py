@@ -111,3 +111,39 @@ def test_options_of_a_recipe_generate_it_again() -> None:
         made = strong.generate(WALK, GenerationOptions(seconds=1, seed=3, guidance=guidance))
         again = Recipe.from_dict(json.loads(json.dumps(made.recipe.to_dict())))
         np.testing.assert_array_equal(strong.generate(WALK, again.options).tokens, made.tokens)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"codebook": -1}, {"codebook": 10**40}, {"model": "a" * 10_000}, {"size": "\ud800"}, {"model_sha256": "\ud800"}],
+)
+def test_names_that_no_file_can_hold(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="does not name its model"):
+        Recipe.from_dict(recipes()[0].to_dict() | change)
+
+
+def test_headers_that_numpy_parses_as_python(tmp_path: Path) -> None:
+    header = b"{'descr': '<f4', 'fortran_order': (((\n"
+    with zipfile.ZipFile(tmp_path / "walk.npz", "w") as archive:
+        archive.writestr("recipe.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
+    with pytest.raises(ValueError, match=r"walk\.npz"):
+        read_recipe(tmp_path / "walk.npz")
+
+
+def test_pictures_that_announce_gigapixels(tmp_path: Path) -> None:
+    wide = struct.pack(">II", 60_000, 60_000)
+    contents = {
+        "a.png": b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + wide + b"\x08\x02\0\0\0" + bytes(4),
+        "a.gif": b"GIF89a" + struct.pack("<HH", 60_000, 60_000) + bytes(20),
+        "a.webp": b"RIFF"
+        + struct.pack("<I", 22)
+        + b"WEBPVP8X"
+        + struct.pack("<I", 10)
+        + bytes(4)
+        + b"\xff\xff\xff" * 2,
+        "b.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=name):
+            read_recipe(tmp_path / name)

@@ -1,7 +1,10 @@
 """The encoder: whole files or none, the right colours, the recipe inside."""
 
+import contextlib
 import errno
+import socket
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -175,3 +178,48 @@ def test_kit_motions_are_drawn(tmp_path: Path) -> None:
     assert frames.shape == (4, 96, 96, 3)
     plain_floor = frames[0].reshape(-1, 3).astype(int)
     assert (np.abs(plain_floor - np.median(plain_floor, axis=0)).sum(-1) > 60).sum() > 100  # there is a figure
+
+
+class Listener(threading.Thread):
+    """Counts who asks for something on a port of this machine."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port, self.asked = self.server.getsockname()[1], 0
+        self.start()
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                self.server.accept()[0].close()
+                self.asked += 1
+
+
+def test_ffmpeg_opens_nothing_but_the_file_that_is_named(tmp_path: Path) -> None:
+    listener = Listener()
+    url = f"http://127.0.0.1:{listener.port}/x.ts"
+    texts = {
+        "playlist": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{url}\n#EXT-X-ENDLIST\n",
+        "list": f"ffconcat version 1.0\nfile '{url}'\n",
+        "session": f"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video {listener.port} RTP/AVP 96\n",  # noqa: E501
+        "manifest": f'<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><BaseURL>{url}</BaseURL></MPD>',
+    }
+    for name, text in texts.items():
+        for suffix in (".mp4", ".webm"):
+            path = tmp_path / f"{name}{suffix}"
+            path.write_text(text, encoding="utf-8")
+            assert read_metadata(path) == {}
+    assert listener.asked == 0
+    listener.server.close()
+
+
+def test_ffmpeg_has_a_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = tmp_path / "ffmpeg"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n", encoding="utf-8")
+    slow.chmod(0o755)
+    monkeypatch.setattr("scamo.render.video._ffmpeg", lambda: str(slow))
+    monkeypatch.setattr("scamo.render.video._READ_SECONDS", 0.2)
+    (tmp_path / "a.mp4").write_bytes(bytes(99))
+    with pytest.raises(OSError, match=r"did not read it in 0\.2 s"):
+        read_metadata(tmp_path / "a.mp4")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -92,3 +93,40 @@ def test_split_lists_of_any_editor(tmp_path: Path) -> None:
     (tmp_path / "val.txt").write_text("run", encoding="utf-8")
     with pytest.raises(ValueError, match=r"run is both in val.txt and in test.txt"):
         read_splits(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("about.json", lambda text: "{}", "no mean of 263"),
+        ("about.json", lambda text: "[]", "no facts"),
+        ("about.json", lambda text: text.replace('"mean": [', '"mean": [NaN, '), "no mean of 263"),
+        ("about.json", lambda text: "[" * 5000, "no dataset"),
+        ("clips.jsonl", lambda text: text.replace('"start": 0', '"start": -1'), "line 1 .*no places"),
+        ("clips.jsonl", lambda text: text.replace('"start": 0', '"start": 1e3'), "line 1 .*no places"),
+        ("clips.jsonl", lambda text: text.replace('"start": 0', '"start": 90'), "shorter than line 1"),
+        ("clips.jsonl", lambda text: text.replace('"split"', '"part"'), "line 1 .*no clip"),
+        ("clips.jsonl", lambda text: text.replace('["a"]', "[5]"), "line 1 .*no texts"),
+        ("clips.jsonl", lambda text: "5\n" + text, "line 1 .*no clip"),
+    ],
+)
+def test_what_is_odd_is_named_when_it_is_opened(
+    tmp_path: Path, name: str, change: Callable[[str], str], words: str
+) -> None:
+    with DatasetWriter(tmp_path / "data") as writer:
+        writer.add("one", np.random.default_rng(0).normal(size=(9, 263)).astype(np.float32), "train", ["a"])
+    path = tmp_path / "data" / name
+    path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+    with pytest.raises(ValueError, match=words):
+        Dataset(tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((3, 3), dtype=bool), np.zeros(5), np.array("a"), np.zeros((3, 3), dtype=complex)]
+)
+def test_features_of_another_kind_are_refused(tmp_path: Path, array: np.ndarray) -> None:
+    with DatasetWriter(tmp_path / "data") as writer:
+        writer.add("one", np.random.default_rng(0).normal(size=(9, 263)).astype(np.float32), "train", ["a"])
+    np.save(tmp_path / "data" / "features.npy", array)
+    with pytest.raises(ValueError, match=r"features\.npy holds"):
+        Dataset(tmp_path / "data")

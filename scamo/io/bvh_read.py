@@ -287,15 +287,24 @@ def _places(values: Array, tree: Tree, offsets: Array, notes: list[str]) -> tupl
         notes.append("its joints' positions are taken as changes of their offsets")
     positions = np.empty((len(values), len(offsets), 3))
     tips = np.empty((len(values), len(tree.tips), 3))
+    moves = [
+        parent < 0 or any(name.endswith("position") and block[:, i].any() for i, name in enumerate(names))
+        for parent, names, block in _blocks(values, tree.parents, tree.channels)
+    ]
     step = max(1, _CHUNK // len(offsets))
     for start in range(0, len(values), step):
         part = slice(start, start + step)
-        _pose(values[part], tree, offsets, added, positions[part], tips[part])
+        _pose(values[part], tree, offsets, moves, added, positions[part], tips[part])
     return positions, tips
 
 
-def _pose(values: Array, tree: Tree, offsets: Array, added: bool, positions: Array, tips: Array) -> None:
-    """Fill positions and tips of some frames. Rotations are dropped as soon as possible."""
+def _pose(
+    values: Array, tree: Tree, offsets: Array, moves: list[bool], added: bool, positions: Array, tips: Array
+) -> None:
+    """Fill positions and tips of some frames. moves: whether a joint's position channels count in this file.
+
+    Rotations are dropped as soon as possible.
+    """
     last = {parent: joint for joint, parent in enumerate(tree.parents)}
     carried: dict[int, list[int]] = {}
     for k, (carrier, _) in enumerate(tree.tips):
@@ -306,9 +315,8 @@ def _pose(values: Array, tree: Tree, offsets: Array, added: bool, positions: Arr
     world: dict[int, Array] = {}
     for joint, (parent, names, block) in enumerate(_blocks(values, tree.parents, tree.channels)):
         local = np.tile(offsets[joint], (len(values), 1))
-        moved = [i for i, name in enumerate(names) if name.endswith("position")]
-        if parent < 0 or block[:, moved].any():
-            for i in moved:
+        if moves[joint]:
+            for i in (i for i, name in enumerate(names) if name.endswith("position")):
                 axis = "xyz".index(names[i][0])
                 local[:, axis] = block[:, i] + (offsets[joint, axis] if added and parent >= 0 else 0.0)
         turns = any(name.endswith("rotation") for name in names)

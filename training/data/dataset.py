@@ -46,17 +46,21 @@ class Dataset:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         try:
-            self.about: dict[str, Any] = read_json(self.folder / "about.json")
+            about = read_json(self.folder / "about.json")
             self.features: np.ndarray = np.load(self.folder / "features.npy", mmap_mode="r")
             content = (self.folder / "clips.jsonl").read_bytes()
             rows = parse_rows(content)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # numpy parses the header as Python, which fails in many ways
             raise ValueError(
-                f"{folder} is no dataset ({error}); make one with a reader of training.data.readers."
+                f"{folder} is no dataset ({error or type(error).__name__}); make one with a reader of "
+                "training.data.readers."
             ) from error
-        self.clips = [ClipInfo(**(row | {"captions": tuple(row["captions"])})) for row in rows]
-        if self.clips and self.clips[-1].start + self.clips[-1].frames > len(self.features):
-            raise ValueError(f"{folder}/features.npy is shorter than clips.jsonl says; prepare the dataset again.")
+        try:
+            _check_features(self.features)
+            self.about: dict[str, Any] = _checked_about(about, self.features.shape[1])
+            self.clips = [_checked_clip(row, number, len(self.features)) for number, row in enumerate(rows, 1)]
+        except ValueError as error:
+            raise ValueError(f"{folder} is no dataset: {error}; prepare the dataset again.") from error
 
     def split(self, name: str) -> list[ClipInfo]:
         """The clips of "train", "test" or "val"."""
@@ -88,6 +92,51 @@ class Dataset:
         """Mean and standard deviation of the training split."""
         mean, std = (np.array(self.about[key], dtype=np.float32) for key in ("mean", "std"))
         return Statistics(mean, std)
+
+
+def _check_features(features: Any) -> None:
+    numbers = isinstance(features, np.ndarray) and features.dtype.kind == "f"
+    if not numbers or features.ndim != 2 or features.shape[1] < 1:
+        held = f"{features.dtype} {list(features.shape)}" if isinstance(features, np.ndarray) else "several arrays"
+        raise ValueError(f"features.npy holds {held} instead of float32 [frames, {FEATURES}]")
+
+
+def _checked_about(about: Any, width: int) -> dict[str, Any]:
+    """What about.json holds. ValueError where mean, std or unit are not there or fit no features of this width."""
+    if not isinstance(about, dict):
+        raise ValueError("about.json holds no facts by name")
+    for key in ("mean", "std"):
+        values = about.get(key)
+        plain = isinstance(values, list) and all(type(value) in (int, float) for value in values)
+        if not plain or len(values) != width or not all(abs(value) < 1e30 for value in values):
+            raise ValueError(f"about.json holds no {key} of {width} finite numbers")
+    if min(about["std"]) <= 0:
+        raise ValueError("about.json holds a std that is not above zero")
+    unit = about.get("unit", 1.0)
+    if type(unit) not in (int, float) or not 0 < unit < 1e6:
+        raise ValueError("about.json holds a unit that is no length in metres")
+    return about
+
+
+def _checked_clip(row: Any, number: int, frames: int) -> ClipInfo:
+    """A row of clips.jsonl. ValueError names the line and what is wrong with it."""
+    line = f"line {number} of clips.jsonl"
+    needed = ("name", "start", "frames", "split", "captions")
+    if not isinstance(row, dict) or not set(needed) <= set(row) <= {*needed, "labels"}:
+        raise ValueError(f"{line} is no clip with {', '.join(needed)} and labels")
+    if not isinstance(row["name"], str) or not isinstance(row["split"], str):
+        raise ValueError(f"{line} has a name or split that is no text")
+    captions, labels = row["captions"], row.get("labels", {})
+    if not isinstance(captions, list) or not all(isinstance(one, str) for one in captions):
+        raise ValueError(f"{line} has captions that are no texts")
+    if not isinstance(labels, dict):
+        raise ValueError(f"{line} has labels without names")
+    start, count = row["start"], row["frames"]
+    if type(start) is not int or type(count) is not int or start < 0 or count < 1:
+        raise ValueError(f"{line} says {count!r} frames from {start!r} on, which are no places"[:200])
+    if start + count > frames:
+        raise ValueError(f"features.npy is shorter than {line} says, {frames} frames")
+    return ClipInfo(**(row | {"captions": tuple(captions)}))
 
 
 def npy_header(shape: tuple[int, int], kind: str = "<f4") -> bytes:
