@@ -93,8 +93,8 @@ def sweep(inputs: Path, out: Path) -> None:
 
 
 STAGES: dict[str, Callable[[Path, Path], None]] = {
-    "prepare": prepare, "texts": embed_captions, "tokenizer": tokenizer, "transformer": transformer, "evaluator": evaluator,
-    "sweep": sweep,
+    "prepare": prepare, "texts": embed_captions, "tokenizer": tokenizer, "transformer": transformer,
+    "evaluator": evaluator, "sweep": sweep,
 }  # fmt: skip
 """In the order in which they need each other."""
 
