@@ -42,7 +42,7 @@ def prepare(inputs: Path, out: Path) -> None:
     bvh.main(bvh.Args(inputs / "source", out))
 
 
-def texts(inputs: Path, out: Path) -> None:
+def embed_captions(inputs: Path, out: Path) -> None:
     """Captions to embeddings."""
     from training.data import text_embeddings
 
@@ -93,8 +93,8 @@ def sweep(inputs: Path, out: Path) -> None:
 
 
 STAGES: dict[str, Callable[[Path, Path], None]] = {
-    "prepare": prepare, "texts": texts, "tokenizer": tokenizer, "transformer": transformer, "evaluator": evaluator,
-    "sweep": sweep,
+    "prepare": prepare, "texts": embed_captions, "tokenizer": tokenizer, "transformer": transformer,
+    "evaluator": evaluator, "sweep": sweep,
 }  # fmt: skip
 """In the order in which they need each other."""
 
