@@ -69,7 +69,9 @@ def _read(path: Path, chance: random.Random) -> None:
             return
         motion = read_motion(path, **options).motion
     except ValueError as error:
-        raise (Refused(f"{path.name}: {error}") if options else error) from error  # the option may be at fault
+        if not options:
+            raise
+        raise Refused(f"{path.name}: {error}") from error  # the option may be at fault
     check_joints(motion.joints, motion.fps)
 
 
