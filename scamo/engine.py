@@ -2,8 +2,8 @@
 
 Sampling is the only random step. Token i of a motion is sampled with the i-th random number of the motion's seed, so
 the same seed gives the same tokens alone, in a batch, and after a start of tokens that were kept, as far as the logits
-are the same: on a CPU in float32 they are. In bfloat16 they depend on how many rows are computed together: about half of
-the rows of a batch differ there from the row alone, while the same batch gives the same tokens again.
+are the same: on a CPU in float32 they are. In bfloat16 they depend on how many rows are computed together: about half
+of the rows of a batch differ there from the row alone, while the same batch gives the same tokens again.
 `scamo/device.py` says what holds elsewhere.
 
     engine = LocalEngine(transformer)
