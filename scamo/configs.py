@@ -189,7 +189,7 @@ def _check_numbers(config: Any, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         most = 1 << 24 if name == "codebook_size" else MAX_NUMBER
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 1 <= value <= most:
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 1 <= int(value) <= most:
             raise ValueError(f"{name} is {str(value)[:40]}; give a whole number from 1 to {most:,}")
 
 

@@ -95,14 +95,15 @@ def run_task(task: Task) -> None:
         return
     model: nn.Module = objective.model.cpu().eval()
     metrics = objective.measure(model, "test")
+    facts = training_facts(task.config, result["elapsed"], **task.amounts())
+    if rates := changed_rates(run.out):
+        facts["continued_rates"] = rates
     card = {
         "metrics": metrics,
         "data": task.about.get("source"),
         "licence": task.about.get("licence"),
         "attribution": task.about.get("attribution"),
-        "training": training_facts(task.config, result["elapsed"], **task.amounts()),
+        "training": facts,
     }
-    if rates := changed_rates(run.out):
-        card["training"]["continued_rates"] = rates
     task.save(model, folder, card)
     print(json.dumps({"model": str(folder), **metrics}))

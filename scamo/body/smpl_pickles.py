@@ -12,7 +12,7 @@ import pickletools
 import re
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,18 +58,18 @@ def _look_through(file: BinaryIO, size: int) -> None:
     """ValueError for commands that take memory or time out of proportion, before any is run."""
     memo, shared, made = 0, 0, ""
     tuples: set[int] = set()
-    for operation, argument, _ in pickletools.genops(_Bounded(file, size)):
+    for operation, argument, _ in pickletools.genops(cast(IO[bytes], _Bounded(file, size))):
         name = operation.name
         if name in ("DUP", "FROZENSET", "EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "INST", "OBJ"):
             raise ValueError(f"it holds the command {name}, which no body file needs; it may be hostile")
         if name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            index = memo if name == "MEMOIZE" else int(argument)
+            index = memo if name == "MEMOIZE" else int(argument or 0)
             if not 0 <= index <= memo + 1000:  # an unpickler reserves memory up to the index; writers count up
                 raise ValueError("its memory index jumps; it is damaged, or hostile")
             memo = max(memo, index + 1)
             if "TUPLE" in made:
                 tuples.add(index)
-        elif name in ("GET", "BINGET", "LONG_BINGET") and int(argument) in tuples:
+        elif name in ("GET", "BINGET", "LONG_BINGET") and int(argument or 0) in tuples:
             shared += 1
             if shared > _MOST_SHARED_TUPLES:
                 raise ValueError("it nests tuples in a way that no body file needs; it may be hostile")

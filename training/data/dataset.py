@@ -107,8 +107,9 @@ def _checked_about(about: Any, width: int) -> dict[str, Any]:
         raise ValueError("about.json holds no facts by name")
     for key in ("mean", "std"):
         values = about.get(key)
-        plain = isinstance(values, list) and all(type(value) in (int, float) for value in values)
-        if not plain or len(values) != width or not all(abs(value) < 1e30 for value in values):
+        listed = values if isinstance(values, list) else []
+        plain = all(type(value) in (int, float) for value in listed)
+        if not plain or len(listed) != width or not all(abs(value) < 1e30 for value in listed):
             raise ValueError(f"about.json holds no {key} of {width} finite numbers")
     if min(about["std"]) <= 0:
         raise ValueError("about.json holds a std that is not above zero")

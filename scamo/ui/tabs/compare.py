@@ -133,7 +133,7 @@ class CompareTab:
         running.then(**estimate, **INSTANT)
         figure = self._stage.figure.fields
         gr.on(
-            [self.comparison.change, *(field.change for field in figure)],
+            [self.comparison.change, *(field.change for field in figure)],  # type: ignore[attr-defined]
             self._draw,
             [self.comparison, self.videos, self.desk, *figure],
             self.videos,
@@ -256,7 +256,7 @@ class CompareTab:
         if video and video.path:
             gr.Video(video.path, autoplay=True, loop=True, show_label=False, buttons=[], key=("video", video.path))
         else:
-            gr.HTML(video_place(video.problem if video else ""), key=("place", key, video))
+            gr.HTML(video_place(video.problem if video else ""), key=("place", key, video.problem if video else ""))
         gr.HTML(facts(result), key=("facts", key))
         if len(result.samples) > 1:
             self._connect_samples(result)
