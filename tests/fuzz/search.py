@@ -79,10 +79,10 @@ def judge(target: Target, path: Path, chance: random.Random) -> Verdict:
 
 def _of_refusal(target: Target, path: Path, error: ValueError) -> Verdict:
     cause: BaseException | None = error
-    while cause is not None:
+    for _ in range(20):  # an error may be its own cause
         if isinstance(cause, MemoryError):
             return Verdict("memory", f"{target.name}: MemoryError behind {str(error)[:200]}")
-        cause = cause.__cause__ or cause.__context__
+        cause = cause and (cause.__cause__ or cause.__context__)
     words = str(error)
     if not words.strip() or "Something went wrong" in words:
         return Verdict("bare", f"{target.name}: a refusal without words: {words!r}")
