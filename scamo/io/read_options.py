@@ -25,12 +25,13 @@ class ReadOptions(NamedTuple):
 
     def check(self) -> None:
         """ValueError for an option that is none."""
-        if self.unit is not None and self.unit not in UNITS:
+        if self.unit is not None and self.unit not in list(UNITS):
             raise ValueError(f'There is no unit "{self.unit}"; choose from {", ".join(UNITS)}.')
         if self.up is not None and self.up not in AXES:
             raise ValueError(f'There is no up axis "{self.up}"; choose x, y or z, or -y where Y points down.')
         if self.joints is not None and not isinstance(self.joints, Mapping):
             raise ValueError("The joint map is no mapping; give our joint names with the file's, such as "
                              '{"left_hip": "LThigh"}.')  # fmt: skip
-        if self.fps is not None and not (np.isfinite(self.fps) and MIN_FPS <= self.fps <= MAX_FPS):
+        number = isinstance(self.fps, (int, float, np.number)) and not isinstance(self.fps, bool)
+        if self.fps is not None and not (number and MIN_FPS <= self.fps <= MAX_FPS):
             raise ValueError(f"A motion cannot run at {self.fps} frames a second; give a number such as 20.")

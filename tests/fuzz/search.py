@@ -20,6 +20,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.fuzz.seeds import copied
 from tests.fuzz.targets import POOL_MODELS, TARGETS, Bare, Nonsense, Target, make_input
 from tests.tiny import write_models
 
@@ -195,7 +196,10 @@ def _child(
     os.dup2(silence, 2)
     for number in numbers:
         target, source, chance = _choose(targets, files, seed, number)
-        path = make_input(target, source, work, chance, files[target.name])
+        try:
+            path = make_input(target, source, work, chance, files[target.name])
+        except Exception:  # some damage cannot be done, such as a second one to a header that is none
+            path = copied(source, work / source.name)
         base = _status("VmSize")
         resource.setrlimit(resource.RLIMIT_AS, (int((base + 2 * MEGABYTES) * 2**20), resource.RLIM_INFINITY))
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
