@@ -156,6 +156,9 @@ def test_what_the_caller_knows_better(tmp_path: Path) -> None:
         ({"fps": 1e-9}, "a second"),
         ({"joints": ["left_hip"]}, "no mapping"),
         ({"fps": 0}, "a second"),
+        ({"fps": "30"}, "a second"),
+        ({"fps": 10**400}, "a second"),
+        ({"unit": ["m"]}, "choose from m, cm"),
     ):
         with pytest.raises(ValueError, match=words):
             load_joints(tmp_path / "a.bvh", **options)  # type: ignore[arg-type]

@@ -214,7 +214,8 @@ def _hierarchy(head: str) -> Tree:
                 if stack[-1] >= 0:
                     tree.channels[stack[-1]] = names
     except (StopIteration, ValueError, IndexError) as error:
-        raise ValueError(f"its HIERARCHY part is broken ({error or 'it ends too early'})") from error
+        reason = str(error)[:80] or "it ends too early"
+        raise ValueError(f"its HIERARCHY part is broken ({reason})") from error
     if not tree.names:
         raise ValueError("its HIERARCHY part names no joint")
     for name in {name for names in tree.channels for name in names}:
@@ -243,7 +244,7 @@ def _numbers(raw: bytes, start: int, frames: int, width: int, joints: int, notes
         try:
             blocks.append(np.array(block.split(), dtype=np.float64))
         except ValueError as error:
-            raise ValueError(f"its MOTION part is broken ({error})") from error
+            raise ValueError(f"its MOTION part is broken ({str(error)[:80]})") from error
         start = end
     values = np.concatenate(blocks) if blocks else np.zeros(0)
     rows, rest = divmod(values.size, width)

@@ -176,7 +176,9 @@ def _read(path: Path, options: ReadOptions) -> _Content:
         with np.errstate(all="ignore"):
             return _READERS[found](path, options)
     except ValueError as error:
-        raise error if str(path) in str(error) else ValueError(f'"{path}": {error}') from error
+        if str(path) in str(error):
+            raise  # not from itself: an error that is its own cause is an endless chain
+        raise ValueError(f'"{path}": {error}') from error
     except (Exception, RecursionError) as error:  # parsers raise nearly anything on a damaged file
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(f'"{path}" cannot be read: {reason}; fetch or export it again') from error

@@ -20,6 +20,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.fuzz.seeds import copied
 from tests.fuzz.targets import POOL_MODELS, TARGETS, Bare, Nonsense, Target, make_input
 from tests.tiny import write_models
 
@@ -79,10 +80,10 @@ def judge(target: Target, path: Path, chance: random.Random) -> Verdict:
 
 def _of_refusal(target: Target, path: Path, error: ValueError) -> Verdict:
     cause: BaseException | None = error
-    while cause is not None:
+    for _ in range(20):  # an error may be its own cause
         if isinstance(cause, MemoryError):
             return Verdict("memory", f"{target.name}: MemoryError behind {str(error)[:200]}")
-        cause = cause.__cause__ or cause.__context__
+        cause = cause and (cause.__cause__ or cause.__context__)
     words = str(error)
     if not words.strip() or "Something went wrong" in words:
         return Verdict("bare", f"{target.name}: a refusal without words: {words!r}")
@@ -195,7 +196,10 @@ def _child(
     os.dup2(silence, 2)
     for number in numbers:
         target, source, chance = _choose(targets, files, seed, number)
-        path = make_input(target, source, work, chance, files[target.name])
+        try:
+            path = make_input(target, source, work, chance, files[target.name])
+        except Exception:  # some damage cannot be done, such as a second one to a header that is none
+            path = copied(source, work / source.name)
         base = _status("VmSize")
         resource.setrlimit(resource.RLIMIT_AS, (int((base + 2 * MEGABYTES) * 2**20), resource.RLIM_INFINITY))
         signal.setitimer(signal.ITIMER_PROF, SECONDS)

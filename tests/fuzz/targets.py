@@ -71,7 +71,7 @@ def _read(path: Path, chance: random.Random) -> None:
     except ValueError as error:
         if not options:
             raise
-        raise Refused(f"{path.name}: {error}") from error  # the option may be at fault
+        raise Refused(f"{path.name}: {error!r}") from error  # the option may be at fault
     check_joints(motion.joints, motion.fps)
 
 
