@@ -101,13 +101,15 @@ class GenerationOptions:
             if value is not None or name == "max_tokens":
                 object.__setattr__(self, name, checked_integer(name, value, least, most))
         if self.temperature is not None and not (_is_number(self.temperature) and self.temperature >= 0):
-            raise ValueError(f"temperature {self.temperature} makes no sense; give 0 (always the likeliest) or more")
+            raise ValueError(
+                f"temperature {short(self.temperature)} makes no sense; give 0 (always the likeliest) or more"
+            )
         if self.top_p is not None and not (_is_number(self.top_p) and 0 < self.top_p <= 1):
-            raise ValueError(f"top_p {self.top_p} is no share of probability; give a number above 0 and up to 1")
+            raise ValueError(f"top_p {short(self.top_p)} is no share of probability; give a number above 0 and up to 1")
         if self.guidance is not None and not (_is_number(self.guidance) and 0 <= self.guidance <= MAX_GUIDANCE):
-            raise ValueError(f"guidance {self.guidance} makes no sense; give 0 to {MAX_GUIDANCE:g}, 1 being off")
+            raise ValueError(f"guidance {short(self.guidance)} makes no sense; give 0 to {MAX_GUIDANCE:g}, 1 being off")
         if not (_is_number(self.context) and self.context >= 0):
-            raise ValueError(f"context {self.context} makes no sense; give 0 seconds or more")
+            raise ValueError(f"context {short(self.context)} makes no sense; give 0 seconds or more")
         for name in ("temperature", "top_p", "guidance", "context"):
             value = getattr(self, name)
             if value is not None:  # numpy's numbers become Python's, which every file format holds
@@ -117,7 +119,9 @@ class GenerationOptions:
     def of(cls, options: GenerationOptions | None = None, **fields: Unpack[OptionFields]) -> GenerationOptions:
         """The options given, with some fields replaced. A field that does not exist raises TypeError."""
         if options is not None and not isinstance(options, cls):
-            raise ValueError(f"{options!r} are no GenerationOptions; give some, or their fields such as seconds=4")
+            raise ValueError(
+                f"{short(repr(options))} are no GenerationOptions; give some, or their fields such as seconds=4"
+            )
         return replace(options or cls(), **fields)
 
     def resolved(self, defaults: Mapping[str, Any]) -> GenerationOptions:
@@ -135,6 +139,12 @@ class GenerationOptions:
         return replace(self, **own) if own else self
 
 
+def short(value: Any) -> str:
+    """A value for a refusal, cut where it is long."""
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def checked_integer(name: str, value: Any, least: int, most: int | None = None) -> int:
     """A whole number from `least` to `most`, also one of numpy's. Raises ValueError for anything else."""
     try:
@@ -142,7 +152,7 @@ def checked_integer(name: str, value: Any, least: int, most: int | None = None) 
     except TypeError:
         number = least - 1
     if number < least:
-        raise ValueError(f"{name} {value!r} makes no sense; give a whole number from {least} up")
+        raise ValueError(f"{name} {short(repr(value))} makes no sense; give a whole number from {least} up")
     if most is not None and number > most:
         raise ValueError(f"{name} is too large; give a whole number up to {most:,}")
     return number
@@ -162,7 +172,7 @@ def _checked_text(text: str) -> str:
 
 def _checked_seconds(seconds: float) -> float:
     if not _is_number(seconds) or not 0 < seconds <= MAX_SECONDS:
-        raise ValueError(f"a motion cannot last {seconds} seconds; give more than 0 and up to {MAX_SECONDS:g}")
+        raise ValueError(f"a motion cannot last {short(seconds)} seconds; give more than 0 and up to {MAX_SECONDS:g}")
     return float(seconds)
 
 
