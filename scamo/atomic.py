@@ -11,10 +11,10 @@ import shutil
 import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # torch and safetensors tell of a full disk by errors of their own.
@@ -114,6 +114,8 @@ def _refuse_foreign(target: Path, expected: Collection[str], suffixes: Collectio
 
 def write_npz(path: str | os.PathLike[str], **arrays: Any) -> Path:
     """Write arrays by name as a compressed .npz file at exactly this path, whole or not at all, and return the path."""
+    import numpy as np
+
     path = Path(path)
     with replacing_file(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -122,6 +124,8 @@ def write_npz(path: str | os.PathLike[str], **arrays: Any) -> Path:
 
 def write_npy(path: str | os.PathLike[str], array: NDArray[Any]) -> Path:
     """Write an array as a .npy file at exactly this path, whole or not at all, and return the path."""
+    import numpy as np
+
     path = Path(path)
     with replacing_file(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)

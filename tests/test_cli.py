@@ -225,10 +225,13 @@ def test_python_m_scamo_is_the_same_command():
 
 def test_app_opens_the_page_with_models_of_ones_own(monkeypatch):
     opened = []
-    monkeypatch.setattr("scamo.ui.build", lambda folders, body_model: opened.append((folders, body_model)) or "page")
+    monkeypatch.setattr("scamo.ui.build", lambda folders, **options: opened.append((folders, options)) or "page")
     monkeypatch.setattr("scamo.ui.launch", opened.append)
-    works("app", "--models", "a", "b", "--models", "c", "--body-model", "mine.npz")
-    assert opened == [(["a", "b", "c"], Path("mine.npz")), "page"]
+    works(
+        "app", "--models", "a", "b", "--models", "c", "--body-model", "mine.npz", "--device", "cpu", "--dtype", "int8"
+    )
+    given = {"device": "cpu", "dtype": torch.int8, "body_model": Path("mine.npz")}
+    assert opened == [(["a", "b", "c"], given), "page"]
 
 
 def test_conversion_passes_every_option_on(monkeypatch, tmp_path):

@@ -160,9 +160,3 @@ def test_every_type_loads_and_generates(tmp_path: Path, dtype: torch.dtype | Non
     both = generator.generate_batch([WALK, "run"], seconds=2, seed=1)
     if dtype in (None, torch.float32):
         assert both[0].tokens.tolist() == one.tokens.tolist()
-
-
-def test_int8_is_for_the_cpu(tmp_path: Path) -> None:
-    write_models(tmp_path, (256,), ("0.3M",))
-    with pytest.raises(ValueError, match="int8 is for the CPU"):
-        pipeline.load(tmp_path, device="meta", dtype=torch.int8)

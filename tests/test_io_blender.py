@@ -13,7 +13,7 @@ from scamo.io.animation import Animation, exact_poses, for_rig, rigid_poses
 from scamo.io.bvh import write_bvh
 from scamo.io.export_rigs import EXPORT_RIGS
 from scamo.io.fbx import write_fbx
-from scamo.io.figure import build_figure
+from scamo.io.figure import Figure, build_figure
 from scamo.io.gltf import write_glb
 
 from .motions import MOTIONS, stretchy, walk
@@ -65,6 +65,20 @@ class Case(NamedTuple):
 
     path: Path
     animation: Animation
+    rest: np.ndarray  # [J, 3] metres, where bones are while nothing moves
+
+
+OWN = EXPORT_RIGS["humanml3d"]
+
+
+def of_bones(path: Path, animation: Animation) -> Case:
+    """A file without a skin, which rests as its animation begins from."""
+    return Case(path, animation, animation.rest_world()[0])
+
+
+def of_figure(path: Path, figure: Figure) -> Case:
+    """A file with a skin. Blender takes the pose that the skin is bound in for the rest."""
+    return Case(path, figure.animation, figure.bind_places)
 
 
 def cases(folder: Path) -> list[Case]:
@@ -72,22 +86,22 @@ def cases(folder: Path) -> list[Case]:
     found = []
     for name, make in MOTIONS.items():
         joints = make(40)
-        figure = build_figure(joints, 20).animation
+        figure = build_figure(joints, 20)
         found += [
-            Case(write_bvh(joints, folder / f"{name}.bvh"), for_rig(rigid_poses(joints, 20), EXPORT_RIGS["humanml3d"])),
-            Case(write_glb(joints, folder / f"{name}.glb"), figure),
-            Case(write_fbx(joints, folder / f"{name}.fbx"), figure),
+            of_bones(write_bvh(joints, folder / f"{name}.bvh"), for_rig(rigid_poses(joints, 20), OWN)),
+            of_figure(write_glb(joints, folder / f"{name}.glb"), figure),
+            of_figure(write_fbx(joints, folder / f"{name}.fbx"), figure),
         ]
-    exact = for_rig(exact_poses(stretchy(), 20), EXPORT_RIGS["humanml3d"])
-    found.append(Case(write_bvh(stretchy(), folder / "exact.bvh", exact=True), exact))
+    exact = for_rig(exact_poses(stretchy(), 20), OWN)
+    found.append(of_bones(write_bvh(stretchy(), folder / "exact.bvh", exact=True), exact))
     for name, rig in EXPORT_RIGS.items():
-        figure = build_figure(walk(), 20, rig=name).animation
+        figure = build_figure(walk(), 20, rig=name)
         bones = for_rig(rigid_poses(walk(), 20), rig, rigid_root=True)
         found += [
-            Case(write_bvh(walk(), folder / f"{name}-{rig.unit}.bvh", rig=name), bones),
-            Case(write_glb(walk(), folder / f"{name}-rig.glb", rig=name), figure),
-            Case(write_fbx(walk(), folder / f"{name}-rig.fbx", rig=name), figure),
-            Case(write_fbx(walk(), folder / f"{name}-rig-m.fbx", rig=name, unit="m"), figure),
+            of_bones(write_bvh(walk(), folder / f"{name}-{rig.unit}.bvh", rig=name), bones),
+            of_figure(write_glb(walk(), folder / f"{name}-rig.glb", rig=name), figure),
+            of_figure(write_fbx(walk(), folder / f"{name}-rig.fbx", rig=name), figure),
+            of_figure(write_fbx(walk(), folder / f"{name}-rig-m.fbx", rig=name, unit="m"), figure),
         ]
     return found
 
@@ -114,6 +128,6 @@ def test_blender_puts_bones_where_ours_are(tmp_path: Path) -> None:
             errors.append(np.abs(np.array([shown["heads"][name] for name in names]) - upright).max())
             assert shown["low"] is None or shown["low"] > -2e-3, (case.path.name, frame, shown["low"])
         assert max(errors) < 1e-3, (case.path.name, errors)
-        expected = case.animation.rest_world()[0][held][:, [0, 2, 1]] * [1, -1, 1]
+        expected = case.rest[held][:, [0, 2, 1]] * [1, -1, 1]
         moved = rest - expected
         assert np.ptp(moved, axis=0).max() < 1e-3, (case.path.name, "rest pose")

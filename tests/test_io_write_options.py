@@ -19,9 +19,10 @@ def test_the_rigs_are_those_that_are_written() -> None:
 
 def test_the_command_line_and_the_writers_have_the_same_options() -> None:
     names = {field.name for field in dataclasses.fields(WriteOptions)}
-    assert {field.name for field in dataclasses.fields(Export(None, (), None).writing)} == names  # type: ignore[arg-type]
+    of_command = {field.name for field in dataclasses.fields(Export(None, (), None).writing)}  # type: ignore[arg-type]
+    assert of_command == names | {"person"}, "whom a file shows is chosen for the whole page, and by an option here"
     of_writers = {name for format in ("bvh", "glb", "fbx", "vrma") for name in WRITERS[format].options}
-    assert of_writers | {"in_place", "loop"} == names
+    assert of_writers | {"in_place", "loop"} == names | {"person"}
 
 
 def test_what_a_form_leaves_empty_is_left_out() -> None:

@@ -10,7 +10,7 @@ from tools import house
 FLOORS = (
     ("command_line", "json_files", "processes", "schedule"),
     ("data",),
-    ("configuration", "provenance", "run_folder", "journal", "loop", "estimate", "run"),
+    ("configuration", "provenance", "run_folder", "finiteness", "journal", "loop", "estimate", "run"),
     ("tasks",),
     ("measure",),
     ("recipes", "publish", "sweep", "reproduce", "reproduce_actions"),
