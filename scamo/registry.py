@@ -63,6 +63,7 @@ class ModelCard:
     training: Mapping[str, Any] = field(default_factory=dict, hash=False)
     sampling: Mapping[str, Any] = field(default_factory=dict, hash=False)
     sha256: str = ""
+    is_default: bool = False  # what is taken where nobody says which model
     weight_bytes: int = 4  # of one weight of the transformer in its own type
 
     def memory_in(self, dtype: torch.dtype | None) -> int:
@@ -163,7 +164,8 @@ def find_model(
 ) -> ModelCard:
     """The card of one model: of a folder, of a hub id, or of what `models()` lists, by codebook and size.
 
-    Where several fit, the largest codebook, then the largest size is taken. Raises ValueError that lists the models
+    Where nothing is said, the model that its card calls the default is taken. Where several fit, the largest codebook,
+    then the largest size is. Raises ValueError that lists the models
     there are.
     """
     if isinstance(path_or_hub_id, ModelCard):
@@ -228,7 +230,7 @@ def _available(name: str | torch.device) -> torch.device:
 
 def _bundled_tokenizer(codebook: int | str | None) -> Path:
     folders = {}
-    for path in BUNDLED.glob(f"*/{checkpoint.CARD}"):
+    for path in BUNDLED.glob(f"tokenizer-*/{checkpoint.CARD}"):  # those of a family are found by their models
         if checkpoint.read_card(path.parent).get("kind") == "tokenizer":
             folders[codebook_label(_tokenizer_config(path.parent, "tokenizer").levels)] = path.parent
     labels = sorted(folders)
@@ -251,6 +253,8 @@ def _best(cards: list[ModelCard], codebook: int | str | None, size: str | None) 
         wanted = f"codebook {'any' if codebook is None else codebook}, size {size or 'any'}"
         have = ", ".join(dict.fromkeys(f"{card.codebook} {card.size}" for card in reversed(cards))) or "none"
         raise ValueError(f"there is no model with {wanted}; there are (codebook size): {have}")
+    if codebook is None and size is None:
+        fitting.sort(key=lambda card: not card.is_default)
     return fitting[0]  # of equals the first listed: sorting keeps their order
 
 
@@ -313,6 +317,7 @@ def _card(folder: Path, source: str, location: str) -> ModelCard:
             knows=_typed(card, "knows", str, ""),
             sha256=card["sha256"],
             weight_bytes=bytes_each,
+            is_default=card.get("default") is True,
             **mappings,
         )
 

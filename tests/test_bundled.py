@@ -11,7 +11,9 @@ from scamo import checkpoint, registry
 from scamo.rotation import quat_rotate
 from tests.golden import bundled_tokens
 from training.measure import readme_tables as readme
+from training.measure.action_checks import BY_ACTION
 from training.measure.joint_measures import LEFT, RIGHT, above_head, forward_metres, speed, sways, turned_degrees
+from training.measure.prompt_checks import PLAIN
 
 CODEBOOKS, SIZES = (256, 1024, 4096), ("0.3M", "1M", "4M")
 
@@ -20,18 +22,33 @@ def bundled() -> list[scamo.ModelCard]:
     return [card for card in scamo.models() if card.source == "bundled"]
 
 
-def test_three_codebooks_times_three_sizes_in_at_most_48_megabytes() -> None:
+def test_three_codebooks_times_three_sizes_in_at_most_60_megabytes() -> None:
     cards = bundled()
     assert {(card.codebook, card.size) for card in cards} == {(c, s) for c in CODEBOOKS for s in SIZES}
-    assert sum(path.stat().st_size for path in registry.BUNDLED.rglob("*") if path.is_file()) < 48e6
+    assert sum(path.stat().st_size for path in registry.BUNDLED.rglob("*") if path.is_file()) < 60e6
+
+
+def test_the_default_is_the_model_that_knows_most_actions() -> None:
+    (default,) = [card for card in bundled() if card.is_default]
+    assert registry.find_model() == default
+    assert registry.find_model(codebook=1024, size="1M").name == "1024-1M"
+    assert "crawling" in default.knows
+    assert default.sampling["guidance"] == 2
+
+
+@pytest.mark.parametrize("action", ["jump", "crouch", "roll", "stand-up", "get-up"])
+def test_the_default_does_what_the_others_cannot(action: str) -> None:
+    made = scamo.load().generate_batch([PLAIN[action]] * 5, seeds=range(5))
+    assert sum(BY_ACTION[action].check(one.motion.joints.astype(float)) for one in made) >= 4
 
 
 @pytest.mark.parametrize("folder", sorted(registry.BUNDLED.glob("*/card.json")), ids=lambda path: path.parent.name)
 def test_a_card_says_where_its_model_comes_from(folder: Path) -> None:
     card = checkpoint.read_card(folder.parent)
     checkpoint.read_tensors(folder.parent)  # every byte against the card
-    assert card["licence"] == "CC BY-NC 4.0"
+    assert card["licence"].startswith("CC BY-NC 4.0")
     assert "Bandai" in card["attribution"]
+    assert ("CMU" in card["licence"]) == ("mocap.cs.cmu.edu" in card["attribution"])
     for fact in ("seed", "commit", "steps", "seconds", "device"):
         assert fact in card["training"], fact
     wanted = ("l1", "mpjpe_mm") if card["kind"] == "tokenizer" else ("nll", "normalised_loss")

@@ -54,7 +54,8 @@ class ModelPool:
         self.by_codebook: dict[int, dict[str, ModelCard]] = {}  # codebook -> size label -> card
         for card in sorted(registry.models(folders), key=lambda card: (card.codebook, size_order(card))):
             row = self.by_codebook.setdefault(card.codebook, {})
-            labels = (card.size, f"{card.size} · {card.name}", f"{card.size} · {card.name} ({len(row)})")
+            own = card.name.removesuffix(f"-{card.codebook}-{card.size}")  # the family, of a bundled model
+            labels = (card.size, f"{card.size} · {own}", f"{card.size} · {card.name} ({len(row)})")
             row[next(label for label in labels if label not in row)] = card
         self.tokenizers = registry.tokenizers(folders)  # those without a model
         self._make_engine = make_engine
@@ -75,7 +76,14 @@ class ModelPool:
 
     @property
     def default_key(self) -> tuple[int | None, str | None]:
-        """The largest model with 1024 codes, or with the largest codebook; None where there is no model."""
+        """The model that its card calls the default; else the largest with 1024 codes, or with the largest codebook.
+
+        None where there is no model.
+        """
+        for codebook, row in self.by_codebook.items():
+            for label, card in row.items():
+                if card.is_default:
+                    return codebook, label
         codebook = 1024 if 1024 in self.by_codebook else max(self.by_codebook, default=None)
         return codebook, next(reversed(self.by_codebook.get(codebook or 0, {})), None)
 

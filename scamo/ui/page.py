@@ -122,9 +122,21 @@ def limit_queue(demo: gr.Blocks, most: int = MAX_WAITING) -> None:
     queue.push = push_unless_full
 
 
+def _knowledge(pool: ModelPool) -> list[str]:
+    """What the models know, a paragraph for those that know the same; the largest group needs no names."""
+    groups: dict[str, list[str]] = {}
+    for codebook, row in pool.by_codebook.items():
+        for label, card in row.items():
+            groups.setdefault(card.knows, []).append(f"{codebook} · {label}")
+    most = max(map(len, groups.values()), default=0)
+    named = {knows: labels for knows, labels in groups.items() if knows}
+    few = [f"{', '.join(labels)}: {knows}" for knows, labels in named.items() if len(labels) < most]
+    return few + [f"The others: {knows}" if few else knows for knows, labels in named.items() if len(labels) == most]
+
+
 def about(pool: ModelPool) -> str:
     """What the models on this page know, what they do not, and under which licence they are, as HTML."""
-    knows = list(dict.fromkeys(card.knows for card in pool.cards if card.knows))
+    knows = _knowledge(pool)
     rights = list(dict.fromkeys(f"{card.licence}. {card.attribution}".strip() for card in pool.cards))
     paragraphs = [*knows, *(f"Weights: {text}" for text in rights)]
     if not pool.cards:

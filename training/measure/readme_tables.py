@@ -26,14 +26,15 @@ def tokenizer_table(folder: Path = registry.BUNDLED) -> str:
         "| codebook | codes (levels) | L1 | MPJPE, pelvis-aligned | MPJPE, global | codes used | exp. entropy |",
         "|---|---|---|---|---|---|---|",
     ]
-    cards = [checkpoint.read_card(path) for path in folder.glob("tokenizer-*")]
-    for card in sorted(cards, key=lambda card: int(card["name"].split("-")[1])):
+    cards = [checkpoint.read_card(path) for path in folder.glob("*tokenizer-*")]
+    for card in sorted(cards, key=lambda card: (int(card["name"].split("-")[-1]), len(card["name"]))):
+        family, _, codebook = card["name"].rpartition("tokenizer-")
         levels, metrics = card["config"]["levels"], card["metrics"]
         codes = 1
         for level in levels:
             codes *= level
         lines.append(
-            f"| {card['name'].split('-')[1]} | {codes:,} ({', '.join(map(str, levels))}) | {metrics['l1']:.3f} "
+            f"| {codebook}{_of(family)} | {codes:,} ({', '.join(map(str, levels))}) | {metrics['l1']:.3f} "
             f"| {metrics['mpjpe_mm']:.2f} mm | {metrics['global_mpjpe_mm']:.0f} mm | {metrics['usage']:.0%} "
             f"| {metrics['entropy']:.0f} |"
         )
@@ -47,17 +48,23 @@ def model_table() -> str:
         "|---|---|---|---|---|---|---|",
     ]
     cards = [card for card in registry.models() if card.source == "bundled"]
-    for card in sorted(cards, key=lambda card: (card.codebook, card.transformer.width)):
+    for card in sorted(cards, key=lambda card: (card.codebook, card.transformer.width, len(card.name))):
+        family = card.name.removesuffix(f"{card.codebook}-{card.size}")
         raw = checkpoint.read_card(card.location)
         counts, metrics, cost = raw["parameters"], raw["metrics"], raw["training"]
         total = counts["vocabulary"] + counts["non_vocabulary"]
         own = sum(file["bytes"] for file in raw["files"].values())
         lines.append(
-            f"| {card.codebook} | {card.size} | {counts['non_vocabulary'] / 1e6:.2f}M ({total / 1e6:.2f}M) "
+            f"| {card.codebook}{_of(family)} | {card.size} | {counts['non_vocabulary'] / 1e6:.2f}M ({total / 1e6:.2f}M) "
             f"| {own / 1e6:.1f} MB | {metrics['nll']:.2f} | {metrics['normalised_loss']:.2f} "
             f"| {cost['tokens'] / 1e6:.1f}M tokens, {cost['seconds'] / 60:.0f} min on {cost['device']} |"
         )
     return "\n".join(lines)
+
+
+def _of(family: str) -> str:
+    """A family of models, behind its codebook."""
+    return f" {family.strip('-')}" if family else ""
 
 
 def ability_table() -> str:
