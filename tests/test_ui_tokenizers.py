@@ -57,6 +57,7 @@ def test_a_browser_drops_a_motion_and_sees_it_come_back(visit, tmp_path):
     panel.get_by_role("button", name="Read it again").click()
     page.get_by_text("The joint map is no JSON").first.wait_for()
 
+    panel.get_by_label("Joint map (JSON)").fill("")
     (tmp_path / "words.npy").write_bytes(b"no motion")
     panel.locator("button[aria-label*=emove], button[aria-label*=lear]").first.click()
     panel.locator("input[type=file]").first.set_input_files(tmp_path / "words.npy")
