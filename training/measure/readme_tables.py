@@ -54,8 +54,9 @@ def model_table() -> str:
         counts, metrics, cost = raw["parameters"], raw["metrics"], raw["training"]
         total = counts["vocabulary"] + counts["non_vocabulary"]
         own = sum(file["bytes"] for file in raw["files"].values())
+        name = f"{card.codebook}{_of(family)} | {card.size}"
         lines.append(
-            f"| {card.codebook}{_of(family)} | {card.size} | {counts['non_vocabulary'] / 1e6:.2f}M ({total / 1e6:.2f}M) "
+            f"| {name} | {counts['non_vocabulary'] / 1e6:.2f}M ({total / 1e6:.2f}M) "
             f"| {own / 1e6:.1f} MB | {metrics['nll']:.2f} | {metrics['normalised_loss']:.2f} "
             f"| {cost['tokens'] / 1e6:.1f}M tokens, {cost['seconds'] / 60:.0f} min on {cost['device']} |"
         )

@@ -32,9 +32,10 @@ EXAMPLES = (
     "a person walks forward",
     "an exhausted old man walks forward, then bows",
     "a woman raises her left hand",
-    "someone walks while turning left",
-    "a happy child dances",
-    "a man kicks with his right leg",
+    "a little girl jumps",
+    "somebody crouches, then walks",
+    "a man does push-ups",
+    "an old woman picks something up",
 )
 CARDS_EVERY = 1.0  # seconds: a browser takes longer for cards than for figures, which are to play at once
 _PLAY_ALL = """() => {
