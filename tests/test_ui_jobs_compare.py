@@ -282,3 +282,11 @@ def test_the_time_a_model_took_leaves_out_what_the_page_did_meanwhile(shared_poo
             slept += 0.1
     assert slept > 1.9
     assert 0 < models[0].result.elapsed < slept - 0.5
+
+
+def test_the_slider_at_nought_leaves_each_model_its_own_guidance():
+    from scamo.ui.components.controls import chosen_guidance, guidance_slider, read_sampling
+
+    assert guidance_slider().value == 0
+    assert chosen_guidance(0) is None and read_sampling(1.0, 0, 3).guidance is None
+    assert read_sampling(1.0, 2.5, None).guidance == 2.5

@@ -33,13 +33,17 @@ def temperature_slider(pool: ModelPool) -> gr.Slider:
     return gr.Slider(0, 1.5, value=pool.default_temperature, step=0.05, label="Temperature", buttons=[])
 
 
-def guidance_slider(pool: ModelPool) -> gr.Slider:
-    """Lay out the guidance, which starts at the models' own."""
-    own = float(pool.cards[0].sampling.get("guidance", 1.0)) if pool.cards else 1.0
+def guidance_slider() -> gr.Slider:
+    """Lay out the guidance, which starts at 0: each model's own, for models are trained for different ones."""
     return gr.Slider(
-        0, 10, value=own, step=0.1, label="Guidance", info="1 is off; more follows the words closer, in twice the time",
-        buttons=[],
+        0, 10, value=0, step=0.1, label="Guidance",
+        info="0 is each model's own, 1 is off; more follows the words closer, in twice the time", buttons=[],
     )  # fmt: skip
+
+
+def chosen_guidance(value: float) -> float | None:
+    """The slider's value as an option: None is the model's own."""
+    return value or None
 
 
 def seed_field(info: str | None = None) -> gr.Number:
@@ -49,12 +53,13 @@ def seed_field(info: str | None = None) -> gr.Number:
 
 def sampling_fields(pool: ModelPool) -> list[gr.Slider | gr.Number]:
     """Lay out temperature, guidance and seed."""
-    return [temperature_slider(pool), guidance_slider(pool), seed_field("Another seed, another motion")]
+    return [temperature_slider(pool), guidance_slider(), seed_field("Another seed, another motion")]
 
 
 def read_sampling(temperature: float, guidance: float, seed: float | None) -> GenerationOptions:
     """What the fields of `sampling_fields` say; an empty seed is drawn."""
-    return GenerationOptions(seed=None if seed is None else int(seed), temperature=temperature, guidance=guidance)
+    given = None if seed is None else int(seed)
+    return GenerationOptions(seed=given, temperature=temperature, guidance=chosen_guidance(guidance))
 
 
 def _size_choice(pool: ModelPool, codebook: int | None, now: str | None) -> gr.Radio:

@@ -11,7 +11,15 @@ from typing import Any
 import gradio as gr
 
 from scamo.body.person import person_for
-from scamo.ui.components.controls import INSTANT, OPTION_CLICK, QUIET, guidance_slider, seed_field, temperature_slider
+from scamo.ui.components.controls import (
+    INSTANT,
+    OPTION_CLICK,
+    QUIET,
+    chosen_guidance,
+    guidance_slider,
+    seed_field,
+    temperature_slider,
+)
 from scamo.ui.components.downloads import downloads
 from scamo.ui.components.model_grid import block, model_grid
 from scamo.ui.components.motion_player import motion_player, player_figure, player_value
@@ -89,7 +97,7 @@ class CompareTab:
             self.free_length = gr.Checkbox(False, label="Let each model decide when it is over")
         with gr.Group():
             self.temperature = temperature_slider(self._pool)
-            self.guidance = guidance_slider(self._pool)
+            self.guidance = guidance_slider()
             self.seed = seed_field()
             self.fresh_seed = gr.Checkbox(True, label="A new seed for every click")
         self.samples = gr.Slider(
@@ -153,11 +161,20 @@ class CompareTab:
         self.file.upload(self._restore, self.file, fields, **QUIET)
 
     def _read(
-        self, seed: float | None, prompt: str, models: Any, seconds: float, free: bool, *sampling: Any
+        self,
+        seed: float | None,
+        prompt: str,
+        models: Any,
+        seconds: float,
+        free: bool,
+        temperature: float,
+        guidance: float,
+        samples: int,
     ) -> compare_job.CompareRequest:
         """The page's fields as a request. A mistake is shown; what the user typed and made before stays."""
         with refusing():
             length = None if free else seconds
+            sampling = temperature, chosen_guidance(guidance), samples
             return compare_job.read_compare_request(self._pool, prompt, models, length, seed, *sampling)
 
     def _accept(self, fresh: bool, seed: float | None, *choices: Any) -> tuple[str, int, gr.Button]:
@@ -218,7 +235,8 @@ class CompareTab:
             cards = self._pool.selected(models)
         except (ValueError, OverflowError):
             cards = {}
-        words = describe_cost(self._estimator, cards, None if free else seconds, samples, without_room, guidance)
+        length, own = None if free else seconds, chosen_guidance(guidance)
+        words = describe_cost(self._estimator, cards, length, samples, without_room, own)
         return words, block(without_room)
 
     def _restore(self, path: str) -> tuple[Any, ...]:
