@@ -154,5 +154,3 @@ def test_a_browser_passes_a_motion_through_all_tabs(visit):
     page.wait_for_function(f"{player}?.figures.length === 5")
     assert page.evaluate(f"{player}.figures.map((figure) => Boolean(figure.errors))") == [False] + [True] * 4
     page.get_by_text("mm or more").wait_for()
-    page.locator("button[data-option=Tokens]:visible").click()
-    page.get_by_text("This motion has several prompts").first.wait_for()

@@ -130,7 +130,7 @@ class Endpoints:
             the recipe, with model, seed and tokens, and notes where the prompt is not read or kept as it stands
         """
         with refusing(to_program=True):
-            card = self._pool.card(_whole("codebook", codebook), size)
+            card = self._card(_whole("codebook", codebook), size)
             options = GenerationOptions(
                 seconds=None if seconds is None else checked_seconds(seconds),
                 seed=None if seed is None else _whole("seed", seed),
@@ -179,6 +179,13 @@ class Endpoints:
             "mpjpe_mm": 1000 * float(found.error_over_time.mean()), "notes": list(notes),
         }  # fmt: skip
         return report, str(features), str(places)
+
+    def _card(self, codebook: int | None, size: str | None) -> ModelCard:
+        """The model that is asked for; where only a codebook was given, the largest one of it."""
+        row = self._pool.by_codebook.get(codebook or 0, {})
+        if row and size not in row and size in (None, self._pool.default_key[1]):
+            size = next(reversed(row))
+        return self._pool.card(codebook, size)
 
     def export(
         self,

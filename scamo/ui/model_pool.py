@@ -80,10 +80,9 @@ class ModelPool:
 
         None where there is no model.
         """
-        for codebook, row in self.by_codebook.items():
-            for label, card in row.items():
-                if card.is_default:
-                    return codebook, label
+        for card in self.cards:
+            if card.is_default:
+                return card.codebook, self.label_of(card)
         codebook = 1024 if 1024 in self.by_codebook else max(self.by_codebook, default=None)
         return codebook, next(reversed(self.by_codebook.get(codebook or 0, {})), None)
 
