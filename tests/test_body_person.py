@@ -199,3 +199,17 @@ def test_pictures_show_cloth_and_skin() -> None:
 )
 def test_who_acts_in_a_prompt(prompt: str, name: str) -> None:
     assert person_for(prompt) == name
+
+
+def test_toes_bend_where_a_raised_heel_would_push_them_through_the_floor(person: Person) -> None:
+    """The feet stand on their balls, the heels 8 cm higher: nothing of the shoes is below the floor."""
+    rest = forward_kinematics(np.tile([1.0, 0.0, 0.0, 0.0], (1, 22, 1)), np.zeros((1, 3)), OFFSETS)
+    rest[..., 1] -= rest[:, [10], 1].copy()
+    raised = rest.copy()
+    others = [joint for joint in range(22) if joint not in (10, 11)]
+    raised[:, others, 1] += 0.08
+    low = {floor: float(person.pose(raised * person.size, floor)[..., 1].min()) for floor in (None, -10.0)}
+    assert low[-10.0] < -person.sole - 0.015  # with the floor far below, toes stay straight
+    assert low[None] > -person.sole - 0.006
+    heel = [float(person.pose(raised * person.size, floor)[0, :, 1].max()) for floor in (None, -10.0)]
+    assert heel[0] == heel[1]  # nothing else moves

@@ -18,6 +18,7 @@ from scipy import sparse
 
 from scamo.body.person_words import PEOPLE, person_for
 from scamo.body.surface import vertex_normals
+from scamo.body.toes import BENDS, TOES, tip, toe_bends
 from scamo.rotation import quat_multiply, quat_to_matrix
 from scamo.skeleton import (
     BONE_LENGTHS,
@@ -80,7 +81,16 @@ class Person:
     def sole(self) -> float:
         """Metres from the lower toe joint down to the sole, as a body at rest stands."""
         rest = forward_kinematics(np.tile([1.0, 0.0, 0.0, 0.0], (1, 22, 1)), np.zeros((1, 3)), OFFSETS) * self.size
-        return float(rest[0, [10, 11], 1].min() - self.pose(rest)[..., 1].min())
+        return float(rest[0, list(TOES), 1].min() - self._skinned(rest, world_rotations(rest))[..., 1].min())
+
+    @cached_property
+    def tips(self) -> list[Array]:
+        """For each of TOES the points that can be the lowest, [P, 3] seen from its joint, in metres of the motion."""
+        found = []
+        for toe in TOES:
+            own = self.skin[(self.weights * (self.bones == toe)).sum(axis=1) > 0.6]
+            found.append(tip((own - self.joints[toe]) @ self._unbind[toe].T))
+        return found
 
     def fit(self, joints: Array) -> Array:
         """Joints [T, 22, 3] as this person is drawn: no bone stretched beyond LIMITS, all of it `size` times as large.
@@ -89,14 +99,27 @@ class Person:
         """
         return clamp_bones(at_own_size(joints)) * self.size
 
-    def vertices(self, joints: Array) -> Iterator[NDArray[np.float32]]:
-        """The vertices at joints [T, 22, 3] from `fit`, in pieces: float32 [at most 64, V, 3] each, metres."""
-        for start in range(0, len(joints), _CHUNK):
-            yield self.pose(joints[start : start + _CHUNK])[:, self.points]
+    def vertices(self, joints: Array, floor: float | None = None) -> Iterator[NDArray[np.float32]]:
+        """The vertices at joints [T, 22, 3] from `fit`, in pieces: float32 [at most 64, V, 3] each, metres.
 
-    def pose(self, joints: Array) -> NDArray[np.float32]:
+        floor: the height, in metres, that toes bend up from; None: where this person's soles stand.
+        """
+        for start in range(0, len(joints), _CHUNK):
+            yield self.pose(joints[start : start + _CHUNK], floor)[:, self.points]
+
+    def pose(self, joints: Array, floor: float | None = None) -> NDArray[np.float32]:
         """The points of the skin at joints [T, 22, 3] from `fit`: float32 [T, P, 3], by linear blend skinning."""
-        turns = quat_to_matrix(world_rotations(joints)) @ self._unbind * self.size
+        world = world_rotations(joints)
+        ground = -self.sole if floor is None else floor
+        for toe, points in zip(TOES, self.tips, strict=True):
+            # Where the ball of the foot is itself below the floor, the toes go no lower than that.
+            room = np.maximum(joints[:, toe, 1] - ground, self.sole) / self.size
+            bend = toe_bends(points, quat_to_matrix(world[:, toe])[:, 1], room)
+            world[:, toe] = quat_multiply(world[:, toe], BENDS[bend])
+        return self._skinned(joints, world)
+
+    def _skinned(self, joints: Array, world: Array) -> NDArray[np.float32]:
+        turns = quat_to_matrix(world) @ self._unbind * self.size
         moves = joints - (turns @ self.joints[..., None])[..., 0]
         matrices = np.concatenate([turns, moves[..., None]], axis=-1).astype(np.float32)  # [T, 22, 3, 4]
         columns = matrices.transpose(1, 3, 0, 2).reshape(4 * len(PARENTS), 3 * len(joints))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scamo.body.mannequin import PARENTS_24, rest_joints
 from scamo.body.person import Person, at_own_size, load_person
+from scamo.body.toes import BENDS, TOES, tip, toe_bends
 from scamo.io.animation import Animation, SkeletonPoses, for_rig, of_pose
 from scamo.io.export_rigs import check_rig
 from scamo.render.scene import palettes
@@ -21,8 +22,6 @@ from scamo.skeleton import REST_OFFSETS, joint_rotations
 Array = NDArray[np.floating]
 FigureName = Literal["person", "stick"]
 
-_TOES = (10, 11)
-_TOE_ANGLES = np.linspace(0, np.radians(70), 29)  # how far toes bend up
 _CHUNK = 256  # frames whose vertices are measured at once
 
 
@@ -89,7 +88,7 @@ class Skin:
         for joint, parent in enumerate(PARENTS_24[1:], start=1):
             rest[joint] += rest[parent]
         skin = self.mesh.weights[..., None] * (self.from_bones() + rest[self.mesh.bones])
-        return float(rest[list(_TOES), 1].min() - skin.sum(axis=1)[:, 1].min())
+        return float(rest[list(TOES), 1].min() - skin.sum(axis=1)[:, 1].min())
 
     def from_bones(self) -> Array:
         """Where each vertex is seen from each of its four bones, in the frame of the rest pose, [V, 4, 3]."""
@@ -104,18 +103,12 @@ def bend_toes(skin: Skin, poses: SkeletonPoses) -> SkeletonPoses:
     """
     places, world = poses.world()
     rotations = poses.rotations.copy()
-    half = _TOE_ANGLES / 2
-    turns = np.stack([np.cos(half), -np.sin(half), 0 * half, 0 * half], axis=-1)
     seen = skin.from_bones()
-    for toe in _TOES:
-        points = seen[(skin.mesh.bones == toe) & (skin.mesh.weights > 0.6)]
-        points = points[points[:, 2] > 0]
-        bent = quat_rotate(turns[:, None], points)  # [angles, points, 3]
-        up = quat_to_matrix(world[:, toe])[:, 1]
-        height = np.stack([(up @ some.T).min(axis=1) for some in bent], axis=-1) + places[:, toe, 1, None]
-        clear = height >= np.minimum(0.0, places[:, toe, 1] - skin.sole)[:, None] - 1e-4
-        chosen = np.where(clear.any(axis=1), clear.argmax(axis=1), height.argmax(axis=1))
-        rotations[:, toe] = quat_multiply(rotations[:, toe], turns[chosen])
+    for toe in TOES:
+        points = tip(seen[(skin.mesh.bones == toe) & (skin.mesh.weights > 0.6)])
+        room = np.maximum(places[:, toe, 1], skin.sole)
+        bend = toe_bends(points, quat_to_matrix(world[:, toe])[:, 1], room)
+        rotations[:, toe] = quat_multiply(rotations[:, toe], BENDS[bend])
     return replace(poses, rotations=rotations)
 
 

@@ -107,7 +107,7 @@ class _Painter:
         """All frames of joints [T, 22, 3] each; shorter clips hold their last pose."""
         length = len(self.backdrop.scene)
         streams = [
-            _vertices(body, joints, length, place[0, 0])
+            _vertices(body, joints, length, place[0, 0], self.backdrop.scene.floor)
             for body, joints, place in zip(self.bodies, clips, self.backdrop.scene.figures, strict=True)
         ]
         with open_rasteriser(self.backend, self.backdrop.scene) as rasteriser:
@@ -130,9 +130,9 @@ class _Painter:
         return backdrop.finished()
 
 
-def _vertices(body: Body | Person, joints: Array, length: int, place: Array) -> Iterator[Array]:
-    """A body's vertices in every frame, moved to its place; it holds the last pose until `length`."""
-    pieces = body.vertices(joints) if isinstance(body, Person) else body.vertices(body.fit(joints))
+def _vertices(body: Body | Person, joints: Array, length: int, place: Array, floor: float) -> Iterator[Array]:
+    """A body's vertices in every frame, moved to its place over the floor; it holds the last pose until `length`."""
+    pieces = body.vertices(joints, floor) if isinstance(body, Person) else body.vertices(body.fit(joints))
     moved = ((place - joints[0, 0]) * [1, 0, 1]).astype(np.float32)
     last = None
     for last in chain.from_iterable(pieces):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from scamo.body.person import LENGTHS, LIMITS, REGIONS, STEP, load_person
+from scamo.body.toes import BENDS, TOES
 from scamo.motion import Motion
 from scamo.render.scene import palettes
 from scamo.render.stick import BONES, extend
@@ -119,7 +120,7 @@ def people_mesh() -> dict[str, Any]:
 
     points, regions: of every vertex, which point of the skin it is and the place of its colour. faces: three vertices
     each. bones, weights (0..255): four for every point. follows: which of the turns each joint follows. parents,
-    lengths, limits: for `clampBones`.
+    lengths, limits: for `clampBones`. toes: their joints; bends: quaternions x y z w by which they can bend.
     """
     person = load_person()
     return {
@@ -133,6 +134,8 @@ def people_mesh() -> dict[str, Any]:
         "lengths": LENGTHS.round(5).tolist(),
         "limits": LIMITS,
         "shirt": REGIONS.index("shirt"),
+        "toes": TOES,
+        "bends": BENDS[:, [1, 2, 3, 0]].round(6).tolist(),
     }
 
 
@@ -140,6 +143,7 @@ def person_shape(name: str) -> dict[str, Any]:
     """One of the people on that mesh, 50 kB: points of the skin and joints, both in the bind pose, and the looks.
 
     unbind: quaternions x y z w, which turn the joints of the bind pose back. sole: metres below the toe joint.
+    tips: of each toe the points that can be the lowest, seen from its joint.
     """
     person = load_person(name)
     return {
@@ -150,6 +154,7 @@ def person_shape(name: str) -> dict[str, Any]:
         "colours": [_code(colour) for colour in person.colours.tolist()],
         "size": person.size,
         "sole": person.sole / person.size,
+        "tips": [points.round(4).tolist() for points in person.tips],
     }
 
 

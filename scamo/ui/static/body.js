@@ -126,13 +126,34 @@
         ];
     }
 
+    /** How high a point is above the joint whose turn is given. */
+    function heightOf([x, y, z, s], [u, v, w]) {
+        return 2 * (x * y + s * z) * u + (1 - 2 * (x * x + z * z)) * v + 2 * (y * z - s * x) * w;
+    }
+
+    /** The turn of a toe, bent up as little as keeps it above the floor, at most as far as toes bend. `height` is that of its
+     *  joint. The same as `toe_bends` in scamo/body/toes.py. */
+    function bentToe({ bends, sole }, tip, turn, height) {
+        const room = Math.max(height + sole, sole) + 1e-4;
+        let best = turn, highest = -Infinity;
+        for (const bend of bends) {
+            const bent = product(turn, bend);
+            const lowest = Math.min(...tip.map((point) => heightOf(bent, point)));
+            if (lowest >= -room) return bent;
+            if (lowest > highest) [best, highest] = [bent, lowest];
+        }
+        return best;
+    }
+
     /** The matrix of every bone, row by row [bones, 3, 4]: it turns about the joint, and moves the joint to its point of
      *  the pose. Joints are where they were when the skin was made, `unbind` turns that pose back; `sole` lifts the soles
      *  to the floor. */
     function boneMatrices(body, pose, turns) {
         const matrices = new Float32Array(12 * body.joints.length);
         body.joints.forEach(([u, v, w], bone) => {
-            const turn = turns.subarray(4 * body.follows[bone], 4 * body.follows[bone] + 4);
+            let turn = turns.subarray(4 * body.follows[bone], 4 * body.follows[bone] + 4);
+            const toe = body.toes.indexOf(bone);
+            if (toe >= 0) turn = bentToe(body, body.tips[toe], turn, pose[3 * bone + 1]);
             const [x, y, z, s] = product(turn, body.unbind[bone]);
             const rows = [
                 [1 - 2 * (y * y + z * z), 2 * (x * y - s * z), 2 * (x * z + s * y)],
