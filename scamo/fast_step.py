@@ -135,15 +135,19 @@ class GraphStep:
         seen = torch.ones(b, slots, dtype=torch.bool, device=device) if cache.seen_bs is None else cache.seen_bs
         self.seen = seen[:, None, None]
         if device.type == "cuda":
-            beside = torch.cuda.Stream()
-            beside.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(beside):  # libraries set themselves up in their first calls, not to be recorded
-                for _ in range(2):
-                    self._step()
-            torch.cuda.current_stream().wait_stream(beside)
-            self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
-                self.logits_bv = self._step()
+            with torch.cuda.device(device):  # streams and graphs belong to the current device
+                self._record()
+
+    def _record(self) -> None:
+        beside = torch.cuda.Stream()
+        beside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(beside):  # libraries set themselves up in their first calls, not to be recorded
+            for _ in range(2):
+                self._step()
+        torch.cuda.current_stream().wait_stream(beside)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+            self.logits_bv = self._step()
 
     @torch.inference_mode()
     def __call__(self, tokens_b: Tensor) -> Tensor:
@@ -153,7 +157,8 @@ class GraphStep:
         self.cache.length += 1
         if self.slot.device.type != "cuda":
             return self._step()
-        self.graph.replay()
+        with torch.cuda.device(self.slot.device):
+            self.graph.replay()
         return self.logits_bv
 
     def _step(self) -> Tensor:

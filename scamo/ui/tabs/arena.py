@@ -31,6 +31,7 @@ from scamo.ui.model_pool import ModelPool
 from scamo.ui.motion_files import new_folder
 
 EXAMPLE = "a person walks forward"
+MAX_VOTES = 1000  # of a visit; older ones are forgotten, so that nobody fills the memory
 
 
 @dataclass(frozen=True, eq=False)  # the player's value is a dict, which has no hash
@@ -146,7 +147,7 @@ class ArenaTab:
             if hidden is None:
                 raise ValueError("There is nothing to vote on; draw two models first.")
         contest = replace(hidden.contest, vote=vote)
-        contests = [*contests, contest]
+        contests = [*contests, contest][-MAX_VOTES:]
         rows, folder = score_table(contests), new_folder()
         paths = [folder / "arena-table.csv", folder / "arena-votes.csv"]
         for path, text in zip(paths, (as_csv(rows), as_csv(contests)), strict=True):
