@@ -53,11 +53,13 @@ def _box_name(key: ModelKey) -> str:
 
 
 def _first_ticked(pool: ModelPool) -> list[ModelKey]:
-    """The bundled models of one codebook, which are small."""
-    codebook = pool.default_key[0] or 0
-    row = pool.by_codebook.get(codebook, {})
-    bundled = [label for label, card in row.items() if card.source == "bundled"]
-    return [(codebook, label) for label in bundled or list(row)[:3]]
+    """The default model and the sizes beside it that were taught the same; those that are bundled, for they are small."""
+    codebook, label = pool.default_key
+    row = pool.by_codebook.get(codebook or 0, {})
+    if label is None or row[label].source != "bundled":
+        return [(codebook or 0, name) for name in list(row)[:3]]
+    own = row[label]
+    return [(own.codebook, name) for name, card in row.items() if (card.source, card.knows) == (own.source, own.knows)]
 
 
 def _grid(pool: ModelPool) -> str:
