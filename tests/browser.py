@@ -33,7 +33,7 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
 )  # fmt: skip
-PATIENCE = 300.0  # seconds, for a machine that has other things to do
+PATIENCE = 120.0  # seconds, for a machine that has other things to do
 
 
 @pytest.fixture(scope="session")

@@ -49,8 +49,10 @@ def first_frame(page) -> np.ndarray:
 
 
 def one_model(page) -> None:
-    """Leave the first of the models that are ticked."""
-    for box in page.locator('#cells [aria-label="Codebook 1024"] input').all()[1:]:
+    """Tick the first model of 1024 codes and no other."""
+    first, *others = page.locator('#cells [aria-label="Codebook 1024"] input').all()
+    first.check()
+    for box in others:
         box.uncheck()
 
 
@@ -154,3 +156,5 @@ def test_a_browser_passes_a_motion_through_all_tabs(visit):
     page.wait_for_function(f"{player}?.figures.length === 5")
     assert page.evaluate(f"{player}.figures.map((figure) => Boolean(figure.errors))") == [False] + [True] * 4
     page.get_by_text("mm or more").wait_for()
+    page.locator("button[data-option=Tokens]:visible").click()
+    page.get_by_text("“a woman bows, then she waves”: 10 tokens").wait_for()
