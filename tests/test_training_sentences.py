@@ -37,6 +37,26 @@ def test_no_phrase_of_a_test_sentence_is_used() -> None:
     assert not [phrase for phrase in phrases if sentences.is_kept_apart(phrase)]
 
 
+def test_whole_sentences_have_no_four_words_in_a_row_of_test_sentences() -> None:
+    found = sentences.scenes()
+    assert sum(map(len, found.values())) > 9000
+    kept = [sentences.plain_words(text).split() for own in sentences.kept_apart().values() for text in own]
+    runs = {tuple(words[start : start + 4]) for words in kept for start in range(len(words) - 3)}
+    whole = {tuple(words) for words in kept}
+    for own in found.values():
+        for text in own:
+            words = tuple(sentences.plain_words(text).split())
+            assert words not in whole
+            assert not runs.intersection(words[start : start + 4] for start in range(len(words) - 3)), text
+
+
+def test_whole_sentences_know_right_from_left() -> None:
+    found = sentences.scenes()
+    left, right = found["raise-up-left-hand"], found["raise-up-right-hand"]
+    assert min(len(left), len(right)) > 80
+    assert sum("left" in text for text in left) > 70 and sum("left" in text.split() for text in right) < 3
+
+
 def test_every_action_has_at_least_eight_test_sentences() -> None:
     kept = sentences.kept_apart()
     assert min(map(len, kept.values())) >= 8

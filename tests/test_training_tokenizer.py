@@ -85,11 +85,12 @@ def test_wrong_bones_and_places_cost_what_they_say(corpus: Path) -> None:
     data = Dataset(corpus)
     model = MotionTokenizer(TokenizerConfig(LEVELS[16], width=8, code_width=8, depth=1))
     plain = Reconstruction(model, data, 16, 5, 0, data.statistics)
-    task = Reconstruction(model, data, 16, 5, 0, data.statistics, bone_penalty=0.3, place_penalty=2.0)
+    task = Reconstruction(model, data, 16, 5, 0, data.statistics, bone_penalty=0.3, place_penalty=2.0,
+                          speed_penalty=0.5)  # fmt: skip
     batch = task.batch(0, 0, 1)
     loss, extra = task.loss(model, batch)
-    assert extra["stretch"] > 0 and extra["distance"] > 0
-    added = 0.3 * extra["stretch"] + 2 * extra["distance"]
+    assert min(extra["stretch"], extra["distance"], extra["speed"]) > 0
+    added = 0.3 * extra["stretch"] + 2 * extra["distance"] + 0.5 * extra["speed"]
     assert loss.item() == pytest.approx(plain.loss(model, batch)[0].item() + added, rel=1e-5)
 
     # A body of 1.1 times the size: every bone is a tenth too long, and each joint as far off as it is from the root.
@@ -105,6 +106,30 @@ def test_wrong_bones_and_places_cost_what_they_say(corpus: Path) -> None:
     places = joint_places(torch.from_numpy(x)).numpy()
     assert extra["stretch"] == pytest.approx(0.1, rel=1e-2)
     assert extra["distance"] == pytest.approx(0.1 * np.linalg.norm(places, axis=-1).mean(), rel=1e-2)
+    speeds = 20 * np.linalg.norm(np.diff(places, axis=1), axis=-1)
+    assert extra["speed"] == pytest.approx(0.1 * speeds.mean(), rel=2e-2)
+
+
+def test_evenly_drawn_windows_are_of_every_clip_alike(corpus: Path) -> None:
+    """A clip of one window is drawn as often as any other, and no window runs over the end of a clip."""
+    data = Dataset(corpus)
+    train = sorted(data.split("train"), key=lambda clip: clip.frames)
+    window = train[0].frames // 4 * 4
+    model = MotionTokenizer(TokenizerConfig(LEVELS[16], width=8, code_width=8, depth=1))
+    counts = {}
+    for evenly in (True, False):
+        task = Reconstruction(model, data, window, 50, 0, data.statistics, evenly=evenly)
+        first = {}
+        for clip in train:
+            frames = data.statistics.normalise(np.asarray(data[clip]))
+            first |= {frames[start].tobytes(): clip.name for start in range(len(frames) - window + 1)}
+        drawn = [first.get(x[0].tobytes()) for step in range(20) for x in task.batch(step, 0, 1)["x_btd"].numpy()]
+        known = [name for name in drawn if name]  # mirrored windows are not
+        counts[evenly] = {clip.name: known.count(clip.name) / len(known) for clip in train}
+    longest, shortest = train[-1], train[0]
+    assert counts[True][shortest.name] == pytest.approx(1 / len(train), rel=0.6)
+    assert counts[False][shortest.name] < 0.5 * counts[True][shortest.name]
+    assert counts[False][longest.name] > counts[True][longest.name]
 
 
 def test_the_baseline_has_no_penalties(corpus: Path, tmp_path: Path) -> None:

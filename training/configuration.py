@@ -40,7 +40,7 @@ FORMER_NAMES = {
 }  # fmt: skip
 """Settings that older runs and cards call by another name."""
 
-LATER_SETTINGS = {"bone_penalty": 0.0, "place_penalty": 0.0}
+LATER_SETTINGS = {"bone_penalty": 0.0, "place_penalty": 0.0, "speed_penalty": 0.0, "evenly": False}
 """Settings that older runs do not have, and the values that mean what those runs did."""
 
 

@@ -28,6 +28,7 @@ BUNDLED_SIZES = ("0.3M", "1M", "4M")
 PAPER_CODEBOOKS = (256, 512, 1024, 2048, 4096, 16384, 65536)
 PAPER_SIZES = ("44M", "111M", "343M", "775M", "1B", "3B")
 LENGTHS = (32, 48, 64, 96, 128, 192)  # frames of the windows that bundled tokenizers learn from
+SHORTER = (16, 24, 32, 48, 64, 96, 128)  # and those of many actions
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,13 @@ def bundled_evaluator(places: Places, threads: int = 0) -> EvaluatorTraining:
 def actions_tokenizer(codebook: int, places: Places, start: Path, threads: int = 0) -> TokenizerTraining:
     """A tokenizer of many actions: another one, of any codebook, that learns from the corpus of many actions.
 
-    start: the folder of that tokenizer's model. The root's path, the bones' lengths and the joints' places are in the
-    loss.
+    start: the folder of that tokenizer's model. The root's path, the bones' lengths, and the joints' places and speeds
+    are in the loss. Clips are drawn evenly, short windows among them: a throw takes two seconds.
     """
     return with_settings(
-        bundled_base(places, threads), out=places.tokenizer(codebook), codebook=codebook, start=start, steps=8000,
+        bundled_base(places, threads), out=places.tokenizer(codebook), codebook=codebook, start=start, steps=12_000,
         lr=8e-4, warmup=0.03, validate_every=4000, drift_penalty=0.3, bone_penalty=0.3, place_penalty=1.0,
+        speed_penalty=0.3, evenly=True, lengths=SHORTER,
     )  # fmt: skip
 
 

@@ -41,6 +41,7 @@ from training.data.dataset import DatasetWriter
 from training.json_files import read_json
 
 SPEEDS = (0.82, 1.22)
+SCENES = 0.5  # how often one of the two sentences of several actions is made of whole sentences
 ANY_STYLE = 0.15  # how often a sentence for an action of one style names another
 ALSO = {"kick-right": "kick", "punch-left": "punch", "punch-right": "punch", "punch": "punch"}
 """Labels with a side -> the words that name none, which fit as well."""
@@ -104,18 +105,28 @@ class Words:
         if key not in self._pools:
             size = 48 if style != "normal" else 260 if action in self.often else 130
             self._pools[key] = [self._write([action], style) for _ in range(size)]
+            if style == "normal":
+                self._pools[key] += self._scenes(action)
         chosen = [str(text) for text in self.draw.choice(self._pools[key], size=count)]
         return [*chosen, *[""] * round(count / 9)]
 
     def joined(self, actions: list[str], style: str, times: int = 1) -> list[str]:
         """Two sentences for several actions, or for one done ``times`` times; now and then an empty one."""
         texts = [self._write(actions, style, times) for _ in range(2)]
+        if style == "normal" and times == 1 and self.draw.random() < SCENES:
+            texts[1] = sentences.scenes_in_order(actions, self.draw) or texts[1]
         return texts + [""] * int(self.draw.random() < 0.25)
 
     def counted(self, action: str, style: str, count: int) -> list[str]:
         """Three sentences for so many steps."""
         own = sentences.counted_steps(action, count)
         return [sentences.sentence([action], style, self.draw, own=own) for _ in range(3)]
+
+    def _scenes(self, action: str) -> list[str]:
+        """Whole sentences for an action, about as many as its pool has of written ones."""
+        names = dict.fromkeys((action, ALSO.get(action, action)))
+        own = [text for name in names for text in sentences.scenes().get(name, ())]
+        return own * max(1, round(len(self._pools[action, "normal"]) / len(own))) if own else []
 
     def _write(self, actions: list[str], style: str, times: int = 1) -> str:
         # Other actions exist in one style; somebody tired or happy who does them is asked for all the same.

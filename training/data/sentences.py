@@ -1,9 +1,10 @@
 """Free sentences for labelled motions: frames, gerunds, base forms, contexts, counts, and several actions in order.
 
 The words are in training/data/wordings: ``actions.txt`` (phrases by action, a line is a pattern with choices),
-``paraphrases.json`` (more phrases, people and sentence frames) and ``kept_apart.json``, the sentences for tests: a
-phrase of three words or more that occurs in one of those is never used here. ``training.data.captions`` has the styles
-and the plain wordings.
+``paraphrases.json`` (more phrases, people and sentence frames), ``scenes.txt`` (whole sentences by action, as many
+people would type them) and ``kept_apart.json``, the sentences for tests: a phrase of three words or more that occurs in
+one of those is never used here, and no whole sentence that has four words in a row of theirs.
+``training.data.captions`` has the styles and the plain wordings.
 """
 
 from __future__ import annotations
@@ -17,7 +18,17 @@ from pathlib import Path
 
 import numpy as np
 
-from training.data.captions import ACTIONS, AGAIN, COUNTED, GOING, PEOPLE, STYLES, Style, canonical_style
+from training.data.captions import (
+    ACTIONS,
+    AGAIN,
+    COUNTED,
+    GOING,
+    PEOPLE,
+    STYLES,
+    Style,
+    canonical_style,
+    mirrored_words,
+)
 
 WORDINGS = Path(__file__).with_name("wordings")
 FREE = 0.7  # how often a phrase comes from the free wordings where there are plain ones too
@@ -37,7 +48,9 @@ MORE_FRAMES = (
 )  # fmt: skip
 JOINTS_OF_TWO = ("{0} and then {1}", "{0}, then {1}", "{0} and {1}", "{0}, after that {1}", "first {0}, then {1}",
                  "{0} before {s} {1}", "{0}, and afterwards {1}", "{0} and finally {1}", "{0}; next {s} {1}",
-                 "{0}, followed by: {s} {1}", "{0} and after that {1}")  # fmt: skip
+                 "{0}, followed by: {s} {1}", "{0} and after that {1}", "{0}. {1}", "{0} -> {1}", "{0} + {1}",
+                 "{0}, {1}", "{0}, after which {s} {1}", "{0}, and once done {s} {1}", "{0}, only then {s} {1}",
+                 "{0} until {s} {1}", "{0}; then {1}")  # fmt: skip
 JOINTS_OF_THREE = ("{0}, then {1}, then {2}", "{0}, then {1} and finally {2}", "{0}, {1} and then {2}",
                    "first {0}, then {1}, and at last {2}", "{0} and {1}, and then {2}")  # fmt: skip
 CONTINUING = (
@@ -94,16 +107,41 @@ def _kept_apart_phrases() -> frozenset[str]:
 @cache
 def free_phrases() -> dict[str, tuple[str, ...]]:
     """Phrases in the third person by action, without those of the sentences for tests."""
-    found: dict[str, list[str]] = {}
-    action = ""
-    for line in map(str.strip, (WORDINGS / "actions.txt").read_text(encoding="utf-8").splitlines()):
-        if line.startswith("["):
-            action = line.strip("[]")
-        elif line and not line.startswith("#"):
-            found.setdefault(action, []).extend(expand(line))
+    lines = read_sections((WORDINGS / "actions.txt").read_text(encoding="utf-8"))
+    found = {action: [phrase for line in own for phrase in expand(line)] for action, own in lines.items()}
     for action, phrases in _paraphrases()["actions"].items():
         found.setdefault(action, []).extend(phrases)
     return {a: tuple(p for p in dict.fromkeys(phrases) if not is_kept_apart(p)) for a, phrases in found.items()}
+
+
+@cache
+def scenes() -> dict[str, tuple[str, ...]]:
+    """Whole sentences by action, without those that have four words in a row in common with a sentence for tests.
+
+    Of actions with a side the file has the left one; the right one's are the same with left and right exchanged.
+    """
+    found = read_sections((WORDINGS / "scenes.txt").read_text(encoding="utf-8"))
+    for action in [action for action in found if "left" in action]:
+        found.setdefault(action.replace("left", "right"), []).extend(map(mirrored_words, found[action]))
+    return {a: tuple(text for text in texts if not _has_words_of_tests(text)) for a, texts in found.items()}
+
+
+def read_sections(text: str) -> dict[str, list[str]]:
+    """The lines below each heading in brackets, in order; a line that begins with # is a remark."""
+    found: dict[str, list[str]] = {}
+    action = ""
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("["):
+            action = line.strip("[]")
+        elif line and not line.startswith("#"):
+            found.setdefault(action, []).append(line)
+    return found
+
+
+def _has_words_of_tests(text: str) -> bool:
+    words = plain_words(text).split()
+    runs = (" ".join(words[start : start + 4]) for start in range(len(words) - 3))
+    return is_kept_apart(text) or any(run in _kept_apart_phrases() for run in runs)
 
 
 @cache
@@ -226,6 +264,15 @@ def sentence(
         extra = draw.random()
         words += f" {draw.choice(CONTEXTS)}" if extra < 0.06 else f" {draw.choice(WITHOUT)}" if extra < 0.09 else ""
     return _finished(words, subject, draw)
+
+
+def scenes_in_order(actions: list[str], draw: np.random.Generator) -> str | None:
+    """Whole sentences for several actions, put one after the other; None where one of them has none."""
+    own = [scenes().get(action, ()) for action in actions]
+    if not all(own):
+        return None
+    parts = [str(draw.choice(texts)).rstrip(".!?") for texts in own]
+    return str(draw.choice((", then ", ". Then ", " and then ", ". ", "; after that ", ", next: "))).join(parts)
 
 
 def _one(subject: str, phrase: str, action: str, times: int, says_style: bool, draw: np.random.Generator) -> str:

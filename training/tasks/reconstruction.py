@@ -80,6 +80,8 @@ class Reconstruction:
         drift_penalty: float = 0.0,
         bone_penalty: float = 0.0,
         place_penalty: float = 0.0,
+        speed_penalty: float = 0.0,
+        evenly: bool = False,
     ) -> None:
         """See ``training.tasks.tokenizer.TokenizerTraining`` for the settings.
 
@@ -91,11 +93,12 @@ class Reconstruction:
         self.emphasis_d = channel_emphasis(data.features.shape[1]) if emphasis else None
         self.lengths = lengths or (window,)
         self.latent_penalty, self.drift_penalty = latent_penalty, drift_penalty
-        self.bone_penalty, self.place_penalty = bone_penalty, place_penalty
+        self.bone_penalty, self.place_penalty, self.speed_penalty = bone_penalty, place_penalty, speed_penalty
         self._latents: list[Tensor] = []
         if latent_penalty:
             model.vqvae.quantizer.project_in.register_forward_hook(lambda _, __, z_bnc: self._latents.append(z_bnc))
         begin, frames = np.array([(clip.start, clip.frames) for clip in data.split("train")]).reshape(-1, 2).T
+        self.evenly = evenly
         # For each length: the first frames of the clips that are long enough, and the running sum of their windows.
         self._ranges: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         for length in self.lengths:
@@ -112,9 +115,14 @@ class Reconstruction:
         window = int(draw.choice(self.lengths))
         size = max(1, self.size * self.window // window)
         begin, upto = self._ranges[window]
-        place = draw.integers(upto[-1], size=size)
-        clip = np.searchsorted(upto, place, side="right")
-        start = begin[clip] + place - np.concatenate([[0], upto[:-1]])[clip]
+        first = np.concatenate([[0], upto[:-1]])
+        if self.evenly:
+            clip = draw.integers(len(upto), size=size)
+            place = draw.integers(first[clip], upto[clip])
+        else:
+            place = draw.integers(upto[-1], size=size)
+            clip = np.searchsorted(upto, place, side="right")
+        start = begin[clip] + place - first[clip]
         flip = (draw.random(size) < 0.5) & self.data.mirrors
         own = list(range(part, size, parts))
         rows = own or [0]  # a process without a row of its own computes one that does not count
@@ -135,10 +143,11 @@ class Reconstruction:
         if self.drift_penalty:
             drift = self._drift(recon_btd.float(), batch["x_btd"])
             loss, extra = loss + self.drift_penalty * drift, extra | {"drift": float(drift.detach())}
-        if self.bone_penalty or self.place_penalty:
-            stretch, distance = self._body_errors(recon_btd.float(), batch["x_btd"])
-            loss = loss + self.bone_penalty * stretch + self.place_penalty * distance
-            extra = extra | {"stretch": float(stretch.detach()), "distance": float(distance.detach())}
+        if self.bone_penalty or self.place_penalty or self.speed_penalty:
+            stretch, distance, speed = self._body_errors(recon_btd.float(), batch["x_btd"])
+            loss = loss + self.bone_penalty * stretch + self.place_penalty * distance + self.speed_penalty * speed
+            errors = {"stretch": stretch, "distance": distance, "speed": speed}
+            extra = extra | {name: float(value.detach()) for name, value in errors.items()}
         return loss, extra | {"codes_in_batch": len(indices_bn.unique())}  # a collapse shows here first
 
     def _drift(self, recon_btd: Tensor, x_btd: Tensor) -> Tensor:
@@ -149,8 +158,9 @@ class Reconstruction:
         )
         return (turned - wanted_turned).abs().mean() + (path - wanted_path).abs().mean()
 
-    def _body_errors(self, recon_btd: Tensor, x_btd: Tensor) -> tuple[Tensor, Tensor]:
-        """How far bones are from their length (mean share of it), and joints from their places (mean metres)."""
+    def _body_errors(self, recon_btd: Tensor, x_btd: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """How far bones are from their length (mean share of it), joints from their places (mean metres), and what
+        joints move in a frame from what they should (mean metres a second)."""
         mean_d, std_d = (torch.as_tensor(part, device=x_btd.device) for part in self._moments)
         places, wanted = (joint_places(normalised_btd * std_d + mean_d) for normalised_btd in (recon_btd, x_btd))
         parents = list(PARENTS[1 : places.shape[-2]])
@@ -159,7 +169,9 @@ class Reconstruction:
             (p[..., 1:, :] - p[..., parents, :]).square().sum(-1).add(1e-8).sqrt() for p in (places, wanted)
         )
         stretch = (lengths / wanted_lengths.clamp_min(0.02) - 1).abs().mean()
-        return stretch, (places - wanted).square().sum(-1).add(1e-8).sqrt().mean()
+        apart_btj3 = places - wanted
+        distance, step = (d.square().sum(-1).add(1e-8).sqrt().mean() for d in (apart_btj3, apart_btj3.diff(dim=1)))
+        return stretch, distance, step * self.model.config.fps
 
     def reconstruction_loss(self, recon_btd: Tensor, x_btd: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Smooth L1 (eq. 4) and, to log, the plain L1."""

@@ -65,6 +65,12 @@ class TokenizerTraining:
     """Weight of the bones' wrong lengths, as a mean share of them. The paper has none."""
     place_penalty: Annotated[float, tyro.conf.arg(aliases=["--places"])] = 0.0
     """Weight of the joints' distance from their places, in metres. The paper has none."""
+    speed_penalty: float = 0.0
+    """Weight of the joints' wrong speeds, in metres a second: without it blows and waves come out too slow and small.
+    The paper has none."""
+    evenly: bool = False
+    """Draw a clip first and then a window of it. Otherwise every window of the dataset is as likely as any other, and
+    clips that are hardly longer than a window are hardly ever learned from."""
     start: Path | None = None
     """A tokenizer's folder whose encoder and decoder to begin with, of any codebook; None: random weights."""
     optimisation: Optimisation = PAPER
@@ -100,11 +106,12 @@ class TokenizerTask:
         self.data = Dataset(config.data)
         self.about = self.data.about
         self.shape = config_of(config, self.data.features.shape[1], float(self.about.get("fps", FPS)))
-        penalties = config.latent_penalty, config.drift_penalty, config.bone_penalty, config.place_penalty
+        penalties = (config.latent_penalty, config.drift_penalty, config.bone_penalty, config.place_penalty,
+                     config.speed_penalty)  # fmt: skip
         if config.quantiser == "vq" and any(penalties):
             raise ValueError(
-                "The baseline has no --latent-penalty, --drift-penalty, --bone-penalty and --place-penalty; leave them "
-                "out with --quantiser vq."
+                "The baseline has no --latent-penalty, --drift-penalty, --bone-penalty, --place-penalty and "
+                "--speed-penalty; leave them out with --quantiser vq."
             )
 
     def inputs(self) -> dict[str, Any]:
@@ -138,6 +145,7 @@ class TokenizerTask:
         objective = kind(
             model, self.data, config.window, config.batch, config.run.seed, statistics, config.emphasis, config.lengths,
             config.latent_penalty, config.drift_penalty, config.bone_penalty, config.place_penalty,
+            config.speed_penalty, config.evenly,
         )  # fmt: skip
         clips = self.data.split("train")
         shorter = sum(clip.frames < min(objective.lengths) for clip in clips)
