@@ -53,7 +53,7 @@ def _box_name(key: ModelKey) -> str:
 
 
 def _first_ticked(pool: ModelPool) -> list[ModelKey]:
-    """The default model and the sizes beside it that were taught the same; those that are bundled, for they are small."""
+    """The default model and the sizes beside it that were taught the same, if they are bundled: those are small."""
     codebook, label = pool.default_key
     row = pool.by_codebook.get(codebook or 0, {})
     if label is None or row[label].source != "bundled":
