@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import agreement, app, generation, growth, machine, models, rendering, report, targets, training
+from benchmarks import agreement, app, generation, growth, machine, models, rendering, report, rigid, targets, training
 from benchmarks import all as everything
 from scamo.configs import TransformerConfig
 from scamo.pipeline import MotionPipeline
+from scamo.skeleton import rest_offsets
 from scamo.transformer import PrefixTransformer
+from tests.motions import stretchy, walk
 from tests.tiny import FakeEncoder, write_models
 
 WORDS = torch.randn(1, 5, 6, generator=torch.Generator().manual_seed(0))
@@ -212,3 +214,22 @@ def test_reports_are_short_and_name_the_machine(tmp_path: Path) -> None:
     assert (found["values"], found["count"]) == ([0.3333, {"deep": 3.142}], 12345)
     assert found["machine"]["cores"] and found["machine"]["versions"]["torch"]
     assert machine.median_ratio([2.0, 6.0, 9.0], [1.0, 2.0, 9.0]) == 2
+
+
+def test_rigid_bones_are_measured_against_better_ones() -> None:
+    """A recording whose bones were measured wrongly in one half: other lengths are found, and come closer."""
+    joints = stretchy(30)
+    found = rigid.measure_motions([joints, joints], 4)
+    assert found["closest"] < found["mean"] < found["turned"] and 0 < found["hands"] < found["mean"]
+    assert found["stretch"] > 0.02
+    offsets = rest_offsets(walk(30))
+    bent = rigid.refitted(walk(30), walk(30), offsets * np.linspace(0.9, 1.1, 22)[:, None])
+    np.testing.assert_allclose(np.linalg.norm(bent, axis=-1), np.linalg.norm(offsets, axis=-1), atol=1e-6)
+    assert "| a walk | 1.0 |" in rigid.rigid_table({"prompts": {"a walk": dict.fromkeys(found, 1.0)}})
+
+
+def test_the_page_for_animators_quotes_the_measurement() -> None:
+    docs = Path(__file__).parents[1] / "docs"
+    measured = json.loads((docs / "tables" / "rigid.json").read_text(encoding="utf-8"))
+    assert rigid.summary(measured) in (docs / "animators.md").read_text(encoding="utf-8")
+    assert rigid.rigid_table(measured) == (docs / "tables" / "rigid.md").read_text(encoding="utf-8")
