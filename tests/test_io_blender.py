@@ -127,9 +127,7 @@ def test_blender_puts_bones_where_ours_are(tmp_path: Path) -> None:
             upright = places[frame][held][:, [0, 2, 1]] * [1, -1, 1]  # Blender's Z is up, and faces -Y
             errors.append(np.abs(np.array([shown["heads"][name] for name in names]) - upright).max())
             assert shown["low"] is None or shown["low"] > -2e-3, (case.path.name, frame, shown["low"])
-        # Blender keeps the roll of bones that point down or sideways with fewer digits: seen in Mixamo's FBX alone.
-        limit = 7e-3 if case.path.name.startswith("mixamo") and case.path.suffix == ".fbx" else 1e-3
-        assert max(errors) < limit, (case.path.name, errors)
+        assert max(errors) < 1e-3, (case.path.name, errors)
         expected = case.rest[held][:, [0, 2, 1]] * [1, -1, 1]
         moved = rest - expected
         assert np.ptp(moved, axis=0).max() < 1e-3, (case.path.name, "rest pose")

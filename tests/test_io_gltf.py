@@ -11,11 +11,13 @@ from scipy.spatial.transform import Rotation
 
 from scamo.body.person import PEOPLE, load_person
 from scamo.io.export_rigs import EXPORT_RIGS
+from scamo.io.figure import build_figure
 from scamo.io.gltf import write_glb, write_vrma
 from scamo.io.write import export
+from scamo.rotation import quat_conjugate, quat_rotate
 from scamo.skeleton import JOINTS, REST_OFFSETS, forward_kinematics, joint_rotations
 
-from .motions import MOTIONS, bundled, walk
+from .motions import MOTIONS, bundled, stretchy, walk
 
 RECIPE = {"prompt": 'a person "walks" ünï', "seed": 3, "model": "4M", "odd": float("nan")}
 ROOT = Path(__file__).resolve().parents[1]
@@ -128,6 +130,18 @@ def test_every_rig_is_the_same_figure(tmp_path: Path, rig: str) -> None:
         assert np.abs(theirs - np.stack(list(ours.values()))[[list(ours).index(name) for name in (
             *JOINTS, "left_hand", "right_hand")]]).max() < 1e-3  # fmt: skip
         assert np.abs(skinned - skin).max() < 1e-3
+
+
+@pytest.mark.parametrize("rig", EXPORT_RIGS)
+def test_bones_are_bound_at_the_lengths_in_which_they_move(rig: str) -> None:
+    """Otherwise a bone moves against its parent in every frame, which Blender and Unity's humanoids ignore."""
+    figure = build_figure(stretchy(), 20, rig=rig)
+    parents = figure.animation.parents
+    held = [bone for bone, parent in enumerate(parents) if parent > 0]
+    bound = figure.bind_places[held] - figure.bind_places[[parents[bone] for bone in held]]
+    seen = quat_rotate(quat_conjugate(figure.bind_rotations[[parents[bone] for bone in held]]), bound)
+    np.testing.assert_allclose(seen, figure.animation.rest_places[held], atol=1e-6)
+    assert np.ptp(figure.animation.places[:, held], axis=0).max() < 1e-6
 
 
 def test_an_unreal_root_bone_slides_on_the_floor(tmp_path: Path) -> None:

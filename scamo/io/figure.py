@@ -151,19 +151,29 @@ class Mesh:
 
 
 def _person_skin(person: Person) -> Skin:
+    """A person on bones that are bound at the lengths in which they move.
+
+    People are alike left and right, and the motion's bones are not, by millimetres. The skin is moved with its bones
+    to their lengths, for readers drop what a bone moves against its parent: Blender where bones are joined end to end.
+    """
     hands = rest_joints()[[22, 23]] - rest_joints()[[20, 21]]
-    wrists = person.bind[[20, 21]]
-    joints = np.concatenate([person.joints, person.joints[[20, 21]] + quat_rotate(wrists, hands)])
+    offsets = np.concatenate([REST_OFFSETS, hands]) * person.size  # the motion's own, so that a file can be read again
+    turns = np.concatenate([person.bind, person.bind[[20, 21]]])
+    joints = np.concatenate([person.joints, np.zeros((2, 3))]) * person.size
+    for joint, parent in enumerate(PARENTS_24[1:], start=1):
+        joints[joint] = joints[parent] + quat_rotate(turns[parent], offsets[joint])
+    bones, weights = person.bones[person.points], person.weights[person.points]
+    moved = joints[:22] - person.joints * person.size
+    positions = person.template + (weights[..., None] * moved[bones]).sum(axis=1)
     mesh = Mesh(
-        positions=person.template,
-        normals=person.normals(person.template),
+        positions=positions,
+        normals=person.normals(positions),
         faces=person.faces,
-        bones=person.bones[person.points],
-        weights=person.weights[person.points],
+        bones=bones,
+        weights=weights,
         colours=_linear(person.colours[person.regions]),
     )
-    offsets = np.concatenate([REST_OFFSETS, hands]) * person.size  # the motion's own, so that a file can be read again
-    return Skin(mesh, offsets, joints * person.size, np.concatenate([person.bind, wrists]))
+    return Skin(mesh, offsets, joints, turns)
 
 
 def _stick_skin() -> Skin:
