@@ -13,7 +13,7 @@ from scamo.io.animation import Animation, exact_poses, for_rig, rigid_poses
 from scamo.io.bvh import write_bvh
 from scamo.io.export_rigs import EXPORT_RIGS
 from scamo.io.fbx import write_fbx
-from scamo.io.figure import Figure, build_figure
+from scamo.io.figure import Figure, bound_at_rest, build_figure
 from scamo.io.gltf import write_glb
 
 from .motions import MOTIONS, stretchy, walk
@@ -90,7 +90,7 @@ def cases(folder: Path) -> list[Case]:
         found += [
             of_bones(write_bvh(joints, folder / f"{name}.bvh"), for_rig(rigid_poses(joints, 20), OWN)),
             of_figure(write_glb(joints, folder / f"{name}.glb"), figure),
-            of_figure(write_fbx(joints, folder / f"{name}.fbx"), figure),
+            of_figure(write_fbx(joints, folder / f"{name}.fbx"), bound_at_rest(figure)),
         ]
     exact = for_rig(exact_poses(stretchy(), 20), OWN)
     found.append(of_bones(write_bvh(stretchy(), folder / "exact.bvh", exact=True), exact))
@@ -100,8 +100,8 @@ def cases(folder: Path) -> list[Case]:
         found += [
             of_bones(write_bvh(walk(), folder / f"{name}-{rig.unit}.bvh", rig=name), bones),
             of_figure(write_glb(walk(), folder / f"{name}-rig.glb", rig=name), figure),
-            of_figure(write_fbx(walk(), folder / f"{name}-rig.fbx", rig=name), figure),
-            of_figure(write_fbx(walk(), folder / f"{name}-rig-m.fbx", rig=name, unit="m"), figure),
+            of_figure(write_fbx(walk(), folder / f"{name}-rig.fbx", rig=name), bound_at_rest(figure)),
+            of_figure(write_fbx(walk(), folder / f"{name}-rig-m.fbx", rig=name, unit="m"), bound_at_rest(figure)),
         ]
     return found
 

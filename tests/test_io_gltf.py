@@ -11,10 +11,10 @@ from scipy.spatial.transform import Rotation
 
 from scamo.body.person import PEOPLE, load_person
 from scamo.io.export_rigs import EXPORT_RIGS
-from scamo.io.figure import build_figure
+from scamo.io.figure import Figure, bound_at_rest, build_figure
 from scamo.io.gltf import write_glb, write_vrma
 from scamo.io.write import export
-from scamo.rotation import quat_conjugate, quat_rotate
+from scamo.rotation import quat_conjugate, quat_multiply, quat_rotate
 from scamo.skeleton import JOINTS, REST_OFFSETS, forward_kinematics, joint_rotations
 
 from .motions import MOTIONS, bundled, stretchy, walk
@@ -142,6 +142,27 @@ def test_bones_are_bound_at_the_lengths_in_which_they_move(rig: str) -> None:
     seen = quat_rotate(quat_conjugate(figure.bind_rotations[[parents[bone] for bone in held]]), bound)
     np.testing.assert_allclose(seen, figure.animation.rest_places[held], atol=1e-6)
     assert np.ptp(figure.animation.places[:, held], axis=0).max() < 1e-6
+
+
+@pytest.mark.parametrize("rig", EXPORT_RIGS)
+def test_a_skin_bound_at_rest_is_the_same_skin(rig: str) -> None:
+    """In every frame of a walk: nearly everywhere to the millimetre, and in shoulders to a centimetre."""
+    as_bound = build_figure(walk(40), 20, rig=rig)
+    at_rest = bound_at_rest(as_bound)
+
+    def skin(figure: Figure, frame: int) -> np.ndarray:
+        mesh, animation, places, rotations = figure
+        now_places, now_rotations = (some[frame] for some in animation.world())
+        turns = quat_multiply(now_rotations, quat_conjugate(rotations))
+        seen = quat_rotate(turns[mesh.bones], mesh.positions[:, None] - places[mesh.bones]) + now_places[mesh.bones]
+        return (mesh.weights[..., None] * seen).sum(axis=1)
+
+    np.testing.assert_allclose(at_rest.bind_places, as_bound.animation.rest_world()[0])
+    for frame in (0, 17):
+        errors = np.linalg.norm(skin(at_rest, frame) - skin(as_bound, frame), axis=-1)
+        assert errors.mean() < 1e-3 and errors.max() < 0.015
+    assert np.abs(at_rest.mesh.positions[:, 1].min()) < 6e-3
+    np.testing.assert_allclose(np.linalg.norm(at_rest.mesh.normals, axis=-1), 1)
 
 
 def test_an_unreal_root_bone_slides_on_the_floor(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scamo.atomic import replacing_file
 from scamo.io.animation import Animation
 from scamo.io.export_rigs import Unit, check_rig
-from scamo.io.figure import Figure, FigureName, Mesh, build_figure
+from scamo.io.figure import Figure, FigureName, Mesh, bound_at_rest, build_figure
 from scamo.rotation import quat_to_matrix
 from scamo.version import VERSION
 
@@ -55,7 +55,7 @@ def write_fbx(
     check_rig(rig)
     if unit not in (None, "m", "cm"):
         raise ValueError(f'There is no unit "{unit}"; choose "cm" (what FBX files are in) or "m".')
-    built = build_figure(joints, fps, figure, person=person, rig=rig, to_fps=to_fps)
+    built = bound_at_rest(build_figure(joints, fps, figure, person=person, rig=rig, to_fps=to_fps))
     path = Path(path)
     with replacing_file(path) as temporary:
         temporary.write_bytes(_fbx(built, 1.0 if unit == "m" else 100.0))
@@ -239,7 +239,8 @@ def _geometry(mesh: Mesh, scale: float) -> list[_Node]:
     corners = mesh.faces.astype("i4")
     polygons = corners.copy()
     polygons[:, 2] = -1 - polygons[:, 2]  # the last corner of a polygon is marked so
-    linear = np.insert(mesh.colours, 3, 1.0, axis=1)
+    shown = np.where(mesh.colours <= 0.0031308, 12.92 * mesh.colours, 1.055 * mesh.colours ** (1 / 2.4) - 0.055)
+    shown = np.insert(shown, 3, 1.0, axis=1)  # FBX's colours are as a screen shows them (sRGB), and opaque
     normals = _Node("LayerElementNormal", (0,), (
         _Node("Version", (101,)), _Node("Name", ("",)), _Node("MappingInformationType", ("ByPolygonVertex",)),
         _Node("ReferenceInformationType", ("Direct",)),
@@ -247,7 +248,7 @@ def _geometry(mesh: Mesh, scale: float) -> list[_Node]:
     ))  # fmt: skip
     colours = _Node("LayerElementColor", (0,), (
         _Node("Version", (101,)), _Node("Name", ("colour",)), _Node("MappingInformationType", ("ByPolygonVertex",)),
-        _Node("ReferenceInformationType", ("IndexToDirect",)), _Node("Colors", (linear.astype("f8").reshape(-1),)),
+        _Node("ReferenceInformationType", ("IndexToDirect",)), _Node("Colors", (shown.astype("f8").reshape(-1),)),
         _Node("ColorIndex", (corners.reshape(-1),)),
     ))  # fmt: skip
     materials = _Node("LayerElementMaterial", (0,), (

@@ -138,6 +138,25 @@ def _bound(skin: Skin, animation: Animation) -> Figure:
     return Figure(replace(mesh, positions=mesh.positions + shift, bones=bones), animation, bind_places, bind_rotations)
 
 
+def bound_at_rest(figure: Figure) -> Figure:
+    """The same figure, its skin bound in the pose in which the bones rest, which readers of FBX take for the rest pose.
+
+    The skin is what it has to be for the pose in which it was bound before to look as it did. What one bone holds
+    moves as before; where bones share the skin, other poses differ by half a millimetre on average.
+    """
+    mesh, animation, places, rotations = figure
+    rest_places, rest_rotations = animation.rest_world()
+    turns = quat_multiply(rotations, quat_conjugate(rest_rotations))
+    matrices = quat_to_matrix(turns)  # from the rest pose to the pose of the skin
+    moves = places - quat_rotate(turns, rest_places)
+    matrix = (mesh.weights[..., None, None] * matrices[mesh.bones]).sum(axis=1)
+    move = (mesh.weights[..., None] * moves[mesh.bones]).sum(axis=1)
+    positions = np.linalg.solve(matrix, (mesh.positions - move)[..., None])[..., 0]
+    normals = (matrix.swapaxes(1, 2) @ mesh.normals[..., None])[..., 0]
+    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+    return Figure(replace(mesh, positions=positions, normals=normals), animation, rest_places, rest_rotations)
+
+
 @dataclass(frozen=True)
 class Mesh:
     """A skin: positions, normals, colours [V, 3] (linear light), faces [F, 3], bones and weights [V, 4]."""
