@@ -50,6 +50,13 @@ def with_positions(kind: str) -> Callable[[str], str]:
     return change
 
 
+def only_numbers(text: str, between: str) -> str:
+    """The numbers of a frame with something else between them."""
+    head, body = text.split("Frame Time: ")
+    step, rows = body.split("\n", 1)
+    return f"{head}Frame Time: {step}\n" + rows.replace(" ", between)
+
+
 DIALECTS: dict[str, Callable[[str], str]] = {
     "lower case": only_in_head(replaced("HIERARCHY|ROOT|JOINT|OFFSET|CHANNELS|End Site", lambda m: m[0].lower())),
     "upper case": replaced("End Site", "END SITE"),
@@ -65,6 +72,17 @@ DIALECTS: dict[str, Callable[[str], str]] = {
     "tabs": replaced(r"Frame Time: ", "Frame Time:\t"),
     "lower motion": replaced("MOTION\nFrames: (\\d+)\nFrame Time:", r"motion\nframes:\1\nframe time:"),
     "zero byte at the end": lambda text: text + "\0",
+    "comments": lambda text: (
+        re.sub(r"(OFFSET.*)", r"\1 # ROOT {", text)
+        .replace("HIERARCHY", "// a JOINT {\nHIERARCHY")
+        .replace("MOTION\n", "MOTION // begins\n# here\n")
+        + "# the end\n"
+    ),
+    "commas between": lambda text: only_numbers(text, ", "),
+    "semicolons": lambda text: only_numbers(text, ";"),
+    "wrapped": lambda text: only_numbers(text, "\n"),
+    "exponents": lambda text: re.sub(r"-?\d+\.\d+(?=[ \n])", lambda found: f"{float(found[0]):.8E}", text),
+    "number of frames": replaced("Frames:", "Number of Frames:"),
     "comma": lambda text: text.replace(".", ","),
     "one frame more announced": replaced(r"Frames: 11", "Frames: 12"),
     "one frame less announced": replaced(r"Frames: 11", "Frames: 10"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,37 @@ def test_prefixes_of_any_kind(tmp_path: Path, rig: str, prefix: str) -> None:
     plain, _ = read_motion(write_rig(tmp_path / "a.bvh", walk(9), rig))
     found, _ = read_motion(write_rig(tmp_path / "b.bvh", walk(9), rig, prefix=prefix))
     np.testing.assert_array_equal(found.joints, plain.joints)
+
+
+def test_a_suffix_of_all_names(tmp_path: Path) -> None:
+    path = write_rig(tmp_path / "a.bvh", walk(9), "mixamo")
+    plain, _ = read_motion(path)
+    text = re.sub(r"((?:ROOT|JOINT) \S+)", r"\1_JNT", path.read_text(encoding="utf-8"))
+    path.write_text(text, encoding="utf-8")
+    found, notes = read_motion(path)
+    np.testing.assert_array_equal(found.joints, plain.joints)
+    assert not any("shape" in note for note in notes)
+
+
+def test_an_unknown_figure_far_from_the_root_of_its_file(tmp_path: Path) -> None:
+    """Metres between a reference and the hips are no bone, against which limbs would be small."""
+    path = write_rig(tmp_path / "a.bvh", walk(9) + [4.0, 0, -3.0], "unknown")
+    plain, _ = read_motion(path)
+    text = path.read_text(encoding="utf-8").replace("ROOT", "ROOT Origin\n{\nOFFSET 0 0 0\nCHANNELS 0\nJOINT")
+    path.write_text(text.replace("MOTION", "}\nMOTION"), encoding="utf-8")
+    np.testing.assert_allclose(read_motion(path).motion.joints, plain.joints, atol=1e-6)
+
+
+def test_bent_knees_tell_left_from_right_where_feet_have_no_toes(tmp_path: Path) -> None:
+    path = write_rig(tmp_path / "a.bvh", walk(21), "unknown")
+    found = read_bvh(path)
+    toes = [found.names.index(RIGS["unknown"][f"{side}_foot"]) for side in ("left", "right")]
+    kept = [joint for joint in range(len(found.names)) if joint not in toes]
+    parents = [kept.index(found.parents[joint]) if found.parents[joint] >= 0 else -1 for joint in kept]
+    rig = find_rig([found.names[joint] for joint in kept], parents, found.positions[:, kept])
+    assert {joint: kept[rig.at[joint]] for joint in NEEDED} == {
+        joint: found.names.index(RIGS["unknown"][joint]) for joint in NEEDED
+    }
 
 
 def test_left_and_right_of_unnamed_joints_follow_the_feet(tmp_path: Path) -> None:

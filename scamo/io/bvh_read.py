@@ -28,8 +28,9 @@ MAX_JOINTS = 4_000
 _BLOCK = 1 << 20  # bytes of text that become numbers at once
 _CHUNK = 1 << 18  # frames x joints that are posed at once
 _MOTION = re.compile(  # no two parts may match the same spaces: thousands of them would take hours
-    rb"(?<![^\s}])MOTION\s+FRAMES\s*(?::\s*)?(\S+)\s+FRAME[ \t]*TIME\s*(?::\s*)?(\S+)", re.IGNORECASE
+    rb"(?<![^\s}])MOTION\s+(?:NUMBER\s+OF\s+)?FRAMES\s*(?::\s*)?(\S+)\s+FRAME[ \t]*TIME\s*(?::\s*)?(\S+)", re.IGNORECASE
 )
+_COMMENT = re.compile(rb"^(?![ \t]*(?:ROOT|JOINT)\b)([^\r\n]*?)(?<!\S)(?:#|//)[^\r\n]*", re.IGNORECASE | re.MULTILINE)
 _SPACE = re.compile(rb"\s")
 _JOINT = re.compile(r"^\s*(ROOT|JOINT)\b[ \t]*([^{]*)(.*)$", re.IGNORECASE)
 _TIP = re.compile(r"^\s*(END)(?:[\s_]*(?:SITE|EFFECTOR)?\b|_)[^{]*(.*)$", re.IGNORECASE)
@@ -117,6 +118,8 @@ def _text(raw: bytes) -> str:
 
 
 def _parsed(raw: bytes) -> BvhMotion:
+    if b"#" in raw or b"//" in raw:
+        raw = _COMMENT.sub(rb"\1", raw)
     header = _MOTION.search(raw)
     if not header or b"HIERARCHY" not in raw[: header.start()].upper():
         broken = header is None and re.search(rb"FRAMES\s*:", raw, re.IGNORECASE)
@@ -235,12 +238,12 @@ def _numbers(raw: bytes, start: int, frames: int, width: int, joints: int, notes
     """The values [T, width] of the MOTION part; memory follows the text, never what the text announces."""
     if frames * width > (len(raw) - start) // 2 + 1 + width:
         raise ValueError(f"it announces {frames} frames of {width} channels but is too short for them; it is cut off")
-    comma = b"," in raw[start : start + _BLOCK] and b"." not in raw[start : start + _BLOCK]
+    comma = b" " if b"." in raw[start : start + _BLOCK] else b"."  # between numbers, or in them
     blocks = []
     while start < len(raw):
         gap = _SPACE.search(raw, start + _BLOCK)
         end = gap.start() if gap else len(raw)
-        block = raw[start:end].replace(b",", b".") if comma else raw[start:end]
+        block = raw[start:end].replace(b";", b" ").replace(b",", comma)
         try:
             blocks.append(np.array(block.split(), dtype=np.float64))
         except ValueError as error:

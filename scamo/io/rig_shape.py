@@ -8,9 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from scamo.rotation import unit
+
 Array = NDArray[np.floating]
 
 _BIG = 0.15  # share of the figure's size from which a branch is a limb, the neck or the trunk, and no finger
+
+_SMALL = 0.05  # from which one is a head, where arms hang on the neck
 
 
 class _Pair(NamedTuple):
@@ -27,12 +31,12 @@ def find_by_shape(parents: Sequence[int], positions: Array) -> dict[str, int]:
     from where the feet point.
     """
     count = len(parents)
-    lengths = np.array([np.linalg.norm(positions[0, j] - positions[0, p]) if p >= 0 else 0.0
-                        for j, p in enumerate(parents)])  # fmt: skip
+    lengths = _lengths(parents, positions)
     children: list[list[int]] = [[] for _ in range(count)]
     for joint, parent in enumerate(parents):
         if parent >= 0:
             children[parent].append(joint)
+    lengths[_above_the_figure(children, parents)] = 0.0  # from a reference on the floor to the figure is no bone
     reach = lengths.copy()  # from a joint's parent to the farthest end beyond the joint
     for joint in reversed(range(count)):
         if children[joint]:
@@ -49,12 +53,40 @@ def find_by_shape(parents: Sequence[int], positions: Array) -> dict[str, int]:
     found |= {"pelvis": legs.node}
     if trunk:
         found |= {"spine2": trunk[(len(trunk) - 1) // 2], "spine3": trunk[-1]}
-    up = [c for c in children[arms.node] if c not in (arms.first, arms.second) and reach[c] > _BIG * reach.max()]
+    up = [c for c in children[arms.node] if c not in (arms.first, arms.second) and reach[c] > _SMALL * reach.max()]
     if up:
         neck = max(up, key=lambda joint: reach[joint])
         line = _chain(neck, children, reach)
         found |= {"neck": line[0], "head": line[min(1, len(line) - 1)]}
     return _sided(found, positions)
+
+
+def _lengths(parents: Sequence[int], positions: Array) -> Array:
+    """Of the bones that end in each joint; 0 for the way of a figure from a reference that stays where it is."""
+    out = np.zeros(len(parents))
+    for joint, parent in enumerate(parents):
+        if parent >= 0:
+            times = np.linalg.norm(positions[:, joint] - positions[:, parent], axis=-1)
+            steady = (
+                0.02 if parents[parent] < 0 else 0.5
+            )  # a network's bones change, those to a root's children are short
+            out[joint] = times[0] if np.ptp(times) <= steady * times.mean() else 0.0
+    return out
+
+
+def _above_the_figure(children: list[list[int]], parents: Sequence[int]) -> list[int]:
+    """The joints from which nothing but one limb or figure hangs, from the roots down to where a figure begins."""
+    depth = [1] * len(parents)
+    for joint in reversed(range(len(parents))):
+        if parents[joint] >= 0:
+            depth[parents[joint]] = max(depth[parents[joint]], depth[joint] + 1)
+    found = []
+    for root in (joint for joint, parent in enumerate(parents) if parent < 0):
+        deep = [root]
+        while len(deep) == 1:
+            found += deep
+            deep = [child for child in children[deep[0]] if depth[child] > 2]
+    return found
 
 
 def _pairs(children: list[list[int]], reach: Array) -> list[_Pair]:
@@ -63,7 +95,7 @@ def _pairs(children: list[list[int]], reach: Array) -> list[_Pair]:
     for node, below in enumerate(children):
         big = [child for child in below if reach[child] > 2 * _BIG * reach.max()]
         out += [_Pair(node, a, b, float(reach[a] + reach[b])) for i, a in enumerate(big) for b in big[i + 1 :]
-                if abs(reach[a] - reach[b]) < 0.08 * max(reach[a], reach[b])]  # fmt: skip
+                if abs(reach[a] - reach[b]) < 0.12 * max(reach[a], reach[b])]  # fmt: skip
     return out
 
 
@@ -117,11 +149,17 @@ def _limbs(chains: list[list[int]], lengths: Array) -> dict[str, int]:
 
 
 def _sided(found: dict[str, int], positions: Array) -> dict[str, int]:
-    """Sides "a" and "b" of legs and arms as left and right, by where the feet point; {} for a figure without feet."""
-    feet = [side for side in "ab" if f"{side}_foot" in found]
-    if not feet:
+    """Sides "a" and "b" of legs and arms as left and right: feet point forward, and so do bent knees."""
+    forward = np.zeros_like(positions[:, 0])
+    for side in "ab":
+        hip, knee, ankle = (positions[:, found[f"{side}_{joint}"]] for joint in ("hip", "knee", "ankle"))
+        leg = unit(ankle - hip)
+        bend = knee - hip
+        forward += bend - (bend * leg).sum(-1, keepdims=True) * leg
+        if f"{side}_foot" in found:
+            forward += positions[:, found[f"{side}_foot"]] - ankle
+    if np.linalg.norm(forward, axis=-1).max() < 1e-3 * np.ptp(positions[0], axis=0).max():
         return {}
-    forward = sum(positions[:, found[f"{s}_foot"]] - positions[:, found[f"{s}_ankle"]] for s in feet)
     middle = (positions[:, found["a_hip"]] + positions[:, found["b_hip"]]) / 2
     up = (positions[:, found["a_shoulder"]] + positions[:, found["b_shoulder"]]) / 2 - middle
     left = np.cross(up, forward)

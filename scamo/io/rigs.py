@@ -121,14 +121,15 @@ def _other_figures(words: list[tuple[str, str]], trees: list[list[int]], tree: l
 
 
 def _without_prefix(names: Sequence[str]) -> list[list[str]]:
-    """The tokens of every name, without namespace and without the tokens with which nearly all begin."""
+    """The tokens of every name, without namespace and without those with which nearly all begin or end."""
     tokens = [_TOKEN.findall(re.split(r"[:|]", name)[-1]) for name in names]
-    for _ in range(4):
-        firsts = Counter(one[0].lower() for one in tokens if len(one) > 1)
-        first, count = firsts.most_common(1)[0] if firsts else ("", 0)
-        if count < max(8, 0.6 * len(tokens)) or first in ("l", "r", "left", "right"):
-            break
-        tokens = [one[1:] if len(one) > 1 and one[0].lower() == first else one for one in tokens]
+    for end in (0, 0, 0, 0, -1):
+        ends = Counter(one[end].lower() for one in tokens if len(one) > 1)
+        word, count = ends.most_common(1)[0] if ends else ("", 0)
+        if count < max(8, 0.6 * len(tokens)) or word in ("l", "r", "left", "right"):
+            continue
+        rest = slice(1, None) if end == 0 else slice(None, -1)
+        tokens = [one[rest] if len(one) > 1 and one[end].lower() == word else one for one in tokens]
     return [one[1:] if len(one) > 1 and one[0].lower() in _PREFIXES else one for one in tokens]
 
 
