@@ -175,6 +175,9 @@ LAYOUTS = {
     "1 x T x 22 x 3": lambda joints: joints[None],
     "MDM 22 x 3 x T": lambda joints: joints.transpose(1, 2, 0),
     "1 x T x 66": lambda joints: joints.reshape(1, -1, 66),
+    "joints first": lambda joints: joints.transpose(1, 0, 2),
+    "T x 3 x 22": lambda joints: joints.transpose(0, 2, 1),
+    "T x 1 x 22 x 3": lambda joints: joints[:, None],
     "1 x MDM": lambda joints: joints.transpose(1, 2, 0)[None],
     "24 joints": lambda joints: np.pad(joints, ((0, 0), (0, 2), (0, 0))),
     "by columns": lambda joints: np.asfortranarray(joints),
@@ -187,8 +190,8 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_joints_in_the_fields_layouts(tmp_path: Path, layout: str) -> None:
-    np.save(tmp_path / "a.npy", LAYOUTS[layout](walk(21)))
-    wanted = Motion.from_joints(walk(21))
+    np.save(tmp_path / "a.npy", LAYOUTS[layout](walk(31)))
+    wanted = Motion.from_joints(walk(31))
     motion, notes = read_motion(tmp_path / "a.npy")
     np.testing.assert_allclose(motion.joints, wanted.joints, atol=2e-3)
     said = {"centimetres": ("centimetres",), "millimetres": ("millimetres",), "Z up": ("Z is up",)}
@@ -213,6 +216,9 @@ def test_keypoints_of_aist_and_arrays_of_kimodo(tmp_path: Path) -> None:
     for motion, step in ((aist, 3), (found, 1.5)):
         at = (step * np.arange(len(motion))).astype(int)[::2]
         assert np.linalg.norm(motion.joints[::2] - truth[at], axis=-1).mean() < 0.06
+    np.savez(tmp_path / "smplx22.npz", posed_joints=joints)
+    found, notes = read_motion(tmp_path / "smplx22.npz")
+    assert len(found) == 40 and notes == ("30 fps assumed",)
     np.savez(tmp_path / "smplx22.npz", posed_joints=joints, fps=20)
     np.testing.assert_allclose(read_motion(tmp_path / "smplx22.npz").motion.joints, truth[:60], atol=2e-3)
 
@@ -220,6 +226,8 @@ def test_keypoints_of_aist_and_arrays_of_kimodo(tmp_path: Path) -> None:
 def test_kit_features_and_batches_of_one(tmp_path: Path) -> None:
     features = Motion.from_joints(walk(21)).features
     np.save(tmp_path / "a.npy", features[None])
+    np.testing.assert_array_equal(load_motion(tmp_path / "a.npy").features, features)
+    np.save(tmp_path / "a.npy", features.T)
     np.testing.assert_array_equal(load_motion(tmp_path / "a.npy").features, features)
     np.save(tmp_path / "many.npy", np.zeros((2, 9, 22, 3)))
     with pytest.raises(ValueError, match="holds 2 motions"):

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from scamo.skeleton import bone_lengths
+
 Array = NDArray[np.floating]
 
 FEATURE_WIDTHS = (263, 251)
@@ -49,17 +51,26 @@ def checked_numbers(array: NDArray[Any], name: str = "it") -> NDArray[Any]:
 def as_motion(array: NDArray[Any]) -> NDArray[Any]:
     """Features [T, 263 or 251] or joints [T, J, 3] of an array in one of the field's layouts.
 
-    [1, ...] of one motion; MDM's [22, 3, T]; joints in one row [T, 66]. ValueError says what the array is instead.
+    [1, ...] of one motion; MDM's [22, 3, T]; joints in one row [T, 66]; the same with axes exchanged. ValueError says
+    what the array is instead.
     """
     shape = list(array.shape)
     while array.ndim > 2 and array.shape[0] == 1 and (array.ndim > 3 or array.shape[-1] in (*FEATURE_WIDTHS, 66)):
         array = array[0]
+    if array.ndim == 4 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim == 2 and array.shape[0] in FEATURE_WIDTHS and array.shape[1] not in (*FEATURE_WIDTHS, 66):
+        array = array.T
     if array.ndim == 2 and array.shape[1] in FEATURE_WIDTHS:
         return checked_numbers(array)
     if array.ndim == 2 and array.shape[1] == 66:
         array = array.reshape(-1, 22, 3)
     if array.ndim == 3 and array.shape[:2] in ((22, 3), (24, 3)):
         array = array.transpose(2, 0, 1)
+    elif array.ndim == 3 and array.shape[1:] in ((3, 22), (3, 24)):
+        array = array.transpose(0, 2, 1)
+    elif _is_by_joints(array):
+        array = array.transpose(1, 0, 2)
     if array.ndim == 4:
         raise ValueError(f"it holds {shape[0]} motions, {shape}; save one of them, array[0]")
     if array.ndim == 3 and array.shape[1] == 34 and array.shape[2] == 3:
@@ -70,6 +81,17 @@ def as_motion(array: NDArray[Any]) -> NDArray[Any]:
     if len(array) == 0:
         raise ValueError("it has no frames")
     return checked_numbers(array)
+
+
+def _is_by_joints(array: NDArray[Any]) -> bool:
+    """Whether an array [22, N, 3] holds N frames of 22 joints, and not 22 frames of N: bones keep their length."""
+    if array.ndim != 3 or array.shape[0] not in (22, 24) or array.shape[1] < 22 or array.shape[2] != 3:
+        return False
+    if array.shape[1] in (22, 24, *LAYOUTS) or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        return False
+    lengths = [bone_lengths(some[:, :22].astype(np.float64))[:, 1:] for some in (array, array.transpose(1, 0, 2))]
+    spreads = [float((some.std(axis=0) / np.maximum(some.mean(axis=0), 1e-9)).mean()) for some in lengths]
+    return spreads[1] < 0.1 and spreads[1] < 0.5 * spreads[0]
 
 
 def named_joints(joints: Array) -> tuple[dict[str, Array], Layout] | None:

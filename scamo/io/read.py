@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.floating]
 
 READABLE = (".npy", ".npz", ".bvh", ".glb", ".gltf", ".vrma")
-_KIT_FPS = 12.5
+_KIT_FPS, _KIMODO_FPS = 12.5, 30.0
 _JOINT_KEYS = ("posed_joints", "joints", "keypoints3d")
 
 
@@ -221,7 +221,7 @@ def _features(array: Array) -> _Content:
     return _Content(np.asarray(motion.skeleton_joints, dtype=np.float64), 0.0, rate, [], motion.features, True)
 
 
-def _array_content(array: Array, fps: float, options: ReadOptions) -> _Content:
+def _array_content(array: Array, fps: float, options: ReadOptions, usual_fps: float = FPS) -> _Content:
     if array.shape[0] * array.shape[1] > MAX_PLACES:
         raise ValueError(f"it has {len(array)} frames of {array.shape[1]} joints; cut it first")
     array = array.astype(np.float64)
@@ -231,7 +231,7 @@ def _array_content(array: Array, fps: float, options: ReadOptions) -> _Content:
         joints, notes = retargeted(at, array, None, options)
         return _Content(joints, fps, layout.fps, [f"joints of {layout.name}", *notes])
     joints, notes = own_joints(array[:, :22], array, "y", options)
-    return _Content(joints, fps, FPS, notes)
+    return _Content(joints, fps, usual_fps, notes)
 
 
 def _read_npz(path: Path, options: ReadOptions) -> _Content:
@@ -245,7 +245,8 @@ def _read_npz(path: Path, options: ReadOptions) -> _Content:
             return _from_array(as_motion(only[names[0]]), options)
     key = next((key for key in _JOINT_KEYS if key in data), None)
     if key is not None and "poses" not in names:
-        return _array_content(as_motion(data[key]), smpl_npz.rate_of(data) or 0.0, options)
+        usual = _KIMODO_FPS if key == "posed_joints" else FPS
+        return _array_content(as_motion(data[key]), smpl_npz.rate_of(data) or 0.0, options, usual)
     found = smpl_npz.read_smpl(path)
     rate = options.fps or found.fps or found.usual_fps
     check_length(len(found.poses), rate)
