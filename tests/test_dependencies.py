@@ -28,6 +28,9 @@ DISTRIBUTIONS = {
 ELSEWHERE = {
     "spaces": "Hugging Face Spaces bring it, and the page asks whether it is there",
     "pyglet": "pyrender requires it, and fails without a display unless it is told so first",
+    "bpy": "Blender's own Python, which runs tools/blender_scene.py",
+    "bpy_extras": "Blender's own Python, which runs tools/blender_scene.py",
+    "mathutils": "Blender's own Python, which runs tools/blender_scene.py",
     "typing_extensions": "imported only while types are checked; mypy requires it",
     "tokenizers": "transformers requires it; tests write a tiny tokenizer with it",
 }

@@ -142,7 +142,7 @@ def bound_at_rest(figure: Figure) -> Figure:
     """The same figure, its skin bound in the pose in which the bones rest, which readers of FBX take for the rest pose.
 
     The skin is what it has to be for the pose in which it was bound before to look as it did. What one bone holds
-    moves as before; where bones share the skin, other poses differ by half a millimetre on average.
+    moves as before; where bones share the skin, other poses differ a little.
     """
     mesh, animation, places, rotations = figure
     rest_places, rest_rotations = animation.rest_world()
