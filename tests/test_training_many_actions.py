@@ -60,6 +60,8 @@ def test_rare_actions_are_shown_often_and_sentences_are_now_and_then_empty(
     assert all("jump" in clip.labels["contents"] for clip in mixed)
     assert all("tired" in text or "wear" in text or "exhaust" in text or "heavy" in text for clip in train
                if clip.labels["style"] == "tired" for text in clip.captions if text)  # fmt: skip
+    walks = [clip for clip in train if clip.labels["contents"] == ["walk"] and clip.labels["style"] == "normal"]
+    assert len(walks) == 6  # the style that is meant where none is named
     before = (tmp_path / "corpus" / "clips.jsonl").stat().st_mtime_ns
     many_actions.main(args)
     assert (tmp_path / "corpus" / "clips.jsonl").stat().st_mtime_ns == before

@@ -42,6 +42,8 @@ from training.json_files import read_json
 
 SPEEDS = (0.82, 1.22)
 SCENES = 0.5  # how often one of the two sentences of several actions is made of whole sentences
+MILD = ("masculine", "youthful")  # what a sentence without a style may mean too, where few clips are in the normal one
+FEW = 20  # clips
 ANY_STYLE = 0.15  # how often a sentence for an action of one style names another
 ALSO = {"kick-right": "kick", "punch-left": "punch", "punch-right": "punch", "punch": "punch"}
 """Labels with a side -> the words that name none, which fit as well."""
@@ -146,6 +148,12 @@ class Corpus:
         for clip in clips:
             styles.setdefault(clip.labels["content"], set()).add(clip.labels["style"])
         styled = {content for content, found in styles.items() if len(found) > 1}
+        # Clips of each content in the normal style, which people mean who name none.
+        self.normal_clips = Counter(
+            clip.labels["content"]
+            for clip in clips
+            if clip.split == "train" and canonical_style(clip.labels["style"]) == "normal"
+        )
         self.words = Words(np.random.default_rng([args.seed, 1]), {"walk", "run", *KEY}, styled)
         self.normal = list(pieces_of_pack(clips))
         self.others = list(pieces_of_actions(args.actions))
@@ -159,6 +167,9 @@ class Corpus:
         content, style = clip.labels["content"], canonical_style(clip.labels["style"])
         for number, part in enumerate(split_evenly(joints)):
             texts = self.words.single(content, style, self.args.wordings)
+            if style in MILD and self.normal_clips[content] < FEW:
+                half = self.args.wordings // 2
+                texts = [*self.words.single(content, "normal", half), *texts[half:]]
             self.add(f"{clip.name}_{number}{ending}", part, clip.split, texts, kind=kind, contents=[content],
                      style=style, group=clip.labels["group"])  # fmt: skip
 
@@ -171,10 +182,13 @@ class Corpus:
             if clip.split == "train":
                 counts[clip.labels["content"]] += len(split_evenly(clip.joints))
         for clip in tqdm(self.clips, desc="rare", unit="clip", mininterval=5):
-            content = clip.labels["content"]
-            if clip.split != "train" or clip.name in BLOWS or counts[content] >= self.args.shown / 2:
+            content, wanted = clip.labels["content"], self.args.shown * (1.5 if clip.labels["content"] in KEY else 1)
+            if clip.split != "train" or clip.name in BLOWS:
                 continue
-            for copy in range(round(self.args.shown * (1.5 if content in KEY else 1) / counts[content]) - 1):
+            copies = round(wanted / counts[content]) - 1 if counts[content] < self.args.shown / 2 else 0
+            if canonical_style(clip.labels["style"]) == "normal" and self.normal_clips[content] < FEW:
+                copies = round(wanted / self.normal_clips[content]) - 1
+            for copy in range(copies):
                 self._add_clip(clip, at_speed(clip.joints, self.draw.uniform(*SPEEDS)), "copy", f"-{copy}")
 
     def add_actions(self) -> None:
