@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scamo.configs import LEVELS, TokenizerConfig
 from scamo.skeleton import MIRROR
+from scamo.tokenizer import MotionTokenizer
 from tests import motions
 from training.data.sentences import kept_apart
 from training.measure import prompt_checks
-from training.measure.action_checks import BY_ACTION, CHECKS, rates
+from training.measure.action_checks import BY_ACTION, CHECKS, given_back, rates
 from training.measure.joint_measures import (
     left_metres,
     longest_run,
@@ -94,6 +96,14 @@ def test_rates_count_real_clips_of_the_action_and_of_others() -> None:
     row = rates(BY_ACTION["jump"], {"jump": [JUMP, STAND], "bow": [BOW, JUMP], "leap": [JUMP]})
     assert (row["own"], row["own_passed"], row["others"], row["others_passed"]) == (2, 1, 2, 1)
     assert row["wrong"] == {"bow": 1}
+
+
+def test_clips_are_given_back_in_whole_tokens() -> None:
+    tokenizer = MotionTokenizer(TokenizerConfig(LEVELS[16], width=8, code_width=8, depth=1))
+    features = {"jump": [np.zeros((10, 263), np.float32)], "bow": [np.zeros((1, 263), np.float32)]}
+    back = given_back(features, tokenizer)
+    least = tokenizer.frames_per_token
+    assert [len(one) for one in back["jump"]] == [10 // least * least] and back["bow"] == []
 
 
 def test_every_action_is_asked_for_plainly_and_in_words_kept_apart() -> None:

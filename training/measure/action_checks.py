@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scamo.motion import Motion, mirror_features
+from scamo.tokenizer import MotionTokenizer
 from training.data.dataset import Dataset
 from training.measure.action_classifier import mirrored_label
 from training.measure.joint_measures import (
@@ -57,6 +59,8 @@ from training.measure.joint_measures import (
     wrists_rise,
 )
 from training.measure.tables import write_table
+
+Features = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -218,13 +222,15 @@ class Args:
     """The corpus of training.data.many_actions."""
     clips: int = 60
     """At most so many clips of a label."""
+    tokenizer: Path | None = None
+    """A tokenizer's folder: count also how many of an action's clips pass when it has given them back."""
     out: Path | None = None
     """Write OUT.json and OUT.md here."""
     seed: int = 0
 
 
-def real_joints(data: Dataset, clips: int, seed: int) -> dict[str, list[Joints]]:
-    """Joints of single-action clips that are no copies, and of their mirror images, by label."""
+def real_clips(data: Dataset, clips: int, seed: int) -> dict[str, list[Features]]:
+    """Features of single-action clips that are no copies, and of their mirror images, by label."""
     found: dict[str, list[Any]] = {}
     for split in ("train", "test", "val"):
         for clip in data.split(split):
@@ -232,13 +238,27 @@ def real_joints(data: Dataset, clips: int, seed: int) -> dict[str, list[Joints]]
             if len(contents) == 1 and (kind == "real" or (kind == "action" and clip.name.endswith("-0"))):
                 found.setdefault(contents[0], []).append(clip)
     draw = np.random.default_rng(seed)
-    joints: dict[str, list[Joints]] = {}
+    features: dict[str, list[Features]] = {}
     for label, rows in sorted(found.items()):
         for number in draw.permutation(len(rows))[:clips]:
-            features = np.asarray(data[rows[number]])
-            for name, own in ((label, features), (mirrored_label(label), mirror_features(features))):
-                joints.setdefault(name, []).append(Motion(own).joints.astype(np.float64))
-    return joints
+            one = np.asarray(data[rows[number]])
+            for name, own in ((label, one), (mirrored_label(label), mirror_features(one))):
+                features.setdefault(name, []).append(own)
+    return features
+
+
+def joints_of(features: dict[str, list[Features]]) -> dict[str, list[Joints]]:
+    """Joints [T, 22, 3] of each clip, by label."""
+    return {label: [Motion(own).joints.astype(np.float64) for own in rows] for label, rows in features.items()}
+
+
+def given_back(features: dict[str, list[Features]], tokenizer: MotionTokenizer) -> dict[str, list[Features]]:
+    """Clips as a tokenizer gives them back; those of less than a token are left out."""
+    least = tokenizer.frames_per_token
+    return {
+        label: [tokenizer.decode(tokenizer.encode(own)) for own in rows if len(own) >= least]
+        for label, rows in features.items()
+    }
 
 
 def rates(check: ActionCheck, joints: dict[str, list[Joints]]) -> dict[str, Any]:
@@ -257,14 +277,24 @@ def rates(check: ActionCheck, joints: dict[str, list[Joints]]) -> dict[str, Any]
 def main(args: Args) -> None:
     """Print the table, and write it to ``--out``."""
     data = Dataset(args.data)
-    joints = real_joints(data, args.clips, args.seed)
+    features = real_clips(data, args.clips, args.seed)
+    joints = joints_of(features)
     rows = [rates(check, joints) for check in CHECKS]
-    lines = ["| action | what is checked | real clips of it pass | others pass | of these |", "|---|---|---|---|---|"]
+    if args.tokenizer:
+        own = {label: features[label] for check in CHECKS for label in check.clips if label in features}
+        back = joints_of(given_back(own, MotionTokenizer.from_pretrained(args.tokenizer)))
+        for row, check in zip(rows, CHECKS, strict=True):
+            passed = [bool(check.check(one)) for label in check.clips for one in back.get(label, [])]
+            row |= {"back": len(passed), "back_passed": sum(passed)}
+    last = " given back pass |" if args.tokenizer else ""
+    lines = [f"| action | what is checked | real clips of it pass | others pass | of these |{last}",
+             "|---|---|---|---|---|" + "---|" * bool(last)]  # fmt: skip
     for r in rows:
         wrong = ", ".join(f"{label} {count}" for label, count in sorted(r["wrong"].items(), key=lambda w: -w[1])[:5])
         lines.append(
             f"| {r['action']} | {r['meaning']} | {r['own_passed']} of {r['own']} | "
             f"{100 * r['others_passed'] / max(r['others'], 1):.1f} % of {r['others']} | {wrong} |"
+            + (f" {r['back_passed']} of {r['back']} |" if args.tokenizer else "")
         )
     print("\n".join(lines))
     if args.out:
