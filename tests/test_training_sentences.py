@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from training.data import sentences
 from training.data.captions import STYLES
+from training.measure.action_checks import BY_ACTION
 
 
 def test_patterns_become_phrases() -> None:
@@ -48,6 +51,14 @@ def test_whole_sentences_have_no_four_words_in_a_row_of_test_sentences() -> None
             words = tuple(sentences.plain_words(text).split())
             assert words not in whole
             assert not runs.intersection(words[start : start + 4] for start in range(len(words) - 3)), text
+
+
+def test_no_whole_sentence_is_of_the_second_set() -> None:
+    asked = json.loads((sentences.WORDINGS / "second_set.json").read_text(encoding="utf-8"))["sentences"]
+    assert asked.keys() == BY_ACTION.keys() and min(map(len, asked.values())) >= 5
+    second = {sentences.plain_words(text) for own in asked.values() for text in own}
+    written = {sentences.plain_words(text) for own in sentences.scenes().values() for text in own}
+    assert not second & written
 
 
 def test_whole_sentences_know_right_from_left() -> None:

@@ -9,7 +9,7 @@ them, at its own temperature and guidance.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 
 import scamo
 from training.data.sentences import kept_apart
+from training.json_files import read_json
 from training.measure.action_checks import BY_ACTION
 from training.measure.joint_measures import SECOND, Joints
 from training.measure.tables import write_table
@@ -80,6 +81,8 @@ class Args:
     """How often every plain sentence is asked."""
     kept_apart_seeds: int = 3
     """How often every sentence kept apart is asked."""
+    sentences: Path | None = None
+    """A file of other sentences to ask in place of those kept apart, such as training/data/wordings/second_set.json."""
     temperature: float | None = None
     """None: the model's own."""
     guidance: float | None = None
@@ -100,20 +103,27 @@ def shows(joints: Joints, actions: Sequence[str]) -> bool:
     return any(BY_ACTION[first].check(joints[:cut]) and shows(joints[cut:], others) for cut in cuts)
 
 
-def questions(seeds: int, kept_apart_seeds: int) -> list[tuple[Question, bool, int]]:
-    """(question, whether its words are kept apart, seed), as many as there are motions to make."""
-    apart = kept_apart()
+def questions(
+    seeds: int, kept_apart_seeds: int, apart: Mapping[str, Sequence[str]] | None = None
+) -> list[tuple[Question, bool, int]]:
+    """(question, whether its words are kept apart, seed), as many as there are motions to make.
+
+    apart: sentences by action in place of those kept apart; "two" asks for KEPT_APART_TWO.
+    """
+    apart = kept_apart() if apart is None else apart
     plain = [Question(PLAIN[action], (action,)) for action in BY_ACTION]
     plain += [Question(text, (first, second)) for text, first, second in TWO]
     other = [Question(text, (action,)) for action in BY_ACTION for text in apart.get(action, ())]
-    other += [Question(text, pair) for text, pair in zip(apart["two"], KEPT_APART_TWO, strict=True)]
+    if "two" in apart:
+        other += [Question(text, pair) for text, pair in zip(apart["two"], KEPT_APART_TWO, strict=True)]
     asked = [(question, False, seed) for question in plain for seed in range(seeds)]
     return asked + [(question, True, seed) for question in other for seed in range(kept_apart_seeds)]
 
 
 def measure(pipeline: scamo.MotionPipeline, args: Args) -> list[dict[str, Any]]:
     """A row for each action, and one for two actions: of how many motions how many pass, plain and kept apart."""
-    asked = questions(args.seeds, args.kept_apart_seeds)
+    apart = read_json(args.sentences)["sentences"] if args.sentences else None
+    asked = questions(args.seeds, args.kept_apart_seeds, apart)
     given = {name: value for name in ("temperature", "guidance") if (value := getattr(args, name)) is not None}
     counts: dict[str, np.ndarray] = {}
     for start in range(0, len(asked), BATCH):
@@ -160,6 +170,7 @@ def main(args: Args) -> None:
             "model": pipeline.card.name,
             "temperature": own.get("temperature", 1.0) if args.temperature is None else args.temperature,
             "guidance": own.get("guidance", 1.0) if args.guidance is None else args.guidance,
+            "sentences": args.sentences.name if args.sentences else "kept_apart.json",
             "rows": rows,
         }
         write_table(args.out, facts, table)
