@@ -96,7 +96,8 @@ def for_each_file(
             tqdm.write(reason if str(file) in reason else f"{file}: {reason}", file=sys.stderr)
     print(out)
     if failed:
-        raise ValueError(f"{failed} of {len(files)} files could not be used (named above); the others are done")
+        rest = "the others are done" if failed < len(files) else "none is left"
+        raise ValueError(f"{failed} of {len(files)} files could not be used (named above); {rest}")
 
 
 def one_line(error: BaseException) -> str:

@@ -93,7 +93,8 @@ def main(args: Args) -> None:
     prepare(args.out, files, args.source, read, about, options=options,
             splits=splits, texts=lambda path: sentences_of(path, args.source, args.texts))  # fmt: skip
     if broken:
-        raise ValueError(f"{len(broken)} of {len(files)} files cannot be read (named above); the others are done")
+        rest = "the others are done" if len(broken) < len(files) else "none is left"
+        raise ValueError(f"{len(broken)} of {len(files)} files cannot be read (named above); {rest}")
 
 
 if __name__ == "__main__":
