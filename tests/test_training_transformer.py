@@ -105,6 +105,10 @@ def test_a_transformer_begins_with_another(corpus: Path, codec: Path, tmp_path: 
     transformer.main(other)
     a, b = (checkpoint.read_tensors(tmp_path / name / "model") for name in "ab")
     assert all(torch.equal(value, b[name]) for name, value in a.items())
+    before = checkpoint.read_card(tmp_path / "a" / "model")["training"]
+    assert checkpoint.read_card(tmp_path / "b" / "model")["training"]["start"] == {
+        name: before[name] for name in ("steps", "tokens", "seconds")
+    }
     with pytest.raises(ValueError, match="begun with another start"):
         transformer.main(with_settings(other, start=None))
     with pytest.raises(ValueError, match="another shape"):

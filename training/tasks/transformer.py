@@ -284,8 +284,12 @@ class TransformerTask:
         return objective
 
     def amounts(self) -> dict[str, Any]:
-        """Motion tokens of the training."""
-        return {"tokens": self.config.optimisation.steps * self.config.targets}
+        """Motion tokens of the training, and what the transformer that it begins with has cost."""
+        tokens = {"tokens": self.config.optimisation.steps * self.config.targets}
+        if not self.config.start:
+            return tokens
+        cost = checkpoint.read_card(self.config.start).get("training", {})
+        return tokens | {"start": {name: cost[name] for name in ("steps", "tokens", "seconds") if name in cost}}
 
     def save(self, model: PrefixTransformer, folder: Path, card: dict[str, Any]) -> None:
         """Write the transformer's folder."""
