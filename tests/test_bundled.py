@@ -33,7 +33,7 @@ def test_the_default_is_the_model_that_knows_most_actions() -> None:
     assert registry.find_model() == default
     assert registry.find_model(codebook=1024, size="1M").name == "1024-1M"
     assert "crawling" in default.knows
-    assert default.sampling["guidance"] == 2
+    assert default.sampling["guidance"] == 1.5 and default.size == "4M"
 
 
 @pytest.mark.parametrize("action", ["crouch", "stand-up", "get-up", "crawl", "pick-up"])

@@ -38,7 +38,7 @@ from training.run import run_task
 TEMPERATURE = 0.7
 """A card's default: at it, models of a few million parameters do what a prompt asks most often."""
 
-GUIDANCE = 2.0
+GUIDANCE = 1.5
 """A card's default where some sentences of the training are empty: with it motions follow the words more closely."""
 
 PAPER = Optimisation(steps=2000, lr=1e-3, schedule="cosine", warmup=0.1, final_share=0.02, weight_decay=1e-6)
