@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # torch and safetensors tell of a full disk by errors of their own.
-_UNWRITTEN = re.compile("failed writing|write failed|iostream error|no space left|file too large|quota exceeded", re.I)
+_SHORT = "unexpected pos"  # torch closes a file that has fewer bytes than it wrote
+_UNWRITTEN = re.compile(
+    f"failed writing|write failed|iostream error|no space left|file too large|quota exceeded|{_SHORT}", re.I
+)
 
 
 class UnwrittenError(OSError):
@@ -45,6 +48,7 @@ def explaining(path: str | os.PathLike[str]) -> Iterator[None]:
         if not isinstance(error, OSError) and not _UNWRITTEN.search(str(error)):
             raise
         reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+        reason = "not all of it was stored" if _SHORT in reason else reason
         advice = "Free disk space or choose another folder."
         said = UnwrittenError(f'"{path}" could not be written: {reason}. {advice}')
         said.errno = error.errno if isinstance(error, OSError) else errno.ENOSPC

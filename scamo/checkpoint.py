@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from scamo.atomic import ForeignFilesError, replacing_folder
+from scamo.numpy_files import reason_of
 
 CARD = "card.json"
 MAX_SHARD_BYTES = 1 << 29
@@ -133,7 +134,7 @@ def each_tensor(
                     raise CheckpointError(f"{path}: {key} holds NaN or infinite values; get the checkpoint again")
                 yield key, found
         except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{path} cannot be read as safetensors ({error}); get it again") from error
+            raise CheckpointError(f"{path} cannot be read as safetensors ({reason_of(error)}); get it again") from error
 
 
 def _fill(target: Tensor, path: Path, key: str) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from scamo import checkpoint
 from scamo.configs import KIT_FPS, LEVELS, SIZES, TokenizerConfig, TransformerConfig, codebook_label, size_label
+from scamo.numpy_files import load_npy
 from scamo.tokenizer import MotionTokenizer
 from scamo.transformer import PrefixTransformer
 
@@ -188,7 +189,7 @@ def _fill(path: Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 def _statistic(path: str | os.PathLike[str] | None) -> NDArray[np.float32] | None:
     if path is None:
         return None
-    try:
-        return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{os.fspath(path)} cannot be read as a .npy array of numbers ({error})") from error
+    array = load_npy(Path(path))
+    if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        raise ValueError(f"{os.fspath(path)} holds no finite numbers; give the statistics of the training data")
+    return array.astype(np.float32)

@@ -16,11 +16,21 @@ from numpy.typing import NDArray
 
 MAX_NUMBERS = 64_000_000  # of an array that is read
 MAX_BYTES = 512 << 20  # of an .npy file
+_LONGEST = 300  # letters of a reason
 _PICKLE = (
     "it holds a pickle, which may run any code and is never loaded. If it is MDM's results.npy and you trust where it "
     'comes from, convert it: python -c "import numpy as n; '
     "n.save('motion.npy', n.load('results.npy', allow_pickle=True).item()['motion'][0])\""
 )
+
+
+def reason_of(error: BaseException) -> str:
+    """What a parser says of a damaged file, a short line; the kind of its error where it says nothing.
+
+    A parser may repeat any part of the file.
+    """
+    said = " ".join(str(error).split()) or type(error).__name__
+    return said if len(said) <= _LONGEST else f"{said[:_LONGEST]} ..."
 
 
 def load_npy(path: Path) -> NDArray[Any]:
@@ -35,7 +45,7 @@ def load_npy(path: Path) -> NDArray[Any]:
             file.seek(0)
             return _array(file.read())
     except Exception as error:  # numpy parses the header as Python, which fails in many ways
-        raise ValueError(f'"{path}" cannot be read as a numpy file: {error or type(error).__name__}') from error
+        raise ValueError(f'"{path}" cannot be read as a numpy file: {reason_of(error)}') from error
 
 
 def load_npz(path: Path, keys: Collection[str], most: int) -> tuple[dict[str, NDArray[Any]], list[str]]:
@@ -60,7 +70,7 @@ def load_npz(path: Path, keys: Collection[str], most: int) -> tuple[dict[str, ND
             try:
                 found[key] = _array(raw)
             except Exception as error:  # numpy parses the header as Python, which fails in many ways
-                raise ValueError(f"its {key}: {error or type(error).__name__}") from error
+                raise ValueError(f"its {key}: {reason_of(error)}") from error
     return found, list(parts)
 
 

@@ -140,8 +140,8 @@ class GenerationOptions:
 
 
 def short(value: Any) -> str:
-    """A value for a refusal, cut where it is long."""
-    text = str(value)
+    """A value for a refusal: in one line, cut where it is long."""
+    text = " ".join(str(value).split()) or repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

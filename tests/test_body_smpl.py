@@ -220,6 +220,14 @@ def test_npz_with_pickles_inside_or_a_zip_bomb(tmp_path: Path, monkeypatch: pyte
         load_body(tmp_path / "b.npz")
 
 
+def test_a_refusal_repeats_no_page_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "SMPL_MALE.pkl"
+    path.write_bytes(b"cos" + b"[" * 3000 + b"\nsystem\n.")
+    with pytest.raises(ValueError, match=r"SMPL_MALE\.pkl.*mannequin") as caught:
+        load_body(path)
+    assert len(str(caught.value)) < 800
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"nonsense", b"PK\x03\x04broken", pickle.dumps([1, 2]), pickle.dumps({"a": 1})]
 )
@@ -239,6 +247,8 @@ def test_damaged_files_say_where_good_ones_are(tmp_path: Path, content: bytes) -
         ("kintree_table", np.zeros((2, 24), dtype=int), "another tree"),
         ("posedirs", np.zeros((6890, 3, 5)), "posedirs"),
         ("shapedirs", np.array("text"), "numbers"),
+        ("f", np.zeros((0, 3), dtype=np.uint32), "f is empty"),
+        ("weights", np.array(0.5), "weights is empty or a single number"),
     ],
 )
 def test_wrong_arrays_are_named(tmp_path: Path, key: str, value: np.ndarray, word: str) -> None:

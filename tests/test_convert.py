@@ -133,7 +133,13 @@ def test_files_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ValueError, match=r"vq\.pth is not of the released layout: it has no vqvae\.encoder"):
         convert_official(tokenizer=tmp_path / "vq.pth", **facts)
     (tmp_path / "text.npy").write_text("no array")
-    with pytest.raises(ValueError, match=r"text\.npy cannot be read as a \.npy array"):
+    (tmp_path / "brace.npy").write_bytes(facts["mean"].read_bytes().replace(b"}", b" "))
+    (tmp_path / "huge.npy").write_bytes(facts["mean"].read_bytes().replace(b"(263,)", b"(999999999999,)"))
+    np.save(tmp_path / "nan.npy", np.full(263, np.nan))
+    for name in ("brace", "huge", "nan"):
+        with pytest.raises(ValueError, match=rf"{name}\.npy"):
+            convert_official(tokenizer=good, **{**facts, "mean": tmp_path / f"{name}.npy"})
+    with pytest.raises(ValueError, match="cannot be read as a numpy file: the magic string"):
         convert_official(tokenizer=good, **{**facts, "mean": tmp_path / "text.npy"})
     with pytest.raises(ValueError, match=r"mean has shape \[251\]"):
         convert_official(tokenizer=good, levels=[5, 3], **{**facts, **statistics(tmp_path, 251)})

@@ -72,6 +72,25 @@ def test_arrays_that_are_no_motion(tmp_path: Path, array: np.ndarray) -> None:
         load_motion(tmp_path / "a.npy")
 
 
+def test_a_refusal_is_one_line_whatever_the_file_holds(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", poses=np.zeros((4, 66)), trans=np.zeros((4, 3)))
+    raw = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "a.npz").write_bytes(raw.replace(b"poses.npy", b"po\n\r\0.npy", 1))  # in the header, not in the table
+    with pytest.raises(ValueError, match=r"a\.npz.*cannot be read") as caught:
+        load_motion(tmp_path / "a.npz")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_path_that_leaves_the_world_is_refused(tmp_path: Path) -> None:
+    """Legs shorter than ours lengthen the path when the motion is brought to our skeleton."""
+    joints = walk(12).astype(np.float64)
+    joints[:, 1:] = joints[:, :1] + (joints[:, 1:] - joints[:, :1]) * 1e-4
+    joints[:, :, 0] += np.linspace(0, 9e4, 12)[:, None]
+    np.save(tmp_path / "a.npy", joints)
+    with pytest.raises(ValueError, match=r"a\.npy.*farther away than any motion"):
+        load_motion(tmp_path / "a.npy", unit="m", up="y")
+
+
 def test_other_things_that_are_no_motion(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no file"):
         load_motion(tmp_path / "none.npy")

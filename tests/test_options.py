@@ -26,6 +26,13 @@ def test_a_fresh_seed_is_drawn() -> None:
     assert len(seeds) == 3 and None not in seeds
 
 
+@pytest.mark.parametrize("value", ["\n\n", "a\nb", "x" * 400, {"a": [1] * 99}])
+def test_a_refusal_is_one_line_whatever_was_given(value) -> None:
+    with pytest.raises(ValueError, match=r"guidance .* makes no sense") as caught:
+        GenerationOptions(guidance=value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 200
+
+
 def test_numbers_of_numpy_become_pythons() -> None:
     options = GenerationOptions(
         seconds=np.float32(2), seed=np.int64(3), temperature=np.float32(0.5), top_p=np.float64(0.9),  # type: ignore[arg-type]

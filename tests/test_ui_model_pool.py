@@ -27,6 +27,14 @@ def test_models_are_listed_by_codebook_and_size(pool, tiny_models):
     assert len(make_pool(tiny_models, [tiny_models / "256-1M"]).cards) == 4  # the same folder twice is one model
 
 
+@pytest.mark.parametrize("odd", [[], {}, [256], 2.5, "256", float("nan")])
+def test_a_model_that_is_no_name_is_refused(pool, odd):
+    with pytest.raises(ValueError, match="There is no model with a codebook"):
+        pool.card(odd, "0.3M")
+    with pytest.raises(ValueError, match=r"There is no .* model with a codebook of 256"):
+        pool.card(256, odd)
+
+
 def test_a_model_of_ones_own_stands_beside_the_bundled_one(tiny_models, tmp_path):
     own = [write_models(tmp_path / name, (256,), ("1M",)) for name in ("first", "second")]
     pool = make_pool(tiny_models, own)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scamo.body.smpl_pickles import read_pickle
-from scamo.numpy_files import load_npz
+from scamo.numpy_files import load_npz, reason_of
 from scamo.skeleton import PARENTS
 
 Array = NDArray[np.floating]
@@ -74,9 +74,9 @@ def read_arrays(file: Path) -> dict[str, Any]:
             return load_npz(file, (*KEYS, *_HANDS), _MOST_BYTES)[0]
         return read_pickle(file, (*KEYS, *_HANDS))
     except (ValueError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise ValueError(f'"{file}" cannot be read as a body: {str(error).rstrip(".")}. {WHERE}.') from error
+        raise ValueError(f'"{file}" cannot be read as a body: {reason_of(error).rstrip(".")}. {WHERE}.') from error
     except Exception as error:  # odd bytes make an unpickler raise anything: EOFError, AttributeError, IndexError ...
-        raise ValueError(f'"{file}" cannot be read as a body: it is damaged ({error}). {WHERE}.') from error
+        raise ValueError(f'"{file}" cannot be read as a body: it is damaged ({reason_of(error)}). {WHERE}.') from error
 
 
 def checked_arrays(data: dict[str, Any], file: Path) -> dict[str, Any]:
@@ -93,6 +93,8 @@ def checked_arrays(data: dict[str, Any], file: Path) -> dict[str, Any]:
         array = data[key]
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
             raise fail(f"{key} is no array of numbers")
+        if not array.ndim or not array.size:
+            raise fail(f"{key} is empty or a single number")
         out[key] = array.astype(_TYPES.get(key, np.float64))
         if not np.isfinite(out[key]).all():
             raise fail(f"{key} holds NaN or infinity")

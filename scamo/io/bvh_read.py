@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from scamo.io.frame_rates import rate_of_step
+from scamo.numpy_files import reason_of
 
 Array = NDArray[np.float64]
 
@@ -96,7 +97,7 @@ def read_bvh(path: str | Path) -> BvhMotion:
             raise ValueError(f"it is larger than {MAX_BYTES >> 20} MiB; cut it first")
         return _parsed(_as_bytes(path.read_bytes()))
     except (OSError, ValueError, OverflowError, MemoryError) as error:
-        raise ValueError(f'"{path}" cannot be read as a BVH file: {error or "it needs too much memory"}.') from error
+        raise ValueError(f'"{path}" cannot be read as a BVH file: {reason_of(error)}.') from error
 
 
 def _as_bytes(raw: bytes) -> bytes:

@@ -21,6 +21,7 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from scamo.io.bvh_read import MAX_JOINTS, MAX_PLACES
 from scamo.io.frame_rates import check_length, rate_of_step
+from scamo.numpy_files import reason_of
 
 Array = NDArray[np.float64]
 
@@ -53,7 +54,7 @@ def read_gltf(path: str | Path) -> GltfMotion:
     try:
         return _animated(document, _Buffers(document, binary))
     except (KeyError, IndexError, TypeError, AttributeError, struct.error, OverflowError) as error:
-        raise ValueError(f"its glTF is broken ({type(error).__name__}: {error}); export it again") from error
+        raise ValueError(f"its glTF is broken ({type(error).__name__}: {reason_of(error)}); export it again") from error
 
 
 def _parts(raw: bytes) -> tuple[Any, bytes]:
@@ -70,7 +71,7 @@ def _parts(raw: bytes) -> tuple[Any, bytes]:
         size, kind = struct.unpack_from("<I4s", raw, start)
         return document, raw[start + 8 : start + 8 + size] if kind == b"BIN\0" else b""
     except (RecursionError, struct.error, ValueError) as error:
-        reason = "its JSON is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        reason = "its JSON is nested too deeply" if isinstance(error, RecursionError) else reason_of(error)
         raise ValueError(f"it is no glTF file: {reason}; export it again") from error
 
 

@@ -34,7 +34,7 @@ from scamo.io.onto_skeleton import joints_of_rig, own_joints, retargeted
 from scamo.io.read_options import ReadOptions
 from scamo.io.upright import Axis, check_places, find_faults, turned_up
 from scamo.motion import FPS, Motion
-from scamo.numpy_files import load_npy, load_npz
+from scamo.numpy_files import load_npy, load_npz, reason_of
 from scamo.skeleton import checked_joints
 
 if TYPE_CHECKING:
@@ -109,7 +109,9 @@ def read_motion(
         rate, notes, _ = _settled(content, fps)
         if content.features is not None:
             return Recording(Motion(content.features, rate), notes)
-        return Recording(Motion.from_joints(content.joints, rate), notes)
+        motion = Motion.from_joints(content.joints, rate)
+        check_places(motion.joints)  # legs of another length than ours make the path longer or shorter
+        return Recording(motion, notes)
     except (ValueError, FloatingPointError, MemoryError) as error:
         raise ValueError(f'"{path}": {error}') from error
 
@@ -180,8 +182,7 @@ def _read(path: Path, options: ReadOptions) -> _Content:
             raise  # not from itself: an error that is its own cause is an endless chain
         raise ValueError(f'"{path}": {error}') from error
     except (Exception, RecursionError) as error:  # parsers raise nearly anything on a damaged file
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(f'"{path}" cannot be read: {reason}; fetch or export it again') from error
+        raise ValueError(f'"{path}" cannot be read: {reason_of(error)}; fetch or export it again') from error
 
 
 def sniffed(path: Path) -> str:

@@ -20,7 +20,7 @@ from scamo.atomic import replacing_file
 from scamo.io.npy_read import checked_numbers
 from scamo.io.upright import Axis, turned_up
 from scamo.motion import FPS
-from scamo.numpy_files import load_npz
+from scamo.numpy_files import load_npz, reason_of
 from scamo.skeleton import checked_joints, forward_kinematics
 
 if TYPE_CHECKING:
@@ -83,8 +83,9 @@ def read_smpl(path: str | os.PathLike[str]) -> SmplPoses:
     try:
         data, names = load_npz(path, _KEYS, MAX_UNPACKED)
     except Exception as error:  # a damaged file makes zipfile, zlib, lzma and numpy raise nearly anything
-        reason = str(error) or type(error).__name__
-        raise ValueError(f'"{path}" cannot be read as an .npz file: {reason}; fetch or export it again') from error
+        raise ValueError(
+            f'"{path}" cannot be read as an .npz file: {reason_of(error)}; fetch or export it again'
+        ) from error
     try:
         return smpl_of(data, names)
     except ValueError as error:

@@ -183,7 +183,7 @@ class Endpoints:
     def _card(self, codebook: int | None, size: str | None) -> ModelCard:
         """The model that is asked for; where only a codebook was given, the largest one of it."""
         row = self._pool.by_codebook.get(codebook or 0, {})
-        if row and size not in row and size in (None, self._pool.default_key[1]):
+        if row and size in (None, self._pool.default_key[1]) and size not in row:
             size = next(reversed(row))
         return self._pool.card(codebook, size)
 

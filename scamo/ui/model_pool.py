@@ -88,12 +88,12 @@ class ModelPool:
 
     def card(self, codebook: int | None, size: str | None) -> ModelCard:
         """The model with this codebook and size label. Raises ValueError that lists what there is."""
-        row = self.by_codebook.get(codebook or 0)
+        row = self.by_codebook.get(codebook or 0) if isinstance(codebook, (int, type(None))) else None
         if row is None:
             raise ValueError(f"There is no model with a codebook of {codebook}; choose {_listed(self.by_codebook)}.")
-        if size not in row:
+        if not isinstance(size, str) or size not in row:
             raise ValueError(f"There is no {size} model with a codebook of {codebook}; choose {_listed(row)}.")
-        return row[size or ""]
+        return row[size]
 
     def selected(self, keys: Any) -> dict[str, ModelCard]:
         """The models a user ticked, [[codebook, size label], ...], each under a label that no other one has.

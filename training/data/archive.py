@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from scamo.atomic import replacing_file
+from scamo.numpy_files import reason_of
 from training.json_files import parse_rows, row_line
 
 UNIT = 1e-4  # metres
@@ -116,7 +117,7 @@ def read_pack(path: Path) -> Iterator[Clip]:
                 end = start + clip["frames"]
                 yield Clip(clip["name"], joints[start:end], clip["split"], tuple(clip["captions"]), clip["labels"])
                 start = end
-    except (OSError, zipfile.BadZipFile, KeyError) as error:
+    except Exception as error:  # a damaged archive fails in many ways
         raise ValueError(
-            f"{path} is not a readable pack ({error}); make it again with training.data.readers.bandai."
+            f"{path} is not a readable pack ({reason_of(error)}); make it again with training.data.readers.bandai."
         ) from error

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from scamo.motion import FEATURES, Statistics
+from scamo.numpy_files import reason_of
 from training.data.partial_folder import begin_anew, partial_of, put_in_place
 from training.json_files import parse_rows, read_json, row_line, write_json
 
@@ -52,8 +53,7 @@ class Dataset:
             rows = parse_rows(content)
         except Exception as error:  # numpy parses the header as Python, which fails in many ways
             raise ValueError(
-                f"{folder} is no dataset ({error or type(error).__name__}); make one with a reader of "
-                "training.data.readers."
+                f"{folder} is no dataset ({reason_of(error)}); make one with a reader of training.data.readers."
             ) from error
         try:
             _check_features(self.features)
@@ -111,10 +111,10 @@ def _checked_about(about: Any, width: int) -> dict[str, Any]:
         plain = all(type(value) in (int, float) for value in listed)
         if not plain or len(listed) != width or not all(abs(value) < 1e30 for value in listed):
             raise ValueError(f"about.json holds no {key} of {width} finite numbers")
-    if min(about["std"]) <= 0:
+    if min(about["std"]) < 1e-30:  # float32 has 0 for less than 1e-45
         raise ValueError("about.json holds a std that is not above zero")
     unit = about.get("unit", 1.0)
-    if type(unit) not in (int, float) or not 0 < unit < 1e6:
+    if type(unit) not in (int, float) or not 1e-6 < unit < 1e6:
         raise ValueError("about.json holds a unit that is no length in metres")
     return about
 

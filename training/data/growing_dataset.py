@@ -6,7 +6,6 @@ out, and tried again the next time. Memory does not grow with the dataset.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from scamo.atomic import is_disk_full
 from scamo.motion import FEATURES, Statistics
 from training.data.dataset import DatasetWriter, Position
 from training.json_files import read_json, read_whole_rows, row_line, write_json, write_rows
@@ -198,7 +198,7 @@ def prepare(
                 pieces = (replace(piece, split=split[path] or piece.split) for piece in read(path))
                 growing.add(names[path], pieces, stamps[names[path]])
             except (ValueError, OSError) as error:
-                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                if is_disk_full(error):
                     raise  # the disk is full; the file is not broken
                 skipped[names[path]] = str(error)
                 tqdm.write(f"skipped {names[path]}: {error}", file=sys.stderr)

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scamo.numpy_files import reason_of
 from training.command_line import device_named
 from training.data.captions import mirrored_words
 from training.data.dataset import HEADER, Dataset, npy_header
@@ -39,9 +40,9 @@ class TextBank:
         try:
             about = read_json(folder / "index.json")
             self._rows: np.ndarray = np.load(folder / "embeddings.npy", mmap_mode="r")
-        except (OSError, ValueError) as error:
+        except Exception as error:  # numpy parses the header as Python, which fails in many ways
             raise ValueError(
-                f"{folder} holds no embeddings ({error}); make them with training.data.text_embeddings."
+                f"{folder} holds no embeddings ({reason_of(error)}); make them with training.data.text_embeddings."
             ) from error
         self.encoder: str = about["encoder"]
         self.width: int = self._rows.shape[1]

@@ -18,6 +18,7 @@ import numpy as np
 from scamo import checkpoint
 from scamo.atomic import replacing_file
 from scamo.motion import mirror_features
+from scamo.numpy_files import reason_of
 from scamo.tokenizer import MotionTokenizer
 from training.command_line import device_named
 from training.data.captions import mirrored_words
@@ -115,8 +116,10 @@ def _read(path: Path, data: Dataset, tokenizer_folder: Path) -> dict[str, list[n
             out = {split: np.split(file[split].astype(np.int64), np.cumsum(file[f"{split}_lengths"])[:-1])
                    for split in SPLITS}  # fmt: skip
             out = {split: rows if file[f"{split}_lengths"].size else [] for split, rows in out.items()}
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{path} holds no tokens ({error}); make them with training.data.token_cache.") from error
+    except Exception as error:  # archives and headers of arrays fail in many ways
+        raise ValueError(
+            f"{path} holds no tokens ({reason_of(error)}); make them with training.data.token_cache."
+        ) from error
     if about != _about(data, tokenizer_folder):
         raise ValueError(
             f"{path} was made of another dataset or tokenizer; make it again with training.data.token_cache."

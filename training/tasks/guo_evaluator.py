@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scamo.numpy_files import load_npy
 from training.tasks.evaluator_networks import CONTACTS, Evaluator, EvaluatorConfig, MotionTextMatcher, Sentence
 
 KINDS = ("VERB", "NOUN", "DET", "ADP", "NUM", "AUX", "PRON", "ADJ", "ADV", "Loc_VIP", "Body_VIP", "Obj_VIP", "Act_VIP",
@@ -37,7 +38,7 @@ class GloveReader:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         folder = Path(folder)
         try:
-            vectors = np.load(folder / "our_vab_data.npy")
+            vectors = load_npy(folder / "our_vab_data.npy")
             words = _plain_pickle(folder / "our_vab_words.pkl")
             places = _plain_pickle(folder / "our_vab_idx.pkl")
         except (OSError, ValueError, pickle.UnpicklingError) as error:
@@ -97,10 +98,19 @@ def guo_evaluator(weights: Path, mean: Path, std: Path, glove: Path) -> Evaluato
             text_hidden=parts["text_encoder"]["input_emb.weight"].shape[0],
             width=parts["motion_encoder"]["output_net.3.weight"].shape[0],
         )
-        matcher = MotionTextMatcher(config, np.load(mean), np.load(std))
+        matcher = MotionTextMatcher(config, load_npy(mean), load_npy(std))
         for name, tensors in parts.items():
             getattr(matcher, name).load_state_dict(tensors)
-    except (KeyError, RuntimeError, OSError, pickle.UnpicklingError) as error:
+    except (
+        KeyError,
+        IndexError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        pickle.UnpicklingError,
+    ) as error:
         raise ValueError(f"{weights} is not Guo et al.'s text-motion evaluator: {error}") from error
     if matcher.mean.shape != (config.features,):
         raise ValueError(f"{mean} has {len(matcher.mean)} numbers and the evaluator reads {config.features}.")

@@ -1,4 +1,5 @@
-"""Fields that several tabs have: the choice of one model, temperature, guidance, seed; and options of Gradio events."""
+"""Fields that several tabs have: the choice of one model, temperature, guidance, seed; options of Gradio events, and
+what was clicked."""
 
 from __future__ import annotations
 
@@ -18,6 +19,25 @@ OPTION_CLICK = """element.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-option]");
     if (button) trigger("click", {option: button.dataset.option});
 });"""
+
+
+def clicked(event: gr.EventData | None) -> dict[str, Any]:
+    """What a click says of itself: the option, and the fields beside it. Raises ValueError where it says nothing.
+
+    It comes from a browser, or from a program that calls what is behind a button.
+    """
+    said = getattr(event, "_data", None)
+    if not isinstance(said, dict):
+        raise ValueError("It is not known what was clicked; click it on the page.")
+    return said
+
+
+def clicked_place(event: gr.EventData | None) -> int:
+    """The option of a click that is a place, counted from 0. Raises ValueError where it is none."""
+    option = clicked(event).get("option")
+    if not isinstance(option, (str, int)) or not str(option).isdecimal():
+        raise ValueError("It is not known what was clicked; click it on the page.")
+    return int(option)
 
 
 def model_choice(pool: ModelPool) -> tuple[gr.Radio, gr.Radio]:

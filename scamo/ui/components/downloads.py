@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from scamo.io.write_options import RIG_NAMES, UNIT_NAMES, WriteOptions
-from scamo.ui.components.controls import QUIET
+from scamo.ui.components.controls import QUIET, clicked
 from scamo.ui.components.figure_choice import FigureChoice
 from scamo.ui.messages import refusing
 from scamo.ui.motion_files import OFFERS, RecordedMotion, new_folder, write_file
@@ -68,10 +68,10 @@ def downloads(state: gr.State, recorded: Callable[[Any], RecordedMotion | None],
             motion = recorded(value)
             if motion is None:
                 raise ValueError("There is no motion yet; make one first.")
-            clicked = event._data  # from a browser, so it may be anything
-            options = WriteOptions.of_fields(clicked.get("fields", {}))
+            said = clicked(event)
+            options = WriteOptions.of_fields(said.get("fields", {}))
             style = figure.style(body, person)
-            return str(write_file(motion, str(clicked.get("option")), new_folder(), options, style))
+            return str(write_file(motion, str(said.get("option")), new_folder(), options, style))
 
     saved = row.click(save, [state, *figure.fields], file, concurrency_id="files", **QUIET)
     saved.success(None, file, None, js=_SAVE, api_visibility="private")

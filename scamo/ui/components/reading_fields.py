@@ -51,8 +51,8 @@ def checked_file(path: str | None) -> str:
     return path
 
 
-def _map_text(path: str) -> str:
+def _map_text(path: str | None) -> str:
     with refusing():
-        data = Path(path).read_bytes()
+        data = Path(checked_file(path)).read_bytes()
         read_joint_map(data)
         return data.decode("utf-8-sig")

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from scamo.ui.components.controls import OPTION_CLICK, QUIET
+from scamo.ui.components.controls import OPTION_CLICK, QUIET, clicked
 from scamo.ui.components.figure_choice import FigureChoice
 from scamo.ui.messages import refusing
 from scamo.ui.motion_files import RecordedMotion
@@ -55,7 +55,7 @@ class Stage:
 
         def send(value: Any, event: gr.EventData) -> list[Any]:
             with refusing():
-                motion, chosen = recorded(value), str(event._data.get("option"))
+                motion, chosen = recorded(value), str(clicked(event).get("option"))
                 if motion is None:
                     raise ValueError("There is no motion yet; make one first.")
                 if chosen not in ways:

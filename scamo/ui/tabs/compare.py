@@ -16,6 +16,7 @@ from scamo.ui.components.controls import (
     OPTION_CLICK,
     QUIET,
     chosen_guidance,
+    clicked_place,
     guidance_slider,
     seed_field,
     temperature_slider,
@@ -24,6 +25,7 @@ from scamo.ui.components.downloads import downloads
 from scamo.ui.components.model_grid import block, model_grid
 from scamo.ui.components.motion_player import motion_player, player_figure, player_value
 from scamo.ui.components.progress import progress_rows, summary
+from scamo.ui.components.reading_fields import checked_file
 from scamo.ui.components.result_cards import MEASURES, SCORE, facts, prompt_line, sample_table, title, video_place
 from scamo.ui.components.stage import Stage
 from scamo.ui.cost_estimate import CostEstimator, describe_cost, models_without_room
@@ -239,10 +241,10 @@ class CompareTab:
         words = describe_cost(self._estimator, cards, length, samples, without_room, own)
         return words, block(without_room)
 
-    def _restore(self, path: str) -> tuple[Any, ...]:
+    def _restore(self, path: str | None) -> tuple[Any, ...]:
         """The fields as they were when a file was made."""
         with refusing():
-            recipe = read_settings(self._pool, path)
+            recipe = read_settings(self._pool, checked_file(path))
             card = self._pool.card_of_recipe(recipe)
         model = [card.codebook, self._pool.label_of(card)]
         length = gr.skip() if recipe.seconds is None else recipe.seconds
@@ -285,7 +287,7 @@ class CompareTab:
     def _connect_samples(self, result: compare_job.ModelResult) -> None:
         def pick(now: compare_job.Comparison, event: gr.EventData) -> tuple[Any, ...]:
             with refusing():
-                other = compare_job.pick_sample(self._pool, now, result, int(event._data["option"]))
+                other = compare_job.pick_sample(self._pool, now, result, clicked_place(event))
             return other, player_of(other)
 
         table = gr.HTML(sample_table(result), js_on_load=OPTION_CLICK, apply_default_css=False)

@@ -13,6 +13,7 @@ from scamo.registry import ModelCard
 from scamo.ui.components.controls import (
     INSTANT,
     QUIET,
+    clicked_place,
     model_choice,
     read_sampling,
     sampling_fields,
@@ -20,6 +21,7 @@ from scamo.ui.components.controls import (
 from scamo.ui.components.downloads import downloads
 from scamo.ui.components.motion_player import motion_player, player_figure, player_value
 from scamo.ui.components.progress import step_row
+from scamo.ui.components.reading_fields import checked_file
 from scamo.ui.components.stage import Stage
 from scamo.ui.components.token_strip import FOLLOW_PLAYER, alternatives, certainty, time_of, token_strip
 from scamo.ui.jobs.drawing import tokens_first
@@ -126,9 +128,9 @@ class TokensTab:
             else:
                 yield self._shown(as_change(step.result))
 
-    def _open(self, path: str) -> tuple[Any, ...]:
+    def _open(self, path: str | None) -> tuple[Any, ...]:
         with refusing():
-            return self._trace(read_recipe(path))
+            return self._trace(read_recipe(checked_file(path)))
 
     def _trace(self, recipe: Recipe) -> tuple[Any, ...]:
         if len(recipe.prompts) > 1:
@@ -137,8 +139,11 @@ class TokensTab:
         with tokens_first.sampling():
             return self._shown(TokenChange(trace_recipe(pipeline, recipe)))
 
-    def _pick(self, change: TokenChange, event: gr.EventData) -> tuple[Any, ...]:
-        place = int(event._data["option"])
+    def _pick(self, change: TokenChange | None, event: gr.EventData) -> tuple[Any, ...]:
+        with refusing():
+            place = clicked_place(event)
+            if change is None or place >= len(change.now.tokens):
+                raise ValueError("There is no such token here; make a motion and click one of its tokens.")
         label = f"What else it could have been at {time_of(change.now, place):.1f} s"
         others = gr.Radio(alternatives(change.now, place), value=None, label=label)
         return place, token_strip(change, place), gr.Group(visible=True), others

@@ -20,6 +20,7 @@ import numpy as np
 
 from scamo.configs import KIT_FPS
 from scamo.motion import Statistics, joint_count
+from scamo.numpy_files import load_npy
 from training.data.growing_dataset import Piece, prepare, read_splits
 from training.data.readers.clips import cut, read_captions
 
@@ -58,10 +59,7 @@ def main(args: Args) -> None:
         splits = {name: split for name, split in splits.items() if split != "train" or name not in copies}
 
     def read(path: Path) -> Iterator[Piece]:
-        try:
-            features = np.load(path, allow_pickle=False)
-        except EOFError as error:
-            raise ValueError("the file is empty") from error
+        features = load_npy(path)
         if features.ndim != 2:
             raise ValueError(f"features of shape {list(features.shape)} where [frames, {width}] is wanted")
         words = texts / f"{path.stem}.txt"
@@ -93,10 +91,10 @@ def take_of(name: str, names: Collection[str]) -> str:
 def _width(vectors: Path) -> int:
     for path in sorted(vectors.glob("*.npy")):
         try:
-            shape = np.load(path, mmap_mode="r").shape
+            shape = load_npy(path).shape
             joint_count(shape[-1])
             return int(shape[-1])
-        except (ValueError, OSError, EOFError, IndexError):
+        except (ValueError, TypeError, IndexError):
             continue
     raise ValueError(f"No file in {vectors} holds features of 263 (HumanML3D) or 251 (KIT-ML) numbers a frame.")
 
@@ -106,15 +104,15 @@ def _unit(vectors: Path) -> float:
     heights = []
     for path in sorted(vectors.glob("*.npy"))[:20]:
         try:
-            heights.append(float(np.nanmedian(np.load(path, mmap_mode="r")[:, 3])))
-        except (ValueError, OSError, EOFError, IndexError):
+            heights.append(float(np.nanmedian(load_npy(path)[:, 3])))
+        except (ValueError, TypeError, IndexError):
             continue
     return 0.001 if heights and np.median(heights) > TALL else 1.0
 
 
 def _folder_statistics(source: Path, width: int) -> Statistics:
     try:
-        mean, std = (np.load(source / name).astype(np.float32) for name in ("Mean.npy", "Std.npy"))
+        mean, std = (load_npy(source / name).astype(np.float32) for name in ("Mean.npy", "Std.npy"))
     except (OSError, ValueError) as error:
         raise ValueError(f"Mean.npy and Std.npy cannot be read ({error}); use --statistics own.") from error
     if mean.shape != (width,) or std.shape != (width,) or not (std > 0).all():
