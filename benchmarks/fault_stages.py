@@ -9,11 +9,14 @@ import hashlib
 import json
 import os
 import shutil
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from scamo.command import EXPECTED, explanation
 
 STEPS = 40
 SENTENCES = ("a person walks forward", "someone turns around", "a man waves with both hands")
@@ -112,7 +115,7 @@ def _run(out: Path) -> Any:
 
 def work(stage: str, inputs: Path, out: Path, said: Path, file_limit: int | None = None, rank: int | None = None,
          port: int = 0) -> None:  # fmt: skip
-    """Run a stage in this process. What it ends with, if with an error, goes to the file `said`.
+    """Run a stage in this process. What its command would say of an error goes to the file `said`.
 
     file_limit: no file may have more bytes, as on a full disk. rank: which of two processes this is.
     """
@@ -131,7 +134,9 @@ def work(stage: str, inputs: Path, out: Path, said: Path, file_limit: int | None
     except BaseException as error:
         if file_limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        said.write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
+        is_expected = isinstance(error, EXPECTED)
+        words = explanation(error) if is_expected else "".join(traceback.format_exception(error))
+        said.write_text(words, encoding="utf-8")
         raise SystemExit(1) from error
 
 
@@ -158,3 +163,8 @@ def clear(out: Path) -> None:
     """Remove a stage's folder and what it has left beside it."""
     for path in out.parent.glob(f"*{out.name}*"):
         shutil.rmtree(path)
+
+
+def largest_file(out: Path) -> int:
+    """Bytes of the largest file that a stage has made."""
+    return max(path.stat().st_size for path in out.rglob("*") if path.is_file())

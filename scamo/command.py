@@ -15,6 +15,8 @@ from typing import Any
 from scamo.atomic import UnwrittenError, is_disk_full
 
 MOTION_SUFFIXES = (".npy", ".npz", ".bvh", ".glb", ".gltf", ".vrma")
+EXPECTED = (ValueError, ImportError, OSError, FloatingPointError)
+"""What a command ends with in a line; everything else is a defect and shows where it happened."""
 
 
 def run_command(
@@ -40,11 +42,8 @@ def run_command(
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: print(f"{title}: {message}", file=sys.stderr)
             status = main(given)
-    except (ValueError, ImportError, OSError, FloatingPointError) as error:
-        said = one_line(error)
-        if is_disk_full(error) and not isinstance(error, UnwrittenError):
-            said = f"the disk is full ({said}); free space and start the same command again, nothing finished is lost"
-        print(f"{title}: {said}", file=sys.stderr)
+    except EXPECTED as error:
+        print(f"{title}: {explanation(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{title}: stopped", file=sys.stderr)
@@ -98,6 +97,14 @@ def for_each_file(
     if failed:
         rest = "the others are done" if failed < len(files) else "none is left"
         raise ValueError(f"{failed} of {len(files)} files could not be used (named above); {rest}")
+
+
+def explanation(error: BaseException) -> str:
+    """What a command says of an error that it ends with: a line."""
+    said = one_line(error)
+    if is_disk_full(error) and not isinstance(error, UnwrittenError):
+        return f"the disk is full ({said}); free space and start the same command again, nothing finished is lost"
+    return said
 
 
 def one_line(error: BaseException) -> str:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.machine import write_report
 from scamo.command import run_command
 from tests.fuzz.search import FAULTS, Report, search
 from tests.fuzz.smaller import make_smaller
@@ -25,9 +26,11 @@ class Args:
     seed: int = 0
     """Another seed tries other inputs."""
     target: tuple[str, ...] = ()
-    """Only these: motions, recipes, bodies, datasets, models, generate, reconstruct, commands."""
+    """Some of motions, recipes, bodies, datasets, models, official, generate, reconstruct, export, page, commands."""
     out: Path | None = None
     """Keep the cases in this folder; without it in a new one in the system's folder for temporary files."""
+    table: Path | None = None
+    """Write the counts as JSON too, with the date and the machine."""
 
 
 def main(args: Args) -> int:
@@ -48,6 +51,9 @@ def main(args: Args) -> int:
     seconds = None if args.minutes is None else 60 * args.minutes
     report = search(folder, args.inputs, args.seed, args.target, seconds, tell)
     print("\n".join(report.rows()))
+    if args.table is not None:
+        arguments = {"inputs": args.inputs, "minutes": args.minutes, "seed": args.seed, "target": args.target}
+        write_report(args.table, {"arguments": arguments, "elapsed": time.monotonic() - start, **report.to_dict()})
     found = sum(report.counts[name, kind] for name in TARGETS for kind in FAULTS)
     if found:
         make_smaller(folder / "kept")

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import pickle
 import random
 import re
 import struct
@@ -49,6 +50,41 @@ DTYPES = [
     "V8",
     "f16",
 ]
+
+
+PLANTED = "planted-pickle"  # the name of the file that a planted pickle would make
+
+
+class _Plant:
+    """Opens a file for writing where it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (PLANTED, "w")
+
+
+def planted(raw: bytes, suffix: str, chance: random.Random) -> bytes:
+    """A pickle that runs code where it is loaded: in an array, in an archive, among a body's data, or for the file."""
+    out = io.BytesIO()
+    if suffix == ".npy":
+        np.save(out, np.array([_Plant()], dtype=object), allow_pickle=True)
+    elif suffix == ".npz":
+        with np.load(io.BytesIO(raw)) as archive:
+            members = {name: archive[name] for name in archive.files}
+        members[chance.choice(list(members))] = np.array([_Plant()], dtype=object)
+        np.savez(out, **members)
+    else:
+        thing: Any = _Plant()
+        if suffix == ".pkl" and chance.random() < 0.7:
+            data = pickle.loads(raw)
+            thing = data | {chance.choice([*data, "more"]): chance.choice([thing, [thing], {"a": thing}])}
+        out.write(pickle.dumps(thing, protocol=chance.randrange(6)))
+    return out.getvalue()
+
+
+def holds_plant(path: Path) -> bool:
+    """Whether a planted pickle is in a file, or in one of a folder's."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return any(PLANTED.encode() in file.read_bytes() for file in files)
 
 
 def damaged_bytes(raw: bytes, chance: random.Random, other: bytes = b"") -> bytes:
@@ -174,6 +210,29 @@ def damaged_npy(raw: bytes, chance: random.Random) -> bytes:
     return out.getvalue()
 
 
+def damaged_pth(raw: bytes, chance: random.Random) -> bytes:
+    """A torch file with a tensor that is missing, or of another shape, kind or value, or with something else in it."""
+    import torch
+
+    content = torch.load(io.BytesIO(raw), weights_only=True)
+    tensors = next(iter(content.values()))
+    name, kind = chance.choice(list(tensors)), chance.randrange(5)
+    tensor = tensors[name]
+    if kind == 0:
+        del tensors[name]
+    elif kind == 1:
+        tensors[name] = chance.choice([tensor[:0], tensor[None], tensor.flatten(), tensor[..., :1]])
+    elif kind == 2:
+        tensors[name] = tensor.to(chance.choice([torch.bool, torch.int64, torch.float64, torch.complex64]))
+    elif kind == 3:
+        tensors[name] = torch.full_like(tensor, chance.choice([float("nan"), float("inf"), 1e30, 0.0]))
+    else:
+        tensors[name] = chance.choice([None, 1, "x", [], {}, [tensor]])
+    out = io.BytesIO()
+    torch.save(chance.choice([content, content, tensors, [content]]), out)
+    return out.getvalue()
+
+
 def damaged_npz(raw: bytes, chance: random.Random) -> bytes:
     """An archive with a damaged, missing, doubled or renamed member, whole otherwise."""
     out = io.BytesIO()
@@ -249,7 +308,7 @@ def _damaged_gltf(raw: bytes, chance: random.Random) -> bytes:
 
 _BY_SUFFIX: dict[str, Callable[[bytes, random.Random], bytes]] = {
     ".bvh": damaged_text, ".npy": damaged_npy, ".npz": damaged_npz, ".glb": damaged_glb, ".gltf": _damaged_gltf,
-    ".png": damaged_png, ".jsonl": damaged_text,
+    ".png": damaged_png, ".pth": damaged_pth, ".jsonl": damaged_text,
     ".json": lambda raw, chance: as_json(damaged_value(json.loads(raw), chance)),
 }  # fmt: skip
 
@@ -257,6 +316,9 @@ _BY_SUFFIX: dict[str, Callable[[bytes, random.Random], bytes]] = {
 def damage_file(path: Path, chance: random.Random, other: bytes = b"") -> None:
     """Damage a file in place: as its format allows, or its bytes whatever they mean."""
     raw = path.read_bytes()
+    if chance.random() < 0.03:
+        path.write_bytes(planted(raw, path.suffix.lower(), chance))
+        return
     change = damaged_card if path.name == "card.json" else _BY_SUFFIX.get(path.suffix.lower())
     if change is not None and chance.random() < 0.65:
         raw = change(raw, chance)

@@ -20,16 +20,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.fuzz.checks import Bare, Nonsense
+from tests.fuzz.damage import PLANTED, holds_plant
+from tests.fuzz.page import POOL_MODELS
 from tests.fuzz.seeds import copied
-from tests.fuzz.targets import POOL_MODELS, TARGETS, Bare, Nonsense, Target, make_input
+from tests.fuzz.targets import TARGETS, Target, make_input
 from tests.tiny import write_models
 
 SECONDS = 10.0  # of the processor for one input
 WAIT = 60.0  # seconds that it may wait for something; waiting for the processor of a busy machine does not count
 MEGABYTES = 500  # that one input may take
-BATCH = 400  # inputs of one child
+BATCH = 2000  # inputs of one child, which loads the models and makes the page anew
 FINE = ("refused", "accepted")
-FAULTS = ("bare", "hang", "memory", "nonsense")
+FAULTS = ("bare", "hang", "memory", "nonsense", "pickle")
 
 
 class Verdict(NamedTuple):
@@ -41,11 +44,15 @@ class Verdict(NamedTuple):
 
 @dataclass
 class Report:
-    """Counts by target and verdict, the greatest time and memory of one input, and the faults by their place."""
+    """Counts by target and verdict, the greatest time and memory of one input, and the faults by their place.
+
+    planted: how many inputs held a pickle that would run code.
+    """
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     seconds: float = 0.0
     megabytes: float = 0.0
+    planted: int = 0
     faults: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -61,6 +68,17 @@ class Report:
         totals = [sum(count for (_, one), count in self.counts.items() if one == kind) for kind in kinds]
         yield f"{'all':12}" + "".join(f"{count:>10}" for count in totals)
         yield f"{self.inputs} inputs; at most {self.seconds:.1f} s and {self.megabytes:.0f} MB for one"
+        yield f"{self.planted} held a pickle that would run code"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same for a file."""
+        kinds = (*FINE, *FAULTS)
+        counts = {name: {kind: self.counts[name, kind] for kind in kinds} for name in TARGETS}
+        totals = {kind: sum(row[kind] for row in counts.values()) for kind in kinds}
+        return {
+            "inputs": self.inputs, "all": totals, "planted_pickles": self.planted, "seconds_at_most": self.seconds,
+            "megabytes_at_most": self.megabytes, "targets": counts, "faults": list(self.faults.values()),
+        }  # fmt: skip
 
 
 def judge(target: Target, path: Path, chance: random.Random) -> Verdict:
@@ -120,10 +138,16 @@ def _warm_up(files: dict[str, list[Path]]) -> None:
     """Import here what the targets use, so that no child has to; and see that whole files are accepted."""
     if "commands" in files:
         import_module("scamo.cli")
-    if {"generate", "reconstruct"} & set(files):
-        import_module("scamo.ui.api")
+    if {"generate", "reconstruct", "export", "page"} & set(files):
+        import_module("scamo.ui.page")
     for name, paths in files.items():
-        if TARGETS[name].damage and name not in ("bodies", "reconstruct", "commands"):  # no threads before a fork
+        if TARGETS[name].damage and name not in (
+            "bodies",
+            "reconstruct",
+            "export",
+            "page",
+            "commands",
+        ):  # no threads before a fork
             for path in paths:
                 verdict = judge(TARGETS[name], path, random.Random(1))
                 assert verdict.kind == "accepted", (path, verdict)
@@ -200,6 +224,7 @@ def _child(
             path = make_input(target, source, work, chance, files[target.name])
         except Exception:  # some damage cannot be done, such as a second one to a header that is none
             path = copied(source, work / source.name)
+        has_plant = holds_plant(path)
         base = _status("VmSize")
         resource.setrlimit(resource.RLIMIT_AS, (int((base + 2 * MEGABYTES) * 2**20), resource.RLIM_INFINITY))
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
@@ -209,8 +234,11 @@ def _child(
         signal.setitimer(signal.ITIMER_PROF, 0)
         if megabytes > MEGABYTES and verdict.kind in FINE:
             verdict = Verdict("memory", f"{target.name}: {megabytes:.0f} MB for {source.name}")
+        if Path(PLANTED).exists():
+            Path(PLANTED).unlink()
+            verdict = Verdict("pickle", f"{target.name}: a pickle of {source.name} has run")
         row = {"target": target.name, "kind": verdict.kind, "words": verdict.words, "seconds": elapsed,
-               "megabytes": megabytes, "file": path.name, "number": number}  # fmt: skip
+               "megabytes": megabytes, "planted": has_plant, "file": path.name, "number": number}  # fmt: skip
         os.write(writing, json.dumps(row).encode() + b"\n")
         if verdict.kind in FAULTS:
             time.sleep(0.2)  # the parent keeps the input before it is written over
@@ -233,6 +261,7 @@ def _reset_peak() -> float:
 
 def _note(row: dict[str, Any], report: Report, kept: Path, work: Path, seed: int) -> None:
     report.counts[row["target"], row["kind"]] += 1
+    report.planted += row.get("planted", False)
     report.seconds = max(report.seconds, row["seconds"])
     report.megabytes = max(report.megabytes, row["megabytes"])
     if row["kind"] not in FAULTS:

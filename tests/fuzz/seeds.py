@@ -19,8 +19,10 @@ from scamo.render.video import write_image, write_video
 from tests.motions import walk
 from tests.rigs import write_bvh as write_rig
 from tests.test_body_smpl import fake
+from tests.test_convert import pth as write_pth
+from tests.test_convert import statistics
 from tests.test_io_gltf_read import rigged
-from tests.tiny import write_models
+from tests.tiny import codec, write_models
 
 FRAMES = 12
 
@@ -108,6 +110,15 @@ def models(folder: Path) -> list[Path]:
     """A folder with a model and its tokenizer."""
     write_models(folder / "models", (256,), ("0.3M",))
     return [folder / "models"]
+
+
+def official(folder: Path) -> list[Path]:
+    """A folder with a tokenizer as the authors publish theirs, a .pth file, and its statistics."""
+    inside = folder / "official"
+    inside.mkdir(exist_ok=True)
+    write_pth(inside / "16.pth", "net", codec(16))
+    statistics(inside)
+    return [inside]
 
 
 def copied(source: Path, target: Path) -> Path:

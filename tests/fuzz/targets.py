@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import io
 import random
@@ -15,23 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from tests.fuzz import seeds
-from tests.fuzz.damage import NUMBERS, ODD, damage
+from tests.fuzz import page, seeds
+from tests.fuzz.checks import Bare, Nonsense, Refused, check_joints
+from tests.fuzz.damage import ODD, damage
 
-POOL_MODELS = "pool-models"  # beside the inputs: what the endpoints compute with
 _COMMANDS = ("export", "tokenize", "models", "render")
-
-
-class Nonsense(Exception):
-    """Something was accepted that is no motion, recipe or model."""
-
-
-class Bare(Exception):
-    """Something was refused in a way that tells nobody what is wrong."""
-
-
-class Refused(ValueError):
-    """Refused in words: what a command printed, or the page showed."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +31,6 @@ class Target:
     weight: int = 1
     names_the_file: bool = True
     damage: bool = True
-
-
-def check_joints(joints: np.ndarray, fps: float) -> None:
-    """Nonsense where no body can have these joints."""
-    if not len(joints) or not np.isfinite(joints).all() or np.abs(joints).max() > 1e6:
-        raise Nonsense(f"joints {joints.shape} up to {np.abs(joints).max() if joints.size else 0:g} m")
-    if np.ptp(joints.reshape(-1, 3), axis=0).max() < 1e-6:
-        raise Nonsense("all joints are in one point")
-    if not 0.5 <= fps <= 10_000 or len(joints) / fps > 3600:
-        raise Nonsense(f"{len(joints)} frames at {fps} a second")
 
 
 def _read(path: Path, chance: random.Random) -> None:
@@ -122,52 +99,6 @@ def _read_models(path: Path, chance: random.Random) -> None:
         raise Refused("left out with a warning")
 
 
-_POOL: list[Any] = []
-
-
-def _pool(folder: Path) -> Any:
-    if not _POOL:
-        from tests.ui import make_pool
-
-        _POOL.append(make_pool(folder))
-    return _POOL[0]
-
-
-def _generate(path: Path, chance: random.Random) -> None:
-    """The endpoint /generate with odd values."""
-    import gradio as gr
-
-    from scamo.ui.api import Endpoints
-
-    fields: dict[str, Any] = {"prompt": "walk", "codebook": 256, "size": "0.3M", "seconds": 1.0, "seed": 3,
-                              "temperature": 1.0, "video": False}  # fmt: skip
-    for name in chance.sample(sorted(set(fields) - {"video"}), chance.choice([1, 1, 2])):
-        fields[name] = chance.choice([*ODD, *NUMBERS])
-    try:
-        _, features, _, facts = asyncio.run(Endpoints(_pool(path)).generate(**fields))
-    except gr.Error as error:
-        raise Refused(str(error.message)) from error
-    made = np.load(features)
-    shutil.rmtree(Path(features).parent, ignore_errors=True)
-    if len(made) > 10 * 20 or not np.isfinite(made).all():
-        raise Nonsense(f"{len(made)} frames, {facts}")
-
-
-def _reconstruct(path: Path, chance: random.Random) -> None:
-    """The endpoint /reconstruct with a damaged file, or another codebook."""
-    import gradio as gr
-
-    from scamo.ui.api import Endpoints
-
-    codebook = chance.choice([256, 256, 256, chance.choice(ODD)])
-    try:
-        report, features, joints = Endpoints(_pool(path.parent / POOL_MODELS)).reconstruct(str(path), codebook)
-    except gr.Error as error:
-        raise Refused(str(error.message)) from error
-    check_joints(np.load(joints), report["fps"])
-    shutil.rmtree(Path(features).parent, ignore_errors=True)
-
-
 def _command(path: Path, chance: random.Random) -> None:
     """A command of `scamo` with a damaged file and odd options: its exit code, and what it prints."""
     from scamo.cli import main
@@ -207,9 +138,33 @@ def _command(path: Path, chance: random.Random) -> None:
         raise Refused(text)
 
 
-def _pool_models(folder: Path) -> list[Path]:
-    models = seeds.models(folder)[0]
-    return [models]
+def _convert(path: Path, chance: random.Random) -> None:
+    """A released tokenizer, turned into one of our folders and loaded."""
+    import torch
+
+    from scamo import registry
+    from scamo.convert import convert_official
+
+    out = path.parent / "converted"
+    try:
+        convert_official(tokenizer=path / "16.pth", mean=path / "mean.npy", std=path / "std.npy", out=out)
+        with torch.inference_mode():
+            features = registry.load_tokenizer(out).decode(np.zeros(3, dtype=np.int64))
+    finally:
+        shutil.rmtree(out, ignore_errors=True)
+    if not np.isfinite(features).all():
+        raise Nonsense("a tokenizer that makes NaN")
+
+
+def _nothing(folder: Path) -> list[Path]:
+    """A file that no call reads: what such a target is given is drawn."""
+    path = folder / "values"
+    path.touch()
+    return [path]
+
+
+def _pages_files(folder: Path) -> list[Path]:
+    return [*seeds.motions(folder), *seeds.recipes(folder)]
 
 
 TARGETS = {
@@ -220,8 +175,11 @@ TARGETS = {
         Target("bodies", seeds.bodies, _read_body, 3),
         Target("datasets", seeds.datasets, _read_dataset, 2),
         Target("models", seeds.models, _read_models, 1, names_the_file=False),
-        Target("generate", _pool_models, _generate, 1, names_the_file=False, damage=False),
-        Target("reconstruct", seeds.motions, _reconstruct, 1, names_the_file=False),
+        Target("official", seeds.official, _convert, 1, names_the_file=False),
+        Target("generate", _nothing, page.generate, 1, names_the_file=False, damage=False),
+        Target("reconstruct", seeds.motions, page.reconstruct, 1, names_the_file=False),
+        Target("export", seeds.motions, page.export, 1, names_the_file=False),
+        Target("page", _pages_files, page.click, 1, names_the_file=False),
         Target("commands", seeds.motions, _command, 1, names_the_file=False),
     )
 }
@@ -229,9 +187,9 @@ TARGETS = {
 
 def make_input(target: Target, source: Path, folder: Path, chance: random.Random, others: list[Path]) -> Path:
     """A damaged copy of a seed in a folder."""
-    if not target.damage:
-        return source
     path = seeds.copied(source, folder / source.name)
+    if not target.damage:
+        return path
     if chance.random() < 0.02:
         return path  # whole files stay readable
     other = chance.choice(others)

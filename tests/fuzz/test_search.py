@@ -8,10 +8,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.fuzz import search as fuzz
-from tests.fuzz.targets import Bare, Nonsense, Target, make_input
+from tests.fuzz.checks import Bare, Nonsense
+from tests.fuzz.damage import PLANTED, holds_plant, planted
+from tests.fuzz.targets import Target, make_input
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("motions", "recipes", "bodies", "datasets")
@@ -22,7 +25,7 @@ def test_damaged_files_are_refused_in_a_sentence() -> None:
     command = [sys.executable, "-m", "tests.fuzz", "--inputs", "400", "--seed", "1", "--target", *KINDS]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr[-2000:]
-    rows = {row[0]: row[1:] for line in ended.stdout.splitlines() if len(row := line.split()) == 7}
+    rows = {row[0]: row[1:] for line in ended.stdout.splitlines() if len(row := line.split()) == 8}
     assert all(int(rows[kind][0]) > 10 for kind in KINDS), "each kind of file is refused now and then"
     assert sum(map(int, rows["all"][:2])) == 400
 
@@ -82,6 +85,16 @@ def test_a_child_that_dies_or_hangs_is_counted_and_the_search_goes_on(
     kinds = {kind for _, kind in report.counts}
     assert report.inputs == 20 and {"refused", "hang"} <= kinds and kinds & {"bare", "memory"}
     assert list((tmp_path / "kept").glob("hang-0-*-a.json"))
+
+
+def test_a_planted_pickle_would_run_where_it_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    path = tmp_path / "b.npy"
+    path.write_bytes(planted((tmp_path / "a.npy").read_bytes(), ".npy", random.Random(0)))
+    assert holds_plant(path) and not holds_plant(tmp_path / "a.npy") and not Path(PLANTED).exists()
+    np.load(path, allow_pickle=True)[0].close()
+    assert Path(PLANTED).exists()
 
 
 def test_the_same_seed_makes_the_same_inputs(tmp_path: Path) -> None:
