@@ -13,31 +13,25 @@ when drawing takes most of the time, it is measured once. Every client has its o
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.machine import OUT, markdown_table, median_ratio, recorded, take_turns, time_call
+from benchmarks.page_process import page_process, wait_for
 
 if TYPE_CHECKING:
     from scamo.pipeline import MotionPipeline
 
-ROOT = Path(__file__).parents[1]
 PROMPT = "a person walks forward, then waves with the left hand"
 SECONDS = 4.0
 TEMPERATURE = 0.7
 MORE_WITHOUT_VIDEO = 4  # times as many requests, since each takes a fraction of the time
-START_LIMIT = 180.0  # seconds until a server that does not answer is given up
 
 Ask = Callable[[int], Any]  # asks for a motion by its seed, and waits for the answer
 
@@ -92,51 +86,17 @@ def _pipeline(args: Args) -> MotionPipeline:
 def cold_start() -> float:
     """Seconds from `python app.py` to a page that answers."""
     begin = time.perf_counter()
-    with _process(["app.py"]) as (process, address):
-        _wait_for(address, process)
+    with page_process(["app.py"]) as (process, address):
+        wait_for(address, process)
         return time.perf_counter() - begin
 
 
 @contextlib.contextmanager
 def _server(batched: bool) -> Iterator[str]:
     code = f"from scamo.ui import build, launch; launch(build([]{'' if batched else ', batch=1'}))"
-    with _process(["-c", code]) as (process, address):
-        _wait_for(address, process)
+    with page_process(["-c", code]) as (process, address):
+        wait_for(address, process)
         yield address
-
-
-@contextlib.contextmanager
-def _process(arguments: Sequence[str]) -> Iterator[tuple[subprocess.Popen, str]]:
-    with socket.socket() as probe, tempfile.TemporaryDirectory() as folder:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        kept = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-        own = {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": folder, "HF_HUB_OFFLINE": "1"}
-        process = subprocess.Popen(
-            [sys.executable, *arguments], cwd=ROOT, env=kept | own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        try:
-            yield process, f"http://127.0.0.1:{port}/"
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _wait_for(address: str, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + START_LIMIT
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"the page ended with status {process.returncode} before it answered")
-        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:
-            if b"ScaMo" in answer.read():
-                return
-        time.sleep(0.05)
-    raise RuntimeError(f"the page did not answer within {START_LIMIT:.0f} s")
 
 
 def asker(address: str, codebook: int, size: str, video: bool = True) -> Ask:

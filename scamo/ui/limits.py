@@ -6,11 +6,12 @@ Refused are huge bodies, and URLs of other machines, for which Gradio would act 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
 from starlette.formparsers import MultiPartException
 
+from scamo.options import short
 from scamo.ui.disk_limit import DiskLimit
 
 Message = MutableMapping[str, Any]
@@ -37,6 +38,20 @@ def checked_seconds(seconds: Any) -> float:
     if not low <= seconds <= high:
         raise ValueError(f"{seconds:g} seconds are not offered here; choose {low:g} to {high:g}.")
     return seconds
+
+
+def checked_choice(value: Any, choices: Collection[Any]) -> Any:
+    """One of the choices of a field. Raises ValueError for another, which no browser sends."""
+    if not isinstance(value, (str, int)) or value not in choices:
+        raise ValueError(f"{short(value)} is not offered here; choose {', '.join(map(str, choices))}.")
+    return value
+
+
+def checked_percent(value: Any) -> float:
+    """A share of 1 to 100 percent as a number up to 1. Raises ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value <= 100:
+        raise ValueError(f"{short(value)} is no share in percent; give a number from 1 to 100.")
+    return value / 100
 
 
 HEADERS = {

@@ -97,20 +97,20 @@ class _Page:
             self.demo = build([], device="cpu")
         self.functions = [one for one in self.demo.fns.values() if one.fn and one.inputs]
         self._made: dict[int, Any] = {}
+        self._visit: Any = None
 
     def visit(self, has_made: bool) -> Any:
-        """A new visit, or a copy of one that has made motions."""
+        """A visit without motions, or one that has made some."""
         from gradio.state_holder import SessionState
 
-        state = SessionState(self.demo)
-        if has_made:
-            if not self._made:
-                for one in self.functions:
-                    if one.name == "_generate":
-                        asyncio.run(self.call(one, self.values(one), state))
-                self._made = dict(state.state_data)
-            state.state_data = dict(self._made)
-        return state
+        if self._visit is None:
+            self._visit = SessionState(self.demo)  # takes a while, so there is one, emptied before each call
+            for one in self.functions:
+                if one.name == "_generate":
+                    asyncio.run(self.call(one, self.values(one), self._visit))
+            self._made = dict(self._visit.state_data)
+        self._visit.state_data = dict(self._made) if has_made else {}
+        return self._visit
 
     def values(self, one: Any) -> list[Any]:
         """What the fields hold when a button is clicked: a prompt, a second, and otherwise what stands there."""

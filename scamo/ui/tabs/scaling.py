@@ -21,7 +21,8 @@ from scamo.ui.components.scaling_sheets import model_sheet, plan_sheet
 from scamo.ui.components.stage import Stage
 from scamo.ui.formatting import read_number
 from scamo.ui.jobs.scaling_plan import plan_budget
-from scamo.ui.messages import note, reason
+from scamo.ui.limits import checked_choice, checked_percent
+from scamo.ui.messages import note, reason, refusing
 from scamo.ui.model_pool import ModelPool
 
 OWN_SIZE = "custom"
@@ -103,25 +104,29 @@ class ScalingTab:
         ]  # fmt: skip
         gr.on([field.change for field in budget], self._plan, budget, self.plan, **INSTANT)
         gr.on([field.change for field in model], self._cost, model, self.cost, **INSTANT)
-        self.size.input(lambda name: SIZES.get(name, (gr.skip(),) * 3), self.size, self.shape, **INSTANT)
+        self.size.input(self._shape_of, self.size, self.shape, **INSTANT)
         gr.on([field.input for field in self.shape], lambda: OWN_SIZE, None, self.size, **INSTANT)
 
+    def _shape_of(self, name: str) -> tuple[Any, ...]:
+        with refusing():
+            return SIZES.get(checked_choice(name, [*SIZES, OWN_SIZE]), (gr.skip(),) * 3)
+
     def _draw_tokenizers(self, name: str) -> str:
-        return tokenizer_chart(TOKENIZER_NAMES[name], self._measured)
+        with refusing():
+            return tokenizer_chart(TOKENIZER_NAMES[checked_choice(name, TOKENIZER_NAMES)], self._measured)
 
     def _draw_generation(self, name: str) -> str:
         try:
-            return generation_chart(GENERATION_NAMES[name], self._cards)
+            return generation_chart(GENERATION_NAMES[checked_choice(name, GENERATION_NAMES)], self._cards)
         except ValueError as error:
             return note(reason(error))
 
     def _plan(self, kind: str, budget: str, hours: str, gpu: str, share: float) -> str:
         try:
-            if kind == "GPU-hours":
-                operations = flops.gpu_flops(gpu, read_number(hours), share / 100)
-            else:
-                operations = read_number(budget)
-            return plan_sheet(plan_budget(operations), gpu, share / 100)
+            gpu, used = checked_choice(gpu, flops.BF16_TFLOPS), checked_percent(share)
+            by_hours = kind == "GPU-hours"
+            operations = flops.gpu_flops(gpu, read_number(hours), used) if by_hours else read_number(budget)
+            return plan_sheet(plan_budget(operations), gpu, used)
         except ValueError as error:
             return note(reason(error))
 
@@ -131,6 +136,11 @@ class ScalingTab:
     ) -> str:  # fmt: skip
         try:
             shape = Size(layers or 0, heads or 0, width or 0)
-            return model_sheet(shape, codebook, context or 0, text_width, read_number(tokens), gpu, share / 100)
+            codebook, text_width = (
+                checked_choice(codebook, LEVELS),
+                checked_choice(text_width, dict(TEXT_WIDTHS).values()),
+            )
+            gpu, used = checked_choice(gpu, flops.BF16_TFLOPS), checked_percent(share)
+            return model_sheet(shape, codebook, context or 0, text_width, read_number(tokens), gpu, used)
         except ValueError as error:
             return note(reason(error))
