@@ -100,6 +100,7 @@ class Client:
         """The same through gradio_client."""
         from gradio_client import Client as GradioClient
         from gradio_client.exceptions import AppError
+        from gradio_client.utils import QueueError
 
         question = self._draw.choice(self._expected.questions)
         fields = dict(zip(("prompt", "codebook", "size", "seconds", "seed", "temperature"), self._fields(question),
@@ -108,7 +109,7 @@ class Client:
             if self._gradio is None:
                 self._gradio = GradioClient(self._address, verbose=False, download_files=False)
             recipe = self._gradio.predict(**fields, video=False, api_name="/generate")[3]
-        except (AppError, ValueError) as error:
+        except (AppError, QueueError, ValueError) as error:
             raise _refusal(str(error)) from error
         self._check_recipe(question, recipe)
 

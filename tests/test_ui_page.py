@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("gradio")
 
 import gradio as gr
+import httpx
 
 from scamo import registry
 from scamo.ui import page
@@ -48,6 +49,23 @@ def test_a_full_queue_says_so_and_models_are_listed_all_the_same():
 
     assert asyncio.run(push(slow)) == (False, BUSY, "queue_full")
     assert asyncio.run(push(models))[0]
+
+
+def test_calls_of_programs_are_no_visits():
+    with gr.Blocks() as demo:
+        words = gr.Textbox()
+        words.submit(lambda text: text, words, words, api_name="echo")
+    demo.queue()
+    page.limit_queue(demo)
+    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", footer_links=[])
+    try:
+        place = f"{address}gradio_api/call/echo"
+        for _ in range(4):
+            event = httpx.post(place, json={"data": ["a"]}, trust_env=False).json()["event_id"]
+            assert "complete" in httpx.get(f"{place}/{event}", trust_env=False).text
+        assert len(demo.state_holder.session_data) <= 1
+    finally:
+        demo.close()
 
 
 UI = Path(page.__file__).parent

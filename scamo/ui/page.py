@@ -22,7 +22,9 @@ from scamo.ui.components.stage import Stage
 from scamo.ui.disk_limit import DiskLimit
 from scamo.ui.jobs.batch_queue import BUSY, MAX_BATCH
 from scamo.ui.limits import MAX_UPLOAD, RequestLimits
+from scamo.ui.memory import return_freed_memory
 from scamo.ui.model_pool import ModelPool
+from scamo.ui.page_cache import PageCache
 from scamo.ui.proxies import reach_this_machine
 from scamo.ui.tabs.arena import ArenaTab
 from scamo.ui.tabs.compare import CompareTab
@@ -90,6 +92,7 @@ def launch(demo: gr.Blocks) -> None:
     Gradio's own variables hold. Where its extra "mcp" is installed, the endpoints are MCP tools too.
     """
     reach_this_machine()
+    return_freed_memory()
     mimetypes.add_type("text/javascript", ".js")  # some systems say otherwise, and browsers then load no player
     demo.queue(default_concurrency_limit=1)
     limit_queue(demo)
@@ -104,20 +107,40 @@ def launch(demo: gr.Blocks) -> None:
         state_session_capacity=MAX_SESSIONS,
         enable_monitoring=False,
         mcp_server=find_spec("mcp") is not None and os.environ.get("GRADIO_MCP_SERVER", "true").lower() == "true",
-        app_kwargs={"middleware": [Middleware(RequestLimits, disk=DiskLimit(Path(get_upload_folder())))]},
+        app_kwargs={
+            "middleware": [Middleware(RequestLimits, disk=DiskLimit(Path(get_upload_folder()))), Middleware(PageCache)]
+        },
     )
 
 
 def limit_queue(demo: gr.Blocks, most: int = MAX_WAITING) -> None:
-    """Refuse what would wait behind `most` clicks, in the page's own words. What takes no time is never refused."""
+    """Refuse what would wait behind `most` clicks, in the page's own words. What takes no time is never refused.
+
+    A program's call counts as no visit: Gradio keeps a configuration for each, and would drop visitors' motions for it.
+    """
     queue: Any = vars(demo)["_queue"]  # Gradio's own limit has other words, and refuses /models too
     push = queue.push
 
+    calls: list[str] = []
+
+    def forget_calls() -> None:
+        done = [call for call in calls if not queue.pending_event_ids_session.get(call)]
+        for call in done:
+            calls.remove(call)
+            with demo.state_holder.lock:
+                demo.state_holder.session_data.pop(call, None)
+                demo.state_holder.time_last_used.pop(call, None)
+
     async def push_unless_full(body: Any, *args: Any, **options: Any) -> Any:
+        forget_calls()
+        is_call = body.session_hash is None
         waits = demo.fns[body.fn_index].queue if body.fn_index in demo.fns else True
         if waits and len(queue) >= most:
             return False, BUSY, "queue_full"
-        return await push(body, *args, **options)
+        answer = await push(body, *args, **options)
+        if is_call and body.session_hash is not None:
+            calls.append(body.session_hash)
+        return answer
 
     queue.push = push_unless_full
 

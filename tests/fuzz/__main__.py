@@ -46,14 +46,14 @@ def main(args: Args) -> int:
             if place not in said:
                 said.add(place)
                 print(words, flush=True)
+        if args.table is not None:  # also of a search that is stopped
+            arguments = {"inputs": args.inputs, "minutes": args.minutes, "seed": args.seed, "target": args.target}
+            write_report(args.table, {"arguments": arguments, "elapsed": time.monotonic() - start, **report.to_dict()})
         print(f"{time.monotonic() - start:.0f} s: {report.inputs} inputs", file=sys.stderr, flush=True)
 
     seconds = None if args.minutes is None else 60 * args.minutes
     report = search(folder, args.inputs, args.seed, args.target, seconds, tell)
     print("\n".join(report.rows()))
-    if args.table is not None:
-        arguments = {"inputs": args.inputs, "minutes": args.minutes, "seed": args.seed, "target": args.target}
-        write_report(args.table, {"arguments": arguments, "elapsed": time.monotonic() - start, **report.to_dict()})
     found = sum(report.counts[name, kind] for name in TARGETS for kind in FAULTS)
     if found:
         make_smaller(folder / "kept")
