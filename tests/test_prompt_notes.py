@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from scamo.configs import TokenizerConfig
+from scamo.device import Place
 from scamo.options import Prompt
-from scamo.prompt_notes import is_english, prompt_notes
-from tests.tiny import small_pipeline
+from scamo.pipeline import MotionPipeline
+from scamo.prompt_notes import batch_notes, is_english, prompt_notes
+from tests.tiny import FakeEncoder, small_pipeline
 
 CODEC = TokenizerConfig((5, 3))
 
@@ -47,6 +50,17 @@ def test_what_is_said() -> None:
         "The prompt reaches 150 word pieces; what comes after is not read.",
     )
     assert notes("人が歩く", 4) == ("The models read English; this prompt will mean little to them.",)
+
+
+def test_company_is_told_of_where_rounding_depends_on_it() -> None:
+    said = ("Made in bfloat16 in one pass with 2 others: alone, the same seed may give another motion.",)
+    assert batch_notes(3, Place("cpu", "bfloat16")) == batch_notes(3, Place("cuda:0", "bfloat16")) == said
+    assert batch_notes(2, Place("cuda:0", "float16")) and not batch_notes(2, Place("cuda:0", "float32"))
+    assert not batch_notes(3, Place("cpu", "float32")) and not batch_notes(1, Place("cpu", "bfloat16"))
+    small = small_pipeline()
+    pipeline = MotionPipeline(small.tokenizer, small.transformer.to(torch.bfloat16), small.card, FakeEncoder(6))
+    one, other = pipeline.generate_batch(["a person walks", "a person bows"], seconds=1, seeds=[0, 1])
+    assert one.recipe.notes == other.recipe.notes and "with 1 others" in one.recipe.notes[0]
 
 
 def test_a_generation_and_its_recipe_say_it() -> None:
