@@ -46,12 +46,16 @@ class Unexpected(Exception):
 class Client:
     """One of many. Every method of KINDS asks something and checks the answer: raises Refused, Mixed or Unexpected."""
 
-    def __init__(self, address: str, expected: Answers, functions: dict[str, int], seed: int) -> None:
-        """functions: the page's functions by name, from `functions_of`."""
+    def __init__(
+        self, address: str, expected: Answers, functions: dict[str, int], seed: int, http: httpx.Client | None = None
+    ) -> None:
+        """functions: the page's functions by name, from `functions_of`. http: what sends the requests."""
         self._address, self._expected, self._functions = address.rstrip("/"), expected, functions
         self._draw = random.Random(seed)
         self._api = f"{self._address}/gradio_api"
-        self._http = httpx.Client(timeout=TIMEOUT, trust_env=False)
+        # Connections that rest are let go before the page does it, whose end may cross a request.
+        limits = httpx.Limits(keepalive_expiry=2)
+        self._http = http or httpx.Client(timeout=TIMEOUT, trust_env=False, limits=limits)
         self._gradio: Any = None
 
     def close(self) -> None:
@@ -107,7 +111,9 @@ class Client:
                           strict=True))  # fmt: skip
         try:
             if self._gradio is None:
-                self._gradio = GradioClient(self._address, verbose=False, download_files=False)
+                self._gradio = GradioClient(
+                    self._address, verbose=False, download_files=False, httpx_kwargs={"timeout": TIMEOUT}
+                )
             recipe = self._gradio.predict(**fields, video=False, api_name="/generate")[3]
         except (AppError, QueueError, ValueError) as error:
             raise _refusal(str(error)) from error
