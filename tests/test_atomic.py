@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scamo.atomic import replacing_file, replacing_folder, write_npy
+from scamo.atomic import UnwrittenError, explaining, replacing_file, replacing_folder, write_npy
 
 
 def test_replacing_keeps_the_older_file_on_any_failure(tmp_path: Path) -> None:
@@ -51,3 +51,10 @@ def test_an_array_is_written_at_exactly_its_path(tmp_path: Path) -> None:
         write_npy(path, np.array([{}], dtype=object))
     assert np.load(path).shape == (2, 3)
     assert [p.name for p in path.parent.iterdir()] == ["walk.features"]
+
+
+def test_a_file_of_torch_that_is_too_short_means_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(UnwrittenError, match=r"not all of it was stored\. Free disk space"), explaining(tmp_path / "a"):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 8448 vs 8364")
+    with pytest.raises(RuntimeError, match="shapes"), explaining(tmp_path / "a"):
+        raise RuntimeError("shapes differ")

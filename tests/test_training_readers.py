@@ -346,12 +346,13 @@ def test_other_options_are_refused(tmp_path: Path) -> None:
     assert len(Dataset(tmp_path / "out").clips) == 2
 
 
-def test_a_full_disk_is_no_broken_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG])
+def test_a_full_disk_is_no_broken_file(tmp_path: Path, number: int) -> None:
     def reader(path: Path) -> list[Piece]:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
     (tmp_path / "in").mkdir()
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=os.strerror(number)):
         prepare(tmp_path / "out", [tmp_path / "in" / "a.txt"], tmp_path / "in", reader, {})
 
 
