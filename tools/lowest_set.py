@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
         install = [str(folder / "bin" / "uv"), "pip", "install", "-q", "--python", str(own)]
         _run([*install, "--resolution", "lowest-direct", "-e", ".[dev]", *args.hold])
         _run([str(folder / "bin" / "uv"), "pip", "freeze", "-q", "--python", str(own)])
-        tests = [str(own), "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", LEFT_OUT, *args.tests]
+        tests = [str(own), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", LEFT_OUT, *args.tests]
         return subprocess.run(tests, cwd=ROOT, check=False).returncode
 
 
