@@ -12,7 +12,7 @@ from scamo.ui import formatting
 def test_numbers_are_read_as_people_write_them():
     assert [formatting.read_number(text) for text in ("1e18", "10^18", " 1,000_000 ")] == [1e18, 1e18, 1e6]
     assert formatting.read_number("10^7.5") == pytest.approx(3.162e7, rel=1e-3)
-    for text in ("", "many", "-3", "nan", "1e999", "10^999", "-1^0.5", "1^2^3"):
+    for text in ("", "many", "-3", "nan", "1e999", "10^999", "-1^0.5", "1^2^3", None):
         with pytest.raises(ValueError, match="no positive number"):
             formatting.read_number(text)
 

@@ -61,8 +61,8 @@ def test_calls_of_programs_are_no_visits():
     try:
         place = f"{address}gradio_api/call/echo"
         for _ in range(4):
-            event = httpx.post(place, json={"data": ["a"]}, trust_env=False).json()["event_id"]
-            assert "complete" in httpx.get(f"{place}/{event}", trust_env=False).text
+            event = httpx.post(place, json={"data": ["a"]}, trust_env=False, timeout=60).json()["event_id"]
+            assert "complete" in httpx.get(f"{place}/{event}", trust_env=False, timeout=60).text
         assert len(demo.state_holder.session_data) <= 1
     finally:
         demo.close()

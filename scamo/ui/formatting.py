@@ -46,8 +46,9 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.01 else "< 1 %" if share > 0 else "0 %"
 
 
-def read_number(text: str) -> float:
+def read_number(text: str | None) -> float:
     """A positive number as people write it: 1e18, 10^18, 3,000,000. Raises ValueError for anything else."""
+    text = text or ""  # an empty field
     plain = text.strip().replace(",", "").replace("_", "").replace(" ", "")
     base, power, exponent = plain.partition("^")
     try:

@@ -24,9 +24,9 @@ from scamo.ui.motion_files import RecordedMotion, decode_recipe
 _OWN_MOTION = "a motion of your own"
 
 
-def read_parts(parts: Sequence[tuple[str, float]]) -> list[Prompt]:
+def read_parts(parts: Sequence[tuple[str | None, float]]) -> list[Prompt]:
     """The parts that hold words. Raises ValueError where none does or a length is not offered."""
-    prompts = [Prompt(text, checked_seconds(seconds)) for text, seconds in parts if text.strip()]
+    prompts = [Prompt(text, checked_seconds(seconds)) for text, seconds in parts if text and text.strip()]
     if not prompts:
         raise ValueError("The timeline is empty; say what happens first.")
     return prompts
