@@ -82,7 +82,9 @@ def test_codecs_of_other_rates_keep_and_make_as_many_seconds(slow_pool, codebook
     assert story(new.recipe, slow.tokenizer.config).startswith(f"{new.motion.seconds:.1f} s: a person walks")
 
 
-@pytest.mark.parametrize("parts", [[("", 3.0), (" ", 3.0)], [(None, 3.0)], [("walks", 0.5)], [("walks", 99.0)], [("walks", None)]])
+@pytest.mark.parametrize(
+    "parts", [[("", 3.0), (" ", 3.0)], [(None, 3.0)], [("walks", 0.5)], [("walks", 99.0)], [("walks", None)]]
+)
 def test_parts_that_make_no_sense_are_refused(parts):
     with pytest.raises(ValueError, match=r"empty|1 to 10"):
         read_parts(parts)
