@@ -41,10 +41,10 @@ from scamo.ui.motion_files import read_settings
 EXAMPLES = (
     "a person walks forward",
     "an exhausted old man walks forward, then bows",
-    "a woman raises her left hand",
+    "a woman throws a ball",
     "a little girl jumps",
     "somebody crouches, then walks",
-    "a man does push-ups",
+    "a man does a cartwheel",
     "an old woman picks something up",
 )
 CARDS_EVERY = 1.0  # seconds: a browser takes longer for cards than for figures, which are to play at once
