@@ -56,8 +56,10 @@ def test_a_model_is_loaded_once_and_the_text_encoder_is_shared(pool, encoder):
     assert pool.pipeline(small) is pool.pipeline(small)
     assert pool.is_loaded(small)
     assert pool.pipeline(small).text_encoder is pool.pipeline(large).text_encoder is encoder
+    pool.drop(large)
     pool.preload()
     assert encoder.asked == ["a person walks"]
+    assert pool.default_key == (1024, "1M") and pool.is_loaded(large)  # the first click finds the default model
 
 
 def test_the_model_that_was_unused_longest_is_dropped(pool, monkeypatch):

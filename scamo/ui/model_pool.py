@@ -153,11 +153,17 @@ class ModelPool:
         return Memory(min(memory.free + ours, memory.total), memory.total)
 
     def preload(self) -> None:
-        """Load what the first click would wait for: MiniLM, which imports transformers. Others may take gigabytes."""
+        """Load what the first click would wait for: MiniLM, which imports transformers, and the default model.
+
+        Only what is bundled; others may take gigabytes.
+        """
         if any(card.text_encoder == MINILM for card in self.cards):
             with self._lock:
                 encoder = self._encoder(MINILM)
             encoder.encode(["a person walks"])
+        codebook, label = self.default_key
+        if label is not None and self.card(codebook, label).source == "bundled":
+            self.pipeline(self.card(codebook, label))
 
     def _make_room(self, device: torch.device, needed: int) -> None:
         """Drop the models of one device that were unused longest, until `needed` bytes are free there."""
