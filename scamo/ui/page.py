@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import mimetypes
 import os
+import time
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,6 +37,7 @@ from scamo.ui.theme import theme
 from scamo.ui.zero_gpu import zero_gpu
 
 MAX_WAITING = 20  # clicks
+_ANSWERED = 10.0  # seconds after which nothing of a call that was answered is looked at any more
 MAX_SESSIONS = 100  # visits whose motions are kept; Gradio keeps the page's whole configuration for each
 
 STATIC = Path(__file__).parent / "static"
@@ -93,6 +95,7 @@ def launch(demo: gr.Blocks) -> None:
     """
     reach_this_machine()
     return_freed_memory()
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "500")  # Gradio notes every event, 10,000 by itself
     mimetypes.add_type("text/javascript", ".js")  # some systems say otherwise, and browsers then load no player
     demo.queue(default_concurrency_limit=1)
     limit_queue(demo)
@@ -121,12 +124,16 @@ def limit_queue(demo: gr.Blocks, most: int = MAX_WAITING) -> None:
     queue: Any = vars(demo)["_queue"]  # Gradio's own limit has other words, and refuses /models too
     push = queue.push
 
-    calls: list[str] = []
+    calls: dict[str, float] = {}  # since when
 
     def forget_calls() -> None:
-        done = [call for call in calls if not queue.pending_event_ids_session.get(call)]
+        now = time.monotonic()
+        done = [call for call, since in calls.items()
+                if now - since > _ANSWERED and not queue.pending_event_ids_session.get(call)]  # fmt: skip
         for call in done:
-            calls.remove(call)
+            del calls[call]
+            queue.pending_event_ids_session.pop(call, None)
+            queue.pending_messages_per_session.pop(call, None)
             with demo.state_holder.lock:
                 demo.state_holder.session_data.pop(call, None)
                 demo.state_holder.time_last_used.pop(call, None)
@@ -139,7 +146,7 @@ def limit_queue(demo: gr.Blocks, most: int = MAX_WAITING) -> None:
             return False, BUSY, "queue_full"
         answer = await push(body, *args, **options)
         if is_call and body.session_hash is not None:
-            calls.append(body.session_hash)
+            calls[body.session_hash] = time.monotonic()
         return answer
 
     queue.push = push_unless_full
