@@ -290,5 +290,7 @@ def test_many_at_once_get_their_own_motion_and_leave_room_for_people(client, vis
         answers = [future.result() for future in asked]
     right = [answer == alone[seed % 3] for seed, answer in enumerate(answers)]
     assert all(isinstance(tokens, list) for tokens in alone.values())
-    assert all(ok or "busy" in str(answer) for ok, answer in zip(right, answers, strict=True)), answers
+    # The words of docs/programs.md: the endpoint's own, and what Gradio's client makes of a refusal by the queue.
+    refused = [bool(re.search("busy|Queue is full", str(answer))) for answer in answers]
+    assert all(ok or no for ok, no in zip(right, refused, strict=True)), answers
     assert sum(right) >= MAX_WAITING
