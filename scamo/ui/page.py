@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import mimetypes
 import os
+import threading
 import time
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -83,8 +85,9 @@ def build(
                     tab(pool, stage)
         gr.HTML(about(pool))
         add_endpoints(pool, batch)
-        # While the user types the prompt, the text encoder is loaded.
+        # While the user types the prompt, the text encoder is loaded. `launch` begins even before the first visit.
         demo.load(pool.preload, queue=False, api_visibility="private")
+    vars(demo)["preload"] = pool.preload
     return demo
 
 
@@ -113,7 +116,15 @@ def launch(demo: gr.Blocks) -> None:
         app_kwargs={
             "middleware": [Middleware(RequestLimits, disk=DiskLimit(Path(get_upload_folder()))), Middleware(PageCache)]
         },
+        prevent_thread_lock=True,
     )
+    threading.Thread(target=_preload, args=(demo,), daemon=True).start()
+    demo.block_thread()
+
+
+def _preload(demo: gr.Blocks) -> None:
+    with contextlib.suppress(Exception):  # whoever clicks is told
+        vars(demo)["preload"]()
 
 
 def limit_queue(demo: gr.Blocks, most: int = MAX_WAITING) -> None:
