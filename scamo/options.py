@@ -145,6 +145,17 @@ def short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def listed(names: Iterable[object]) -> str:
+    """What a file calls its parts, for a refusal: in one line, as many as fit 400 characters."""
+    found = ""
+    for name in names:
+        part = f", {short(name)}" if found else short(name)
+        if len(found) + len(part) > 400:
+            return found + " ..."
+        found += part
+    return found or "nothing"
+
+
 def checked_integer(name: str, value: Any, least: int, most: int | None = None) -> int:
     """A whole number from `least` to `most`, also one of numpy's. Raises ValueError for anything else."""
     try:

@@ -101,6 +101,9 @@ def test_a_map_names_what_cannot_be_found() -> None:
             find_rig(names, flat, places, wrong)
     with pytest.raises(ValueError, match="no known rig"):
         find_rig(["a", "b"], [-1, 0], np.zeros((2, 2, 3)))
+    with pytest.raises(ValueError, match="no known rig") as refusal:  # one short line, whatever a file calls its joints
+        find_rig([f"a joint\nof number {number}" for number in range(90)], [-1] * 90, np.zeros((2, 90, 3)))
+    assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 900
 
 
 def test_of_two_figures_the_first_is_read(tmp_path: Path) -> None:

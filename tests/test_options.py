@@ -8,7 +8,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from scamo.options import GenerationOptions
+from scamo.options import GenerationOptions, listed
 
 
 def test_a_models_choice_fills_in_what_is_not_given() -> None:
@@ -46,3 +46,11 @@ def test_fields_replace_those_of_options() -> None:
     assert GenerationOptions.of(options, seed=2) == GenerationOptions(seed=2, seconds=4)
     with pytest.raises(TypeError):
         GenerationOptions.of(options, sed=2)  # type: ignore[call-arg]
+
+
+def test_many_names_of_a_file_are_listed_in_one_short_line() -> None:
+    assert listed(["Hips", "Left\nLeg"]) == "Hips, Left Leg"
+    assert listed([]) == "nothing"
+    assert len(listed(["x" * 5000] * 9)) < 500
+    many = listed(f"joint{number}" for number in range(1000))
+    assert many.startswith("joint0, joint1, ") and many.endswith(" ...") and len(many) < 500

@@ -20,6 +20,7 @@ from scipy.spatial.transform import Rotation
 
 from scamo.io.frame_rates import rate_of_step
 from scamo.numpy_files import reason_of
+from scamo.options import listed
 
 Array = NDArray[np.float64]
 
@@ -76,7 +77,7 @@ class BvhMotion:
     def joint(self, name: str) -> int:
         """Index of a joint by name; ValueError that lists the names the file has."""
         if name not in self.names:
-            raise ValueError(f"The BVH file has no joint {name!r}; it has {', '.join(self.names)}.")
+            raise ValueError(f"The BVH file has no joint {name!r}; it has {listed(self.names)}.")
         return self.names.index(name)
 
     @cached_property
@@ -133,7 +134,7 @@ def _parsed(raw: bytes) -> BvhMotion:
     values = _numbers(raw, header.end(), _count(header[1]), width, len(tree.names) + len(tree.tips), notes)
     frame_time = _seconds(header[2])
     if twice := sorted({name for name in tree.names if tree.names.count(name) > 1}):
-        notes.append(f"several joints are called {', '.join(twice)}; the first of each counts")
+        notes.append(f"several joints are called {listed(twice)}; the first of each counts")
     offsets = np.array(tree.offsets, dtype=np.float64)
     positions, tips = _places(values, tree, offsets, notes)
     if not (np.isfinite(positions).all() and np.isfinite(tips).all()):

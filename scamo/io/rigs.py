@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scamo.io.rig_shape import find_by_shape
+from scamo.options import listed
 from scamo.skeleton import JOINTS
 
 Array = NDArray[np.floating]
@@ -84,9 +85,9 @@ def find_rig(
     if set(NEEDED) <= set(at):
         return Rig(at, notes=("the rig's names are not known; its joints are found by the shape of the skeleton",))
     lacking = ", ".join(joint for joint in NEEDED if joint not in at)
-    shown = ", ".join(names[:80]) + (" ..." if len(names) > 80 else "")
     raise ValueError(
-        f"it has the joints {shown}; no known rig has them. Pass joints= (--joints) with what it calls {lacking}"
+        f"it has the joints {listed(names)}; no known rig has them. "
+        f"Pass joints= (--joints) with what it calls {lacking}"
     )
 
 

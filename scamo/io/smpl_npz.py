@@ -21,6 +21,7 @@ from scamo.io.npy_read import checked_numbers
 from scamo.io.upright import Axis, turned_up
 from scamo.motion import FPS
 from scamo.numpy_files import load_npz, reason_of
+from scamo.options import listed
 from scamo.skeleton import checked_joints, forward_kinematics
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def smpl_of(data: Mapping[str, NDArray[Any]], names: Sequence[str]) -> SmplPoses
     if trans is None and poses is not None and "global_orient" in data:
         trans = np.zeros((len(poses), 3))
     if poses is None or trans is None:
-        held = ", ".join(names) or "nothing"
+        held = listed(names)
         raise ValueError(f"holds {held}; SMPL motions have poses [frames, 66 or more] and trans.")
     trans = trans[0] if trans.ndim == 3 and len(trans) == 1 else trans
     if poses.ndim != 2 or poses.shape[1] < 66 or trans.shape != (len(poses), 3) or len(poses) == 0:
