@@ -1,8 +1,9 @@
 """The quick step: one token after the other, as fast as memory delivers the weights.
 
 On a CPU a step reads every weight once and computes very little, so its time is the time to read the matrices. numpy's
-BLAS reads a matrix stored as [in, out] at the speed of memory and with all threads; torch's does neither for a single
-row. So the matrices are stored that way: torch sees them as views, and numpy reads the same memory. numpy and torch
+BLAS reads a matrix stored as [in, out] at the speed of memory and with all threads, and one with more inputs than
+outputs if it is stored as [out, in]; torch's does neither for a single row. So the matrices are stored that way: torch
+sees some of them as views, and numpy reads the same memory. numpy and torch
 have threads of their own, which keep a core busy for milliseconds after their last work. Nothing between two steps
 should therefore start torch's threads, not even a copy of a large head's logits. On a GPU a step is a hundred kernels
 that take less time than their launch; `record` replays it as a CUDA graph, which only the benchmarks ask for so far.
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scamo.transformer import Cache, PrefixTransformer, by_input, rotate
+from scamo.transformer import Cache, PrefixTransformer, as_read, rotate
 
 _Vector = NDArray[np.float32]
 _Product = Callable[[_Vector], _Vector]
@@ -82,17 +83,18 @@ class RowStep:
     def __init__(self, model: PrefixTransformer, cache: Cache) -> None:
         trunk = model.transformer
         self.cache = cache
-        self.embedding = trunk.wte.weight
+        self.embedding = _rows(trunk.wte.weight)
         cos, sin = cache.rotary
-        self.turns = torch.complex(cos[0], sin[0]).numpy()  # [s, e / 2]
+        turns = torch.complex(cos[0], sin[0]).numpy()[:, None, None]  # [s, 1, 1, e / 2]
+        scale = np.float32((2 * turns.shape[-1]) ** -0.5)
+        self.turns = np.concatenate([turns * scale, turns], axis=1)  # of queries, with attention's scale, and of keys
         self.layers = [_layer(*parts) for parts in zip(trunk.h, cache.keys, cache.values, strict=True)]
         self.scale = trunk.ln_f.scale.numpy()
         self.head = _product(model.lm_head)
 
-    @torch.inference_mode()
     def __call__(self, tokens_b: Tensor) -> Tensor:
         assert self.cache.room > 0, "the cache is full; prefill with a larger max_tokens"
-        x: _Vector = self.embedding[tokens_b[0]].float().numpy()
+        x = self.embedding(int(tokens_b[0]))
         with np.errstate(over="ignore"):  # of exp(-gate), where the sigmoid is rightly 0
             for layer in self.layers:
                 x = x + layer.attended(self._attention(layer, layer.attend(_normed(x, layer.scale_1))))
@@ -100,20 +102,21 @@ class RowStep:
                 gate = layer.gate(y)
                 x = x + layer.down(gate / (1 + np.exp(-gate)) * layer.up(y))
         self.cache.length += 1
-        return torch.from_numpy(self.head(_normed(x, self.scale)))[None]
+        return torch.from_numpy(self.head(_normed(x, self.scale))[None])
 
     def _attention(self, layer: _Layer, qkv: _Vector) -> _Vector:
         slot = self.cache.length
         heads, _, size = layer.keys.shape
         qkv = qkv.reshape(3, heads, size)
         # Neighbours are the real and imaginary part of a number, and rotary positions turn it.
-        q, k = (qkv[:2].view(np.complex64) * self.turns[slot]).view(np.float32)
-        layer.keys[:, slot] = k
+        q, layer.keys[:, slot] = (qkv[:2].view(np.complex64) * self.turns[slot]).view(np.float32)
         layer.values[:, slot] = qkv[2]
-        weight = np.matmul(layer.keys[:, : slot + 1], q[:, :, None])[..., 0] * np.float32(size**-0.5)
-        weight = np.exp(weight - weight.max(-1, keepdims=True))
-        weight /= weight.sum(-1, keepdims=True)
-        return np.matmul(weight[:, None], layer.values[:, : slot + 1]).reshape(-1)
+        weight = np.matmul(layer.keys[:, : slot + 1], q[:, :, None])[..., 0]
+        weight -= np.maximum.reduce(weight, axis=-1, keepdims=True)
+        np.exp(weight, out=weight)
+        y = np.matmul(weight[:, None], layer.values[:, : slot + 1])[:, 0]
+        y /= np.add.reduce(weight, axis=-1, keepdims=True)
+        return y.reshape(-1)
 
 
 class GraphStep:
@@ -182,14 +185,25 @@ def _normed(x: _Vector, scale: _Vector) -> _Vector:
     return x * (scale * np.float32(1 / np.sqrt(np.dot(x, x) / len(x) + 1e-5)))
 
 
+def _rows(weight: Tensor) -> Callable[[int], _Vector]:
+    """A function that gives a row of a matrix in float32."""
+    if weight.dtype == torch.bfloat16:  # numpy has no such type
+        return lambda row: weight[row].float().numpy()
+    rows = weight.numpy()
+    return lambda row: rows[row].astype(np.float32, copy=False)
+
+
 def _product(linear: nn.Module) -> _Product:
     if isinstance(linear, (_Float16, _Half, _Int8)):
         return linear.product
     if type(linear) is not nn.Linear:
         return lambda x: linear(torch.from_numpy(x)[None])[0].numpy()
-    linear.weight.data = by_input(linear.weight.data)
-    matrix = linear.weight.t().numpy()
-    return lambda x: np.dot(x, matrix)
+    linear.weight.data = as_read(linear.weight.data)
+    if linear.weight.is_contiguous() and linear.out_features < linear.in_features:
+        rows = linear.weight.numpy()
+        return lambda x: np.dot(rows, x)
+    columns = linear.weight.t().numpy()
+    return lambda x: np.dot(x, columns)
 
 
 def compact(model: PrefixTransformer, dtype: torch.dtype) -> PrefixTransformer:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,8 +96,15 @@ class _Attention(nn.Module):
             past.keys[:, :, past.length : end] = k
             past.values[:, :, past.length : end] = v
             k, v = past.keys[:, :, :end], past.values[:, :, :end]
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).reshape(b, s, c // 3)
+        y = _attend(q, k, v, mask).transpose(1, 2).reshape(b, s, c // 3)
         return self.c_proj(y if real is None else real.joined(y))
+
+
+def _attend(q_bhse: Tensor, k_bhse: Tensor, v_bhse: Tensor, mask: Tensor | None) -> Tensor:
+    if q_bhse.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return F.scaled_dot_product_attention(q_bhse, k_bhse, v_bhse, attn_mask=mask)
+    with torch.autocast("cpu", enabled=False):  # backwards it takes five times as long in bfloat16 as in float32
+        return F.scaled_dot_product_attention(q_bhse.float(), k_bhse.float(), v_bhse.float(), attn_mask=mask)
 
 
 class _FeedForward(nn.Module):
@@ -295,7 +302,7 @@ class PrefixTransformer(nn.Module):
             if not stored.is_floating_point():
                 return None  # what does not fit is named below
             if quick and stored.ndim == 2 and (config.tied or name != "transformer.wte.weight"):
-                return torch.empty(stored.shape[::-1]).t()  # as `by_input` lays it out
+                return empty_as_read(stored.shape)
             if stored.dtype == dtype and torch.device(device).type == "cpu":
                 return None
             return torch.empty(stored.shape, dtype=dtype, device=device)
@@ -311,12 +318,21 @@ class PrefixTransformer(nn.Module):
         return model.eval().requires_grad_(False)
 
 
-def by_input(weight: Tensor) -> Tensor:
-    """The same matrix in float32, laid out in memory column by column: see fast_step.py for why."""
-    if weight.dtype == torch.float32 and weight.t().is_contiguous():
+def empty_as_read(shape: Sequence[int]) -> Tensor:
+    """Room for a matrix [out, in] in float32, laid out as the product with a single row reads it fastest.
+
+    That is column by column, and row by row where the matrix has more columns than rows: see fast_step.py.
+    """
+    rows, columns = shape
+    return torch.empty(columns, rows).t() if rows >= columns else torch.empty(rows, columns)
+
+
+def as_read(weight: Tensor) -> Tensor:
+    """The same matrix in float32, laid out as `empty_as_read` does."""
+    rows, columns = weight.shape
+    if weight.dtype == torch.float32 and (weight.t() if rows >= columns else weight).is_contiguous():
         return weight
-    columns = torch.empty(weight.shape[::-1])
-    return columns.copy_(weight.t()).t()  # in one step, so that a large matrix is in memory twice, not three times
+    return empty_as_read(weight.shape).copy_(weight)  # in one step, so that it is in memory twice, not three times
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

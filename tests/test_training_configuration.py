@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("accelerate")
 
+from training import configuration
 from training.configuration import (
     LATER_SETTINGS,
     MAY_DIFFER,
@@ -84,3 +85,16 @@ def test_the_papers_columns_are_the_tasks_defaults() -> None:
     assert (transformer.schedule, transformer.warmup, transformer.weight_decay) == ("cosine", 0.1, 1e-6)
     assert tokenizer.betas[0] == transformer.betas[0] == 0.9
     assert Optimisation(1, 1.0).resolved().final_share == 0.01
+
+
+@pytest.mark.parametrize("multiplies", [False, True])
+def test_auto_is_what_the_processor_is_good_at(monkeypatch: pytest.MonkeyPatch, multiplies: bool) -> None:
+    monkeypatch.setattr(configuration, "multiplies_bfloat16", lambda: multiplies)
+    own = Optimisation(steps=1, lr=1.0, precision="auto")
+    assert own.resolved().precision == ("bf16" if multiplies else "no")
+    assert flat_settings(with_settings(TRAINING, precision="auto"))["precision"] == own.resolved().precision
+    for told in ("no", "bf16"):
+        assert Optimisation(steps=1, lr=1.0, precision=told).resolved().precision == told
+    assert flat_settings(TransformerTraining(Path("d"), Path("t"), Path("c"), Run(Path("o"))))["precision"] == (
+        "bf16" if multiplies else "no"
+    )

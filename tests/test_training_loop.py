@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -240,6 +241,21 @@ def test_a_copy_without_values_is_the_same_network() -> None:
     copy.load_state_dict(model.state_dict(), assign=True)
     x = torch.randn(4, 3)
     assert torch.equal(copy(x), model(x))
+
+
+def test_trainings_of_one_process_may_differ_in_precision(tmp_path: Path) -> None:
+    curves = {}
+    for precision in ("no", "bf16", "no"):
+        folder = tmp_path / f"{precision}-{len(curves)}"
+        toy = toy_training.Toy()
+        settings = Run(folder, seed=3, log_every=1, save_every=100, validate_every=100)
+        train(toy, replace(toy_training.optimisation(), precision=precision), settings)
+        assert all(parameter.dtype == torch.float32 for parameter in toy.model.parameters())
+        curves[folder.name] = np.array(list(losses(folder).values()))
+    exact, mixed, again = curves.values()
+    np.testing.assert_array_equal(exact, again)
+    np.testing.assert_allclose(mixed, exact, rtol=0.05)
+    assert not np.array_equal(mixed, exact)
 
 
 def test_tensorboard(tmp_path: Path) -> None:

@@ -113,3 +113,21 @@ def test_a_transformer_begins_with_another(corpus: Path, codec: Path, tmp_path: 
         transformer.main(with_settings(other, start=None))
     with pytest.raises(ValueError, match="another shape"):
         transformer.main(with_settings(other, out=tmp_path / "c", size="1M"))
+
+
+def test_in_bfloat16_loss_and_gradients_are_close(corpus: Path, codec: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    clips = token_cache.load_tokens(None, Dataset(corpus), codec)
+    model = PrefixTransformer(TransformerConfig(15, 2, 2, 32, WIDTH))
+    objective = NextToken(model, clips, TextBank(write_texts(tmp_path / "texts")), targets=60, seed=0)
+    batch = objective.batch(0, 0, 1)
+    found = []
+    for mixed in (False, True):
+        objective.model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            loss, _ = objective.loss(objective.model, batch)
+        loss.backward()
+        found.append((loss.item(), torch.cat([p.grad.flatten() for p in objective.model.parameters()])))
+    (exact, exact_gradient), (mixed_loss, mixed_gradient) = found
+    assert mixed_loss == pytest.approx(exact, rel=0.01) and mixed_loss != exact
+    assert torch.cosine_similarity(exact_gradient, mixed_gradient, dim=0) > 0.99

@@ -74,6 +74,7 @@ def estimate(build: Callable[[], nn.Module], loss: Loss, optimisation: Optimisat
     from torch._subclasses.fake_tensor import FakeTensorMode  # the meta device knows no autocast
     from torch.utils.flop_counter import FlopCounterMode
 
+    optimisation = optimisation.resolved()
     with FakeTensorMode():
         model = build()
         parameters = list(model.parameters())

@@ -92,7 +92,8 @@ class _Loop:
 
         self.objective, self.optimisation, self.run = objective, optimisation, run
         process_group(run.device)
-        self.accelerator = Accelerator(mixed_precision=optimisation.precision)
+        self.accelerator = Accelerator()
+        self.mixes = optimisation.resolved().precision == "bf16"  # by torch: Accelerate has one for the whole process
         set_seed(run.seed)
         adam = torch.optim.AdamW(
             objective.model.parameters(),
@@ -150,7 +151,7 @@ class _Loop:
             # FSDP exchanges gradients after every part: without that, each device keeps all of them.
             exchanges = part == accumulate - 1 or self.is_spread
             with contextlib.nullcontext() if exchanges else accelerator.no_sync(self.model):
-                with accelerator.autocast():
+                with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=self.mixes):
                     loss, extra = self.objective.loss(self.model, batch)
                 accelerator.backward(loss * share)
             total = total + loss.detach() * share

@@ -57,7 +57,7 @@ def bundled_base(places: Places, threads: int = 0) -> TokenizerTraining:
     return TokenizerTraining(
         places.data, run, codebook=max(BUNDLED_CODEBOOKS), width=128, batch=16, window=64, lengths=LENGTHS,
         emphasis=True, latent_penalty=0.1,
-        optimisation=replace(tokenizer.PAPER, steps=18_000, lr=1.2e-3, schedule="cosine", warmup=0.05),
+        optimisation=replace(tokenizer.PAPER, steps=18_000, lr=1.2e-3, schedule="cosine", warmup=0.05, precision="no"),
     )  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def bundled_transformer(codebook: int, size: str, places: Places, threads: int =
     run = Run(places.runs / f"{codebook}-{size}", threads=threads, save_every=200, validate_every=500)
     return TransformerTraining(
         places.data, places.texts, places.tokenizer(codebook) / "model", run, size=size, tokens=places.tokens(codebook),
-        targets=1024, optimisation=replace(transformer.PAPER, steps=steps, lr=lr),
+        targets=1024, optimisation=replace(transformer.PAPER, steps=steps, lr=lr, precision="no"),
     )  # fmt: skip
 
 
@@ -96,7 +96,7 @@ def actions_tokenizer(codebook: int, places: Places, start: Path, threads: int =
     return with_settings(
         bundled_base(places, threads), out=places.tokenizer(codebook), codebook=codebook, start=start, steps=12_000,
         lr=8e-4, warmup=0.03, validate_every=4000, drift_penalty=0.3, bone_penalty=0.3, place_penalty=1.0,
-        speed_penalty=0.3, evenly=True, lengths=SHORTER,
+        speed_penalty=0.3, evenly=True, lengths=SHORTER, precision="auto",
     )  # fmt: skip
 
 
@@ -116,7 +116,7 @@ def quantiser_comparison(places: Places, codebooks: tuple[int, ...] = BUNDLED_CO
 
     For each codebook there are the paper's levels and a learned codebook of exactly the nominal size.
     """
-    optimisation = replace(tokenizer.PAPER, steps=steps, lr=4e-4, schedule="cosine", warmup=0.1)
+    optimisation = replace(tokenizer.PAPER, steps=steps, lr=4e-4, schedule="cosine", warmup=0.1, precision="no")
     quantisers: tuple[Literal["fsq", "vq"], ...] = ("fsq", "vq")
     return [
         TokenizerTraining(

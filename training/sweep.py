@@ -113,7 +113,7 @@ class Args:
     steps: tuple[int, int] = (50, 200_000)
     """Trainings shorter or longer than this are left out."""
     tied: bool = True
-    precision: Literal["no", "bf16"] = "no"
+    precision: Literal["no", "bf16", "auto"] = "auto"
     seed: int = 0
     workers: int = 2
     """Trainings at a time, where no address is given."""

@@ -29,7 +29,7 @@ from training.run import run_task
 from training.tasks.reconstruction import Reconstruction
 from training.tasks.vq import VQReconstruction, VQTokenizer
 
-PAPER = Optimisation(steps=6000, lr=8e-4, schedule="multistep", warmup=0.003)
+PAPER = Optimisation(steps=6000, lr=8e-4, schedule="multistep", warmup=0.003, precision="auto")
 """Appendix Tab. 2's tokenizer column; steps and rate, which the paper does not state, are ours."""
 
 

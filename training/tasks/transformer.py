@@ -41,7 +41,9 @@ TEMPERATURE = 0.7
 GUIDANCE = 1.5
 """A card's default where some sentences of the training are empty: with it motions follow the words more closely."""
 
-PAPER = Optimisation(steps=2000, lr=1e-3, schedule="cosine", warmup=0.1, final_share=0.02, weight_decay=1e-6)
+PAPER = Optimisation(
+    steps=2000, lr=1e-3, schedule="cosine", warmup=0.1, final_share=0.02, weight_decay=1e-6, precision="auto"
+)
 """Appendix Tab. 2's transformer column; steps and rate, which the paper does not state, are ours."""
 
 
