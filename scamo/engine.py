@@ -13,6 +13,7 @@ of the rows of a batch differ there from the row alone, while the same batch giv
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -143,9 +144,10 @@ class LocalEngine:
         empty_text_ld: Tensor | None = None,
     ) -> Generator[int, None, list[SampledTokens]]:
         """See Engine.stream."""
-        rows = [_Row(request) for request in requests]
         limit, end_id = max(request.limit for request in requests), self.config.end_id
-        self._warn_of_unseen_positions(text_mask_bl.shape[1] + limit)
+        if self._warn_of_unseen_positions(text_mask_bl.shape[1] + limit) and len(requests) > 1:
+            return (yield from self._one_by_one(requests, text_bld, text_mask_bl, empty_text_ld))
+        rows = [_Row(request) for request in requests]
         start_bn = torch.tensor([row.tokens for row in rows], dtype=torch.long, device=self.device)
         prompted = _Branch(self.transformer, text_bld, text_mask_bl, start_bn, limit)
         unprompted = None
@@ -170,30 +172,68 @@ class LocalEngine:
         tokens = [np.array(row.tokens, dtype=np.int64) for row in rows]
         return [SampledTokens(ids, trace.of_row(b, len(ids))) for b, ids in enumerate(tokens)]
 
-    def _warn_of_unseen_positions(self, positions: int) -> None:
-        if positions > self.config.max_positions:
-            warnings.warn(
-                f"text and motion may take {positions} positions and this model never saw more than "
-                f"{self.config.max_positions}: what comes late may look odd",
-                stacklevel=2,
-            )
+    def _one_by_one(
+        self, requests: Sequence[TokenRequest], text_bld: Tensor, text_mask_bl: Tensor, empty_text_ld: Tensor | None
+    ) -> Generator[int, None, list[SampledTokens]]:
+        """The same, row after row: a window depends on the length of a row's own text."""
+        found, most = [], 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it was said for all of them
+            for request, text_ld, mask_l in zip(requests, text_bld, text_mask_bl.bool(), strict=True):
+                counts = self.stream([request], text_ld[mask_l][None], mask_l[mask_l][None], empty_text_ld)
+                try:
+                    while True:
+                        most = max(most, next(counts))
+                        yield most
+                except StopIteration as end:
+                    found += end.value
+        return found
+
+    def _warn_of_unseen_positions(self, positions: int) -> bool:
+        """Say where a motion may get longer than the model knows, and return whether it may."""
+        if positions <= self.config.max_positions:
+            return False
+        warnings.warn(
+            f"text and motion may take {positions} positions and this model never saw more than "
+            f"{self.config.max_positions}: late tokens see the text and only the last tokens before them",
+            stacklevel=3,
+        )
+        return True
+
+
+_LEAST_WINDOW = 16  # tokens that a window holds, also where the text takes all positions that the model knows
 
 
 class _Branch:
-    """The transformer's view of all rows behind one text per row: its cache, and the logits of the next token."""
+    """The transformer's view of all rows behind one text per row: its cache, and the logits of the next token.
+
+    Where text and motion reach the last position that the model knows, the window slides: the text and the newer half
+    of the tokens are read anew, at the positions right behind the text. So time and memory of a token have a bound.
+    """
 
     def __init__(
         self, transformer: PrefixTransformer, text_bld: Tensor, text_mask_bl: Tensor, start_bn: Tensor, limit: int
     ) -> None:
-        device = start_bn.device
-        logits_bnv, cache = transformer.prefill(text_bld.to(device), text_mask_bl.to(device), limit, start_bn)
-        self.start_logits_bnv, self.logits_bv = logits_bnv[:, :-1], logits_bnv[:, -1]
-        self._step = stepper(transformer, cache)
+        self._transformer, self._text = transformer, (text_bld.to(start_bn.device), text_mask_bl.to(start_bn.device))
+        known = transformer.config.max_positions - int(text_mask_bl.sum(1).max())
+        self._window = max(known, _LEAST_WINDOW)
+        self._newest = deque(start_bn.unbind(1), maxlen=self._window // 2)
         self.may_overflow = transformer.llama_proj.weight.dtype == torch.float16  # as on GPUs without bfloat16
+        logits_bnv = self._read(start_bn, min(limit, max(self._window, start_bn.shape[1] + 1)))
+        self.start_logits_bnv, self.logits_bv = logits_bnv[:, :-1], logits_bnv[:, -1]
 
     def append(self, tokens_b: Tensor) -> None:
         """Go on by one token per row."""
-        self.logits_bv = self._step(tokens_b)
+        self._newest.append(tokens_b)
+        if self._cache.room:
+            self.logits_bv = self._step(tokens_b)
+        else:
+            self.logits_bv = self._read(torch.stack(list(self._newest), dim=1), self._window)[:, -1]
+
+    def _read(self, tokens_bn: Tensor, room: int) -> Tensor:
+        logits_bnv, self._cache = self._transformer.prefill(*self._text, room, tokens_bn)
+        self._step = stepper(self._transformer, self._cache)
+        return logits_bnv
 
 
 def _guided(requests: Sequence[TokenRequest], prompted: _Branch, unprompted: _Branch | None) -> NDArray[np.floating]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import numpy as np
 import torch
@@ -95,3 +96,63 @@ def test_a_longer_motion_in_front_skips_its_random_numbers() -> None:
     assert counts == [7, 8, 9]
     (part,) = Stream(engine.stream([later], text, mask), 5).finish()
     np.testing.assert_array_equal(part.tokens, whole.tokens[4:])
+
+
+WINDOW = 20  # tokens behind a text of four pieces
+
+
+def long_model() -> PrefixTransformer:
+    """A transformer that knows 24 positions."""
+    torch.manual_seed(0)
+    return PrefixTransformer(TransformerConfig(32, 2, 2, 16, 6, max_positions=4 + WINDOW)).requires_grad_(False)
+
+
+def sampled(model: PrefixTransformer, requests: list[TokenRequest], text: torch.Tensor, mask: torch.Tensor) -> list:
+    """What an engine returns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Stream(LocalEngine(model).stream(requests, text, mask, text[0, :1]), 99).finish()
+
+
+def test_a_long_motion_sees_its_text_and_the_tokens_of_a_window() -> None:
+    model, text, mask = long_model(), torch.randn(1, 4, 6), torch.ones(1, 4, dtype=torch.bool)
+    (found,) = sampled(model, [TokenRequest(limit=70, seed=3, temperature=0.0)], text, mask)
+    ids = found.tokens
+    assert len(ids) == 70
+    begin = 0  # of the window, in which token number i is the likeliest
+    for i in range(70):
+        if i - begin > WINDOW:
+            begin = i - WINDOW // 2
+        seen = torch.from_numpy(ids[begin:i])[None]
+        assert model(seen, text, mask)[0, -1, :32].argmax() == ids[i], i
+    for limit in (5, WINDOW, WINDOW + 1, 45):  # a window does not depend on what comes after
+        (short,) = sampled(model, [TokenRequest(limit=limit, seed=3, temperature=0.0)], text, mask)
+        assert short.tokens.tolist() == ids[:limit].tolist()
+        np.testing.assert_allclose(short.trace.entropy, found.trace.entropy[:limit], atol=1e-5)
+
+
+def test_a_long_motion_begins_with_a_long_start() -> None:
+    model, text, mask = long_model(), torch.randn(1, 4, 6), torch.ones(1, 4, dtype=torch.bool)
+    start = tuple(i % 32 for i in range(33))
+    (found,) = sampled(model, [TokenRequest(limit=60, seed=3, start=start)], text, mask)
+    assert tuple(found.tokens[:33]) == start and len(found.trace.probability) == 60
+
+
+def test_long_rows_of_a_batch_are_what_they_are_alone() -> None:
+    model, text = long_model(), torch.randn(2, 4, 6)
+    mask = torch.tensor([[True, True, False, False], [True] * 4])
+    requests = [TokenRequest(limit=50, seed=1), TokenRequest(limit=40, seed=2, guidance=1.5)]
+    together = sampled(model, requests, text, mask)
+    for row, request in enumerate(requests):
+        (alone,) = sampled(model, [request], text[row][mask[row]][None], mask[row][mask[row]][None])
+        if request.guidance == 1:
+            assert together[row].tokens.tolist() == alone.tokens.tolist()
+        assert len(together[row].tokens) == request.limit
+
+
+def test_memory_of_a_long_motion_has_a_bound() -> None:
+    model, text, mask = long_model(), torch.randn(1, 4, 6), torch.ones(1, 4, dtype=torch.bool)
+    rooms, prefill = [], model.prefill
+    model.prefill = lambda *inputs: rooms.append(inputs[2]) or prefill(*inputs)  # type: ignore[method-assign,func-returns-value]
+    sampled(model, [TokenRequest(limit=200, seed=3)], text, mask)
+    assert len(rooms) > 10 and max(rooms) == WINDOW
