@@ -67,6 +67,34 @@ def test_rare_actions_are_shown_often_and_sentences_are_now_and_then_empty(
     assert (tmp_path / "corpus" / "clips.jsonl").stat().st_mtime_ns == before
 
 
+def test_the_normal_style_of_every_content_is_learned_from() -> None:
+    def clips(content: str, style: str, split: str, count: int) -> list[Clip]:
+        labels = {"content": content, "style": style, "group": f"{content}_{style}"}
+        return [Clip(f"{content}-{style}-{i}", _joints(8), split, labels=labels) for i in range(count)]
+
+    given = [
+        *clips("wave-both-hands", "normal", "test", 2),
+        *clips("wave-both-hands", "tired", "val", 2),
+        *clips("raise-up-left-hand", "normal", "test", 2),  # its mirror image is learned from
+        *clips("raise-up-right-hand", "normal", "train", many_actions.FEW),
+    ]
+    found = many_actions.with_normal_styles(given)
+    assert [clip.name for clip in found] == [clip.name for clip in given]
+    changed = {old.labels["group"] for old, new in zip(given, found, strict=True) if old.split != new.split}
+    assert changed == {"wave-both-hands_normal"}
+    assert {clip.split for clip in found if clip.labels["group"] in changed} == {"train"}
+
+
+def test_pairs_that_people_ask_for_are_joined() -> None:
+    pieces = [action_pieces.ActionPiece(name, name, _joints(40), "train", name, name != "jump")
+              for name in ("walk", "bow", "jump")]  # fmt: skip
+    asked = [("walk", "bow"), ("walk", "nothing")]
+    made = list(action_pieces.mixed_clips(pieces, 2, 5, np.random.default_rng(0), asked))
+    assert [contents for _, contents in made] == [["walk", "bow"]] * 5
+    others = action_pieces.mixed_clips(pieces, 2, 5, np.random.default_rng(0))
+    assert all("jump" in contents for _, contents in others)
+
+
 def test_takes_are_held_out_of_actions_with_clips_elsewhere_only() -> None:
     rows = [{"source": "made", "take": f"walk-{i}", "action": "walk"} for i in range(40)]
     rows += [{"source": "made", "take": "only", "action": "swim"}] * 9

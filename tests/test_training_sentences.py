@@ -68,6 +68,14 @@ def test_whole_sentences_know_right_from_left() -> None:
     assert sum("left" in text for text in left) > 70 and sum("left" in text.split() for text in right) < 3
 
 
+def test_whole_sentences_of_two_actions_are_of_known_ones() -> None:
+    for pair, texts in sentences.scenes_of_two().items():
+        assert len(set(texts)) >= 10, pair
+        for action in pair:
+            assert action in sentences.free_phrases() or action in sentences.plain_phrases(), pair
+        assert not any(sentences.is_kept_apart(text) for text in texts)
+
+
 def test_every_action_has_at_least_eight_test_sentences() -> None:
     kept = sentences.kept_apart()
     assert min(map(len, kept.values())) >= 8

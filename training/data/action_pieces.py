@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -115,21 +115,32 @@ def counted_clips(clips: list[Clip], draw: np.random.Generator) -> Iterator[tupl
 
 
 def mixed_clips(
-    pieces: list[ActionPiece], count: int, amount: int, draw: np.random.Generator
+    pieces: list[ActionPiece],
+    count: int,
+    amount: int,
+    draw: np.random.Generator,
+    asked: Sequence[tuple[str, ...]] = (),
 ) -> Iterator[tuple[np.ndarray, list[str]]]:
-    """Joined clips of ``count`` actions whose poses fit; at least one is not of Bandai-Namco."""
+    """Joined clips of ``count`` actions whose poses fit; at least one is not of Bandai-Namco.
+
+    asked: actions to join, in order, in place of any; then all may be of Bandai-Namco.
+    """
     by_action: dict[str, list[ActionPiece]] = {}
     for piece in pieces:
         by_action.setdefault(piece.action, []).append(piece)
     names = sorted(by_action)
     weights = np.array([1.5 if n in KEY else 0.5 if len(by_action[n]) < 2 else 1.0 for n in names])
+    asked = [actions for actions in asked if all(action in by_action for action in actions)]
     found = 0
     for _ in range(40 * amount):
         if found == amount:
             return
-        actions = [str(name) for name in draw.choice(names, size=count, replace=False, p=weights / weights.sum())]
+        if asked:
+            actions = list(asked[draw.integers(len(asked))])
+        else:
+            actions = [str(name) for name in draw.choice(names, size=count, replace=False, p=weights / weights.sum())]
         parts = [by_action[action][draw.integers(len(by_action[action]))] for action in actions]
-        if all(part.bandai for part in parts):
+        if not asked and all(part.bandai for part in parts):
             continue
         longest = (MAX_FRAMES + (count - 1) * BLEND) // count
         joints = [cut_clip(Clip(p.name, p.joints, p.split, labels={"content": p.action}), longest, draw)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from training.data.action_pieces import (
     repeated_clips,
 )
 from training.data.archive import Clip, read_about, read_pack
-from training.data.captions import STYLES, canonical_style
+from training.data.captions import STYLES, canonical_style, mirrored_words
 from training.data.corpus import MAX_FRAMES, joined_clips, split_evenly
 from training.data.corpus import Args as JoinArgs
 from training.data.dataset import DatasetWriter
@@ -85,6 +85,8 @@ class Args:
     makes of a quarter of it."""
     mixed: int = 3600
     """Joined clips of two actions of any source, in the normal style."""
+    asked: int = 3000
+    """Joined clips of two actions that people ask for together: those that scenes_two.txt has sentences for."""
     mixed_triples: int = 700
     repeated: int = 900
     """Clips of one action done two or three times in a row, of any source."""
@@ -113,11 +115,19 @@ class Words:
         return [*chosen, *[""] * round(count / 9)]
 
     def joined(self, actions: list[str], style: str, times: int = 1) -> list[str]:
-        """Two sentences for several actions, or for one done ``times`` times; now and then an empty one."""
+        """Two sentences or more for several actions, or for one done ``times`` times; now and then an empty one."""
         texts = [self._write(actions, style, times) for _ in range(2)]
-        if style == "normal" and times == 1 and self.draw.random() < SCENES:
+        whole = self._whole(actions) if style == "normal" and times == 1 else ()
+        if whole:
+            texts += [str(text) for text in self.draw.choice(whole, size=2)]
+        elif style == "normal" and times == 1 and self.draw.random() < SCENES:
             texts[1] = sentences.scenes_in_order(actions, self.draw) or texts[1]
         return texts + [""] * int(self.draw.random() < 0.25)
+
+    @staticmethod
+    def _whole(actions: list[str]) -> tuple[str, ...]:
+        """Whole sentences for two actions."""
+        return sentences.scenes_of_two().get((actions[0], actions[-1]), ()) if len(actions) == 2 else ()
 
     def counted(self, action: str, style: str, count: int) -> list[str]:
         """Three sentences for so many steps."""
@@ -237,6 +247,15 @@ class Corpus:
                 self.add(f"mixed-{split}-{count}-{number:05d}", joints, split, texts, kind="joined", contents=contents,
                          style="normal")  # fmt: skip
 
+    def add_asked(self) -> None:
+        """Joined clips of two actions that people ask for together."""
+        pool = [piece for piece in (*self.normal, *self.others) if piece.split == "train"]
+        pairs = list(sentences.scenes_of_two())
+        made = mixed_clips(pool, 2, self.args.asked, self.draw, pairs)
+        for number, (joints, contents) in enumerate(tqdm(made, desc="asked", mininterval=5)):
+            texts = self.words.joined(contents, "normal")
+            self.add(f"asked-{number:05d}", joints, "train", texts, kind="joined", contents=contents, style="normal")
+
     def add_repeated(self) -> None:
         """Other actions, done two or three times in a row."""
         pool = [piece for piece in self.others if piece.split == "train"]
@@ -245,6 +264,26 @@ class Corpus:
             texts = self.words.joined([action], "normal", times)
             self.add(f"repeated-{number:05d}", joints, "train", texts, kind="joined", contents=[action] * times,
                      style="normal")  # fmt: skip
+
+
+def with_normal_styles(clips: list[Clip]) -> list[Clip]:
+    """The clips, with every content's normal style in training, or that of its mirror image.
+
+    People who name no style mean that one. A group that is held out is all of a content in a style: without this no
+    normal waving with both hands would be learned from, and of 53 normal runs one.
+    """
+    counts = Counter(
+        clip.labels["content"]
+        for clip in clips
+        if clip.split == "train" and canonical_style(clip.labels["style"]) == "normal"
+    )
+    return [
+        replace(clip, split="train")
+        if canonical_style(clip.labels["style"]) == "normal"
+        and max(counts[name] for name in (clip.labels["content"], mirrored_words(clip.labels["content"]))) < FEW
+        else clip
+        for clip in clips
+    ]
 
 
 def _begun_with(about: Path) -> Any:
@@ -264,7 +303,7 @@ def main(args: Args) -> None:
     header = {**read_about(args.pack), "many_actions": settings, "knows": DESCRIPTION, "attribution": ATTRIBUTION,
               "source": COLLECTIONS, "licence": LICENCE}  # fmt: skip
     with DatasetWriter(args.out, about=header) as dataset:
-        corpus = Corpus(dataset, list(read_pack(args.pack)), args)
+        corpus = Corpus(dataset, with_normal_styles(list(read_pack(args.pack))), args)
         corpus.add_bandai()
         corpus.add_actions()
         corpus.add_counted()
@@ -272,6 +311,7 @@ def main(args: Args) -> None:
             corpus.add_joined(split, share)
             corpus.add_mixed(split, share)
             if split == "train":
+                corpus.add_asked()
                 corpus.add_repeated()
     print(json.dumps({"dataset": str(args.out), **dataset.counts}))
 

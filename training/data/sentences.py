@@ -2,8 +2,9 @@
 
 The words are in training/data/wordings: ``actions.txt`` (phrases by action, a line is a pattern with choices),
 ``paraphrases.json`` (more phrases, people and sentence frames), ``scenes.txt`` (whole sentences by action, as many
-people would type them) and ``kept_apart.json``, the sentences for tests: a phrase of three words or more that occurs in
-one of those is never used here, and no whole sentence that has four words in a row of theirs.
+people would type them), ``scenes_two.txt`` (the same for two actions in order) and ``kept_apart.json``, the sentences
+for tests: a phrase of three words or more that occurs in one of those is never used here, and no whole sentence that
+has four words in a row of theirs.
 ``training.data.captions`` has the styles and the plain wordings.
 """
 
@@ -51,6 +52,8 @@ JOINTS_OF_TWO = ("{0} and then {1}", "{0}, then {1}", "{0} and {1}", "{0}, after
                  "{0}, followed by: {s} {1}", "{0} and after that {1}", "{0}. {1}", "{0} -> {1}", "{0} + {1}",
                  "{0}, {1}", "{0}, after which {s} {1}", "{0}, and once done {s} {1}", "{0}, only then {s} {1}",
                  "{0} until {s} {1}", "{0}; then {1}")  # fmt: skip
+AFTER = ("after {0} {1}", "once done {0}, {1}", "{1} after {0}", "before {2} {3}", "{3} before {2}")
+"""Frames of two actions: 0 the first one's gerund, 1 subject and second one, 2 the second's gerund, 3 the other way."""
 JOINTS_OF_THREE = ("{0}, then {1}, then {2}", "{0}, then {1} and finally {2}", "{0}, {1} and then {2}",
                    "first {0}, then {1}, and at last {2}", "{0} and {1}, and then {2}")  # fmt: skip
 CONTINUING = (
@@ -124,6 +127,14 @@ def scenes() -> dict[str, tuple[str, ...]]:
     for action in [action for action in found if "left" in action]:
         found.setdefault(action.replace("left", "right"), []).extend(map(mirrored_words, found[action]))
     return {a: tuple(text for text in texts if not _has_words_of_tests(text)) for a, texts in found.items()}
+
+
+@cache
+def scenes_of_two() -> dict[tuple[str, str], tuple[str, ...]]:
+    """Whole sentences for two actions in order, without those that have words of a sentence for tests."""
+    found = read_sections((WORDINGS / "scenes_two.txt").read_text(encoding="utf-8"))
+    pairs = {tuple(part.strip() for part in heading.split(",")): texts for heading, texts in found.items()}
+    return {(a, b): tuple(text for text in texts if not _has_words_of_tests(text)) for (a, b), texts in pairs.items()}
 
 
 def read_sections(text: str) -> dict[str, list[str]]:
@@ -290,6 +301,10 @@ def _one(subject: str, phrase: str, action: str, times: int, says_style: bool, d
 
 
 def _several(subject: str, phrases: list[str], says_style: bool, draw: np.random.Generator) -> str:
+    if len(phrases) == 2 and draw.random() < 0.15:
+        first, second = (_reshaped(phrase, "g") for phrase in phrases)
+        said = f"{subject} {phrases[1]}", f"{subject} {phrases[0]}"
+        return str(draw.choice(AFTER)).format(first, said[0], second, said[1])
     pattern = str(draw.choice(JOINTS_OF_TWO if len(phrases) == 2 else JOINTS_OF_THREE))
     pronoun = "he" if re.search(r"\b(man|boy|he|gentleman|guy)\b", subject) else "she" if re.search(
         r"\b(woman|lady|girl|she|actress)\b", subject) else "they"  # fmt: skip
