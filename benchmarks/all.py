@@ -25,7 +25,8 @@ ON_CPU = {
     "agreement": "agreement --threads 1",
     "rendering": "rendering",
     "app": "app",
-    "training": "training",
+    "training": "training --precision auto",
+    "precision": "precision",
     "growth": "growth",
 }
 ON_GPU = {

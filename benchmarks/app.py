@@ -66,6 +66,8 @@ def main(args: Args) -> None:
             ask = asker(address, args.codebook, args.size)
             report["first_click"] = time_call(lambda: ask(0))[0]
             report["click"] = [time_call(lambda seed=seed: ask(seed))[0] for seed in range(args.repetitions)]
+            figure = asker(address, args.codebook, args.size, video=False)
+            report["figure"] = [time_call(lambda seed=seed: figure(seed))[0] for seed in range(args.repetitions)]
             sizes = {size: asker(address, args.codebook, size) for size in args.sizes}
             report["side_by_side"] = measure_side_by_side(sizes, args.repetitions)
             report["users"] += measure_users(args, address, batched=True, video=True)
@@ -216,6 +218,7 @@ def app_table(report: dict[str, Any]) -> str:
     waits = [
         ["from `python app.py` to a page that answers", _seconds(report["cold"])],
         ["first click of a fresh server, to the video", f"{report['first_click']:.2f}"],
+        ["click to the joints that the page's figure plays, warm", _seconds(report["figure"])],
         ["click to the video, warm", _seconds(report["click"])],
         *[[f"{size} alone, with its video", f"{value:.2f}"] for size, value in beside["alone"].items()],
         [f"all {len(beside['alone'])} side by side", f"{beside['together']:.2f}"],

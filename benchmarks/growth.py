@@ -3,11 +3,12 @@
     python -m benchmarks.growth
     python -m benchmarks.growth --device cuda --size 3B --batches 1 8 64 256 --out out/performance/growth-3B-gpu.json
 
-Seeded random weights; greedy tokens behind 12 text vectors. Every series goes from small to large, and memory is the
-process's peak beyond what it held before the series' models were there (on a GPU what its allocator handed out). The
-exponent is the slope of a line through the logarithms of the larger half of the points: 1 is linear, and less where a
-fixed cost is still felt. A load is measured in a fresh process that has imported everything. Writes JSON to --out and
-a picture beside it.
+Seeded random weights; greedy tokens behind 12 text vectors. A clip's tokens are sampled as users get them, in a window
+that slides beyond the positions the model knows (here 201), and once more with all tokens kept. Every series goes from
+small to large, and memory is the process's peak beyond what it held before the series' models were there (on a GPU what
+its allocator handed out). The exponent is the slope of a line through the logarithms of the larger half of the points:
+1 is linear, and less where a fixed cost is still felt. A load is measured in a fresh process that has imported
+everything. Writes JSON to --out and a picture beside it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import math
 import multiprocessing
 import statistics
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -125,7 +127,11 @@ def measure_series(args: Args, name: str) -> dict[str, Any]:
 def _point(args: Args, name: str, value: Any, model: PrefixTransformer) -> tuple[float, dict[str, Callable[[], Any]]]:
     if name == "length":
         decoding = decoding_tasks(value, args.codebook, args.width, args.device)
-        return value, {"tokens": partial(generate_tokens, model, value), **decoding}
+        tokens = {
+            "tokens": partial(sample_tokens, model, value),
+            "tokens, all kept": partial(generate_tokens, model, value),
+        }
+        return value, {**tokens, **decoding}
     if name == "batch":
         return value, {"tokens": partial(generate_tokens, model, args.tokens, value)}
     # Against what grows in the model: all its weights with its size, the codes with the codebook.
@@ -133,8 +139,21 @@ def _point(args: Args, name: str, value: Any, model: PrefixTransformer) -> tuple
     return grows, {"tokens": partial(generate_tokens, model, args.tokens)}
 
 
+def sample_tokens(model: PrefixTransformer, count: int) -> None:
+    """Greedy tokens as users get them: beyond the positions that the model knows, in a window that slides."""
+    import torch
+
+    from scamo.engine import LocalEngine, TokenRequest
+    from scamo.stream import Stream
+
+    text_bld, mask_bl = torch.ones(1, TEXT_LENGTH, TEXT_WIDTH), torch.ones(1, TEXT_LENGTH, dtype=torch.bool)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the window slides
+        Stream(LocalEngine(model).stream([TokenRequest(count, 0, temperature=0.0)], text_bld, mask_bl), count).finish()
+
+
 def generate_tokens(model: PrefixTransformer, count: int, rows: int = 1) -> None:
-    """Greedy tokens for so many rows at once."""
+    """Greedy tokens for so many rows at once, each of which sees all before it."""
     import torch
 
     from scamo.fast_step import stepper
@@ -260,7 +279,7 @@ def draw_growth(report: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    ink, colours = "#46505f", ("#2b7bba", "#e2783c", "#2c7a5b")
+    ink, colours = "#46505f", ("#2b7bba", "#8aa9c4", "#e2783c", "#2c7a5b")
     with plt.rc_context({"font.size": 8, "text.color": ink, "axes.labelcolor": ink, "axes.edgecolor": "#c9c5bd",
                          "xtick.color": ink, "ytick.color": ink, "axes.spines.top": False,
                          "axes.spines.right": False}):  # fmt: skip

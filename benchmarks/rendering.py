@@ -108,17 +108,19 @@ def stick_drawings(joints: NDArray[np.floating], size: int) -> dict[str, Callabl
 
 
 def body_drawings(joints: NDArray[np.floating], size: int) -> dict[str, Callable[[], Iterator[Frame]]]:
-    """Bodies by each rasteriser that works here, at `size` pixels."""
+    """The dressed person by each rasteriser that works here, at `size` pixels."""
+    from scamo.body.person import load_person
     from scamo.render import mesh_frames
 
+    person = load_person("neutral")
     drawings = {
-        "body, numpy": lambda: mesh_frames(joints, size=size, backend="numpy"),
-        "body, pyrender": lambda: mesh_frames(joints, size=size, backend="pyrender"),
+        "person, numpy": lambda: mesh_frames(joints, person, size=size, backend="numpy"),
+        "person, pyrender": lambda: mesh_frames(joints, person, size=size, backend="pyrender"),
     }
     with contextlib.suppress(ValueError):  # pyrender needs OpenGL, which is not everywhere
-        next(drawings["body, pyrender"]())
+        next(drawings["person, pyrender"]())
         return drawings
-    return {"body, numpy": drawings["body, numpy"]}
+    return {"person, numpy": drawings["person, numpy"]}
 
 
 def large_drawings(joints: NDArray[np.floating]) -> dict[str, Callable[[], Iterator[Frame]]]:

@@ -20,6 +20,7 @@ from benchmarks.app import app_table
 from benchmarks.generation import generation_table
 from benchmarks.growth import growth_table
 from benchmarks.machine import OUT, markdown_table
+from benchmarks.precision import precision_table
 from benchmarks.rendering import rendering_table
 from benchmarks.targets import Reports, targets
 from benchmarks.training import training_table
@@ -38,6 +39,7 @@ TABLES: dict[str, Callable[[Sequence[dict[str, Any]]], str]] = {
     "rendering": _each(rendering_table),
     "app": _each(app_table),
     "training": _each(training_table),
+    "precision": _each(precision_table),
     "growth": _each(growth_table),
 }
 

@@ -21,9 +21,9 @@ import math
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchmarks.machine import OUT, markdown_table, median_ratio, recorded, synchroniser, take_turns, time_call
 
@@ -53,8 +53,8 @@ class Args:
     threads: int = 0
     """0: as many as there are cores."""
     device: str = "cpu"
-    precision: str = "no"
-    """"no" (float32) or "bf16", of ours; the other loop is float32."""
+    precision: Literal["no", "bf16", "auto"] = "no"
+    """"no" (float32), "bf16" or "auto" (bf16 on a CPU that multiplies in it), of ours; the other loop is float32."""
     size: str = "4M"
     codebook: int = 1024
     targets: int = 1500
@@ -82,6 +82,9 @@ def measure(args: Args, encoder: TextEncoder) -> dict[str, Any]:
     """All figures of a run."""
     import torch
 
+    from training.configuration import Optimisation
+
+    args = replace(args, precision=Optimisation(1, 1.0, precision=args.precision).resolved().precision)
     torch.manual_seed(0)
     size, clips, steps = ("0.3M", 40, 2) if args.quick else (args.size, args.clips, args.steps)
     dtype = torch.bfloat16 if args.precision == "bf16" else torch.float32
@@ -94,7 +97,7 @@ def measure(args: Args, encoder: TextEncoder) -> dict[str, Any]:
     for part in found.values():
         for row in part["loops"]:
             row["utilisation"] = part["flops_per_unit"] * row["units_per_second"] / peak
-    return {"peak_flops": peak, **found}
+    return {"peak_flops": peak, "precision": args.precision, **found}
 
 
 def matrix_speed(device: str, dtype: Any, size: int) -> float:
@@ -311,9 +314,11 @@ def training_table(report: dict[str, Any]) -> str:
         head = [f"{name}: {part['what']}", f"{part['unit']}/s", "s a step", "MFU", "ours is faster by"]
         parts.append(markdown_table(head, rows))
     losses = report["transformer"]["loss_of_same_rows"]
+    types = "bfloat16 where it multiplies" if report.get("precision") == "bf16" else "float32"
     parts.append(
-        f"Loss of the same rows: {losses['ours']:.6f} in ours, {losses['straightforward']:.6f} in the other. "
-        f"A large matrix product runs at {report['peak_flops'] / 1e9:,.0f} GFLOP/s.\n"
+        f"Ours computes in {types}, the others in float32. Loss of the same rows in float32: {losses['ours']:.6f} in "
+        f"ours, {losses['straightforward']:.6f} in the other. A large matrix product in ours' type runs at "
+        f"{report['peak_flops'] / 1e9:,.0f} GFLOP/s.\n"
     )
     return "\n".join(parts)
 

@@ -32,22 +32,23 @@ from scamo.transformer import Cache, PrefixTransformer, as_read, rotate
 _Vector = NDArray[np.float32]
 _Product = Callable[[_Vector], _Vector]
 
+_FEW_ROWS = 3  # a step of the plain kind takes four to five times as long as one row's, for up to eight rows
 _WORTH_RECORDING = 12  # tokens to come; to record a step takes as long as some of them
 
 
 def stepper(model: PrefixTransformer, cache: Cache, record: bool = False) -> Callable[[Tensor], Tensor]:
     """A function that appends one token per row, int [b], and returns the logits float32 [b, v] of the next.
 
-    It is the quick step for a single row on the CPU, in float32 or compact, and `model.step` for everything else.
+    It is the quick step for a row or a few on the CPU, in float32 or compact, and `model.step` for everything else.
     `record`: on a GPU, where enough tokens are to come, a step recorded once as a CUDA graph (only
     the benchmarks use it); each step overwrites the logits of the one before. Nothing else may use the cache.
     """
     weight = model.llama_proj.weight
     if record and weight.device.type == "cuda" and cache.room >= _WORTH_RECORDING and not weight.requires_grad:
         return GraphStep(model, cache)
-    single = len(cache.keys[0]) == 1 and cache.seen_bs is None
-    if single and weight.device.type == "cpu" and weight.dtype == torch.float32 and not weight.requires_grad:
-        return RowStep(model, cache)
+    few = len(cache.keys[0]) <= _FEW_ROWS
+    if few and weight.device.type == "cpu" and weight.dtype == torch.float32 and not weight.requires_grad:
+        return RowStep(model, cache) if len(cache.keys[0]) == 1 else RowsStep(model, cache)
     return lambda tokens_b: model.step(tokens_b, cache)
 
 
@@ -83,6 +84,7 @@ class RowStep:
     def __init__(self, model: PrefixTransformer, cache: Cache) -> None:
         trunk = model.transformer
         self.cache = cache
+        self.padding = None if cache.seen_bs is None else ~cache.seen_bs[0].numpy()  # slots [s] that no token sees
         self.embedding = _rows(trunk.wte.weight)
         cos, sin = cache.rotary
         turns = torch.complex(cos[0], sin[0]).numpy()[:, None, None]  # [s, 1, 1, e / 2]
@@ -112,11 +114,37 @@ class RowStep:
         q, layer.keys[:, slot] = (qkv[:2].view(np.complex64) * self.turns[slot]).view(np.float32)
         layer.values[:, slot] = qkv[2]
         weight = np.matmul(layer.keys[:, : slot + 1], q[:, :, None])[..., 0]
+        if self.padding is not None:
+            weight[:, self.padding[: slot + 1]] = -np.inf
         weight -= np.maximum.reduce(weight, axis=-1, keepdims=True)
         np.exp(weight, out=weight)
         y = np.matmul(weight[:, None], layer.values[:, : slot + 1])[:, 0]
         y /= np.add.reduce(weight, axis=-1, keepdims=True)
         return y.reshape(-1)
+
+
+class RowsStep:
+    """The quick step of a few rows, one after the other."""
+
+    def __init__(self, model: PrefixTransformer, cache: Cache) -> None:
+        self.cache = cache
+        self.rows = [RowStep(model, _row(cache, row)) for row in range(len(cache.keys[0]))]
+
+    def __call__(self, tokens_b: Tensor) -> Tensor:
+        self.cache.length += 1
+        return torch.cat([step(tokens_b[row : row + 1]) for row, step in enumerate(self.rows)])
+
+
+def _row(cache: Cache, row: int) -> Cache:
+    """One row of a cache, in the same memory."""
+    own = slice(row, row + 1)
+    return Cache(
+        [keys[own] for keys in cache.keys],
+        [values[own] for values in cache.values],
+        (cache.rotary[0][own], cache.rotary[1][own]),
+        None if cache.seen_bs is None or bool(cache.seen_bs[row].all()) else cache.seen_bs[own],
+        cache.length,
+    )
 
 
 class GraphStep:

@@ -11,7 +11,20 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import agreement, app, generation, growth, machine, models, rendering, report, rigid, targets, training
+from benchmarks import (
+    agreement,
+    app,
+    generation,
+    growth,
+    machine,
+    models,
+    precision,
+    rendering,
+    report,
+    rigid,
+    targets,
+    training,
+)
 from benchmarks import all as everything
 from scamo.configs import TransformerConfig
 from scamo.pipeline import MotionPipeline
@@ -98,7 +111,7 @@ def test_rendering_measures_every_part(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(machine, "time_call", run)
     found = rendering.measure(rendering.Args(quick=True, size=64, width=8))
-    assert {"stick", "stick, fixed camera", "body, numpy"} <= set(found["variants"])
+    assert {"stick", "stick, fixed camera", "person, numpy"} <= set(found["variants"])
     assert set(found["cpu_per_frame_at_960"]) == {"matplotlib", "the same in the picture", "as people get it"}
     # CPU seconds are all the same here, of 1 frame by matplotlib and of 4 by ours.
     assert found["ratios"] == {"matplotlib": 1, "the same in the picture": 4, "as people get it": 4}
@@ -143,7 +156,15 @@ def test_stages_and_models_side_by_side_become_tables(pipeline: MotionPipeline) 
     assert set(beside["alone"]) == {"0.3M", "1M"} and beside["sum"] == pytest.approx(sum(beside["alone"].values()))
     users = [{"batched": True, "clients": 1, **app.ask_at_once([lambda seed: None], 1)}]
     table = app.app_table(
-        {"cold": [1.0], "first_click": 1.0, "click": [1.0], "users": users, "stages": stages, "side_by_side": beside}
+        {
+            "cold": [1.0],
+            "first_click": 1.0,
+            "click": [1.0],
+            "figure": [0.5],
+            "users": users,
+            "stages": stages,
+            "side_by_side": beside,
+        }
     )
     assert "| 1 | together |" in table and "| all 2 side by side |" in table
 
@@ -176,12 +197,30 @@ def test_growth_is_measured_and_drawn(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(growth, "peak_bytes", lambda device, start=False: next(peaks))
     args = growth.smallest(growth.Args())
     found = [growth.measure_series(args, name) for name in ("length", "batch", "size", "codebook")]
-    assert set(found[0]["exponents"]) == {"tokens", "decoder", "joints"}
+    assert set(found[0]["exponents"]) == {"tokens", "tokens, all kept", "decoder", "joints"}
     assert [point["value"] for point in found[3]["points"]] == [256, 1024]
     assert [[point["bytes"] for point in part["points"]] for part in found] == [[50, 0], [10, 200], [7, 7], [5, 1]]
     growth.draw_growth({"series": found}, tmp_path / "growth.png")
     assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
     assert growth.exponent([1, 2, 4, 8], [5, 6, 36, 216]) == pytest.approx(math.log(6) / math.log(2))
+
+
+def test_a_clip_longer_than_its_model_knows_is_sampled_to_the_end() -> None:
+    model = models.random_transformer("0.3M", 256, growth.TEXT_WIDTH, "cpu")
+    growth.sample_tokens(model, model.config.max_positions + 5)
+
+
+def test_trainings_in_both_precisions_are_compared(tmp_path: Path) -> None:
+    found = precision.measure(precision.Args(quick=True, width=8))
+    assert {(row["network"], row["precision"]) for row in found} == {
+        (network, kind) for network in ("tokenizer", "transformer") for kind in ("no", "bf16")
+    }
+    assert all(np.isfinite(row["metric"]).all() and len(row["metric"]) == 1 for row in found)
+    rows = [{"network": "tokenizer", "precision": kind, "metric": values}
+            for kind, values in (("no", [1.0, 2.0]), ("bf16", [1.5, 2.5]))]  # fmt: skip
+    rows += [{**row, "network": "transformer"} for row in rows]
+    table = precision.precision_table({"rows": rows})
+    assert "| tokenizer, 2 seeds | MPJPE, mm | 1.500 [1.000, 2.000] | 2.000 [1.500, 2.500] | +0.500 | 1.000 |" in table
 
 
 def test_a_peak_of_memory_is_seen() -> None:

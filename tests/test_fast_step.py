@@ -112,6 +112,26 @@ def test_the_step_that_gpus_record_gives_the_plain_one_s_logits(padded: bool) ->
     assert cache.room == 0
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3])
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_few_rows_take_the_quick_step(rows: int, padded: bool) -> None:
+    model = random_model(layers=3)
+    text, mask = text_of(6)
+    text, mask = text.expand(rows, -1, -1), mask.repeat(rows, 1)
+    if padded:
+        mask[rows - 1, 2:] = False
+    begin_bn, tokens_bn = torch.arange(2 * rows).view(rows, 2), torch.arange(10 * rows).view(rows, 10)
+    _, cache = model.prefill(text, mask, 12, begin_bn)
+    _, other = model.prefill(text, mask, 12, begin_bn)
+    step = fast_step.stepper(model, cache)
+    assert isinstance(step, (fast_step.RowStep, fast_step.RowsStep))
+    for tokens_b in tokens_bn.T:
+        torch.testing.assert_close(step(tokens_b), model.step(tokens_b, other), atol=2e-5, rtol=1e-5)
+    assert cache.room == other.room == 0
+    with pytest.raises(AssertionError, match="cache is full"):
+        step(tokens_bn[:, 0])
+
+
 def test_two_generations_side_by_side_do_not_mix() -> None:
     model = random_model()
     one, other = (model.prefill(*text_of(count), 4)[1] for count in (2, 5))
@@ -125,8 +145,10 @@ def test_all_else_takes_the_plain_step() -> None:
     model = random_model()
     text, mask = text_of(4)
     tokens = torch.tensor([1, 2])
-    both, cache = model.prefill(text.expand(2, -1, -1), mask.expand(2, -1), 1)
-    assert fast_step.stepper(model, cache)(tokens).shape == (2, both.shape[-1])
+    many = fast_step._FEW_ROWS + 1
+    logits, cache = model.prefill(text.expand(many, -1, -1), mask.expand(many, -1), 1)
+    step = fast_step.stepper(model, cache)
+    assert not isinstance(step, fast_step.RowsStep) and step(tokens.repeat(2)).shape == (many, logits.shape[-1])
     mask = torch.tensor([[True, True, True, False]])
     _, cache = model.prefill(text, mask, 1)
     _, other = model.prefill(text[:, :3], mask[:, :3], 1)

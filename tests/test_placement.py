@@ -9,7 +9,7 @@ import torch
 
 from scamo import placement
 from scamo.configs import SIZES, TransformerConfig
-from scamo.placement import choose_place
+from scamo.placement import choose_for_page, choose_place
 from tests.devices import stand_in
 
 SMALL = TransformerConfig(15, *SIZES["0.3M"], 6)
@@ -73,6 +73,22 @@ def test_what_is_asked_for_is_done_or_refused(monkeypatch):
         choose_place(SMALL, "cuda", torch.int8)
     with pytest.raises(ValueError, match='no device "cuda:3"'):
         choose_place(SMALL, "cuda:3")
+
+
+def test_the_page_halves_large_models_on_a_cpu(monkeypatch):
+    stand_in(monkeypatch, [])
+    large = TransformerConfig(65536, *SIZES["111M"], 384)
+    found = choose_for_page(large, "auto")
+    if "fbgemm" in torch.backends.quantized.supported_engines:
+        assert found.dtype == torch.float16 and "--dtype float32" in found.why
+    else:
+        assert found.dtype is None
+    for dtype in (torch.float32, torch.int8):  # what is asked for is done
+        assert choose_for_page(large, "cpu", dtype).dtype == dtype
+    assert choose_for_page(SMALL, "cpu") == choose_place(SMALL, "cpu")
+    assert choose_place(large, "auto").dtype is None  # as the library computes
+    stand_in(monkeypatch, ["cuda:0"], dtype=torch.bfloat16)
+    assert choose_for_page(large, "auto") == choose_place(large, "auto")
 
 
 def test_a_step_is_really_timed():

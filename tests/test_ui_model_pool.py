@@ -107,7 +107,7 @@ def test_models_on_a_gpu_take_nothing_from_those_on_the_cpu(tiny_models, monkeyp
     first, second = pool.cards[:2]
     pool.pipeline(first)
     stand_in(monkeypatch, ["cuda:0"])
-    monkeypatch.setattr(model_pool, "choose_place", lambda *_, **__: model_pool.Choice(torch.device("cuda:0"), None))
+    monkeypatch.setattr(model_pool, "choose_for_page", lambda *_, **__: model_pool.Choice(torch.device("cuda:0"), None))
     load = registry.load_networks
     monkeypatch.setattr(registry, "load_networks", lambda card, device, dtype: load(card))
     monkeypatch.setattr(model_pool, "MAX_LOADED_BYTES", 1)

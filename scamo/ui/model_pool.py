@@ -15,7 +15,7 @@ from scamo.device import DEVICES, Memory, default_device, find_device, full, is_
 from scamo.engine import Engine, LocalEngine
 from scamo.io.recipe import Recipe
 from scamo.pipeline import MotionPipeline
-from scamo.placement import Choice, choose_place
+from scamo.placement import Choice, choose_for_page, choose_place
 from scamo.registry import ModelCard
 from scamo.text import MINILM, TextEncoder, encoder_beside
 from scamo.transformer import PrefixTransformer
@@ -37,7 +37,7 @@ class ModelPool:
 
     folders: models offered beside the bundled ones. make_engine: chooses what samples a model's tokens; None means
     this process. load_encoder: loads a text encoder by its name; models with the same encoder share it.
-    device, dtype: where and in which type models compute, as for `choose_place`; None is what SCAMO_DEVICE says, or
+    device, dtype: where and in which type models compute, as for `choose_for_page`; None is what SCAMO_DEVICE says, or
     "auto". Raises ValueError for a device that is not there.
     """
 
@@ -125,7 +125,7 @@ class ModelPool:
         """The model of a card, loaded if need be. Raises ValueError where its files are missing or damaged."""
         with self._lock:
             if card not in self._loaded:
-                choice = choose_place(card.transformer, self._device, self._dtype)
+                choice = self._choose(card)
                 self._make_room(choice.device, card.memory_in(choice.dtype))
                 self._loaded[card] = self._load_or_retry(card, choice)
             self._loaded.move_to_end(card)
@@ -142,7 +142,13 @@ class ModelPool:
 
     def expected_place(self, card: ModelCard) -> Choice:
         """Where a model computes, or will as far as is known before it is loaded."""
-        return choose_place(card.transformer, self._device, self._dtype, measure=False)
+        return self._choose(card, measure=False)
+
+    def _choose(self, card: ModelCard, measure: bool = True) -> Choice:
+        choose = (
+            choose_for_page if self._make_engine is None else choose_place
+        )  # a lent GPU takes the weights as they are
+        return choose(card.transformer, self._device, self._dtype, measure)
 
     def gpu_memory(self, device: torch.device) -> Memory | None:
         """A GPU's memory, with that of the models here as free, since they can be dropped. None for the CPU."""
