@@ -2,9 +2,9 @@
 
     python -m benchmarks.click
 
-A fresh server, a headless Chromium (its OpenGL is software, which costs the same cores), three sizes ticked as a visitor
-finds them, motions of 4 s. The first click comes so many seconds after the page is there, before anybody could have
-typed much; later clicks find all models loaded. Times are from the click to the first figure playing, to the last
+A fresh server, a headless Chromium (its OpenGL is software, which costs the same cores), three sizes ticked as a
+visitor finds them. The first click comes so many seconds after the page is there, before anybody could have typed much;
+later clicks find all models loaded. Times are from the click to the first figure playing, to the last
 figure, and to the first and last video playing. Needs `pip install -e .[dev]` and Chromium.
 """
 

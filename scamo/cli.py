@@ -7,6 +7,7 @@ runs, so that `scamo --help` is instant.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -52,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _app(args: App) -> None:
     from scamo.device import find_device
 
+    # Before torch is imported: its idle threads would spin on the cores that draw and encode.
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
     find_device(args.device)  # a wrong name is refused before the page's libraries are imported
     from scamo.ui import build, launch
 

@@ -165,8 +165,8 @@ def _fill(points: Array, depth: Array, faces: NDArray[np.int64], colours: Array,
         slope_x, slope_y = (p[:, 1] - q[:, 1]) / area, (q[:, 0] - p[:, 0]) / area
         edges.append((slope_x, slope_y, -(slope_x * p[:, 0] + slope_y * p[:, 1])))
     low, high = np.minimum(np.minimum(a[:, 1], b[:, 1]), c[:, 1]), np.maximum(np.maximum(a[:, 1], b[:, 1]), c[:, 1])
-    first = np.clip(np.ceil(low - 0.5), 0, height).astype(np.int64)
-    rows = np.clip(np.floor(high - 0.5) + 1, 0, height).astype(np.int64) - first
+    first = np.clip(np.ceil(low - 0.5), 0, height).astype(np.int32)  # half of what 64 bits have to be moved
+    rows = np.clip(np.floor(high - 0.5) + 1, 0, height).astype(np.int32) - first
     triangle, y = _runs(first, np.maximum(rows, 0))
     middle = y.astype(np.float32) + np.float32(0.5)
     left, right = np.zeros(len(y), dtype=np.float32), np.full(len(y), width, dtype=np.float32)
@@ -176,8 +176,8 @@ def _fill(points: Array, depth: Array, faces: NDArray[np.int64], colours: Array,
             cross = -(slope_y[triangle] * middle + constant[triangle]) / along
         left = np.where(along > 0, np.maximum(left, cross), left)
         right = np.where(along < 0, np.minimum(right, cross), right)
-    start = np.ceil(left - 0.5).astype(np.int64)
-    row, x = _runs(start, np.maximum(np.floor(right - 0.5).astype(np.int64) + 1 - start, 0))
+    start = np.ceil(left - 0.5).astype(np.int32)
+    row, x = _runs(start, np.maximum(np.floor(right - 0.5).astype(np.int32) + 1 - start, 0))
     x = np.minimum(x, width - 1)
     triangle, y = triangle[row], y[row]
     nearness = (1.0 / depth).astype(np.float32)[faces]
@@ -196,13 +196,15 @@ def _fill(points: Array, depth: Array, faces: NDArray[np.int64], colours: Array,
     planes = np.stack([np.einsum("fk,fkc->fc", plane, shades) for plane in (slope_x, slope_y, constant)], axis=1)
     across, down, start = np.moveaxis(planes[triangle], 1, 0)
     out = np.zeros((width * height, 4), dtype=np.float32)
-    here = (x.astype(np.float32) + np.float32(0.5))[:, None], (y.astype(np.float32) + np.float32(0.5))[:, None]
-    out[covered, :3] = np.clip(across * here[0] + down * here[1] + start, 0.0, 1.0)
+    shade = across * (x.astype(np.float32) + np.float32(0.5))[:, None]
+    shade += down * (y.astype(np.float32) + np.float32(0.5))[:, None]
+    shade += start
+    out[covered, :3] = np.clip(shade, 0.0, 1.0, out=shade)
     out[covered, 3] = 1.0
     return out.reshape(height, width, 4)
 
 
-def _runs(start: NDArray[np.int64], count: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _runs(start: NDArray[np.int32], count: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """For runs of `count` numbers from `start` on: which run each number belongs to, and the numbers."""
-    run = np.repeat(np.arange(len(count)), count)
-    return run, np.arange(len(run)) - np.repeat(np.cumsum(count) - count, count) + start[run]
+    run = np.repeat(np.arange(len(count), dtype=np.int32), count)
+    return run, np.arange(len(run), dtype=np.int32) + (start - np.cumsum(count, dtype=np.int32) + count)[run]

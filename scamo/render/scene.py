@@ -24,7 +24,7 @@ CameraMode = Literal["follow", "fixed"]
 FOCAL = 1.9  # focal length in picture heights: a long lens, which does not enlarge limbs near the camera
 MARGIN = 0.23  # metres kept free round all joints: the head above joint 15, hands and feet beyond the last joints
 SMOOTHING = 0.3  # seconds over which the following camera averages the figure's path
-GRID_STEP = 0.5  # metres between the floor's lines
+GRID_STEP = 1.0  # metres between the floor's lines
 
 # Core, left limbs, right limbs. The sides of a single figure have hues of their own; of several figures each has a hue,
 # and its left side is the lighter one.

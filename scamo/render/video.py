@@ -44,6 +44,7 @@ _CODECS = {
     ".webm": ["-c:v", "libvpx-vp9", "-crf", "33", "-b:v", "0", "-deadline", "realtime", "-cpu-used", "7"],
 }
 _SMALL = 640 * 640  # pixels of a frame; one thread encodes such a video as fast as it is drawn
+_PIPE = 1 << 20  # bytes that wait on their way to ffmpeg, where the system has such pipes: a frame, not a 14th of one
 _READ_SECONDS = 20.0  # that ffmpeg may take for the metadata of a file
 _MAX_ALLOC = 64 << 20  # bytes that ffmpeg may take at once for it
 _MAX_COMMENT = 4 << 20  # bytes
@@ -207,7 +208,9 @@ def _encode_ffmpeg(frames: Iterator[Frame], path: Path, suffix: str, fps: float,
     ]  # fmt: skip
     # ffmpeg's messages go to a file: a pipe that is not read while frames are written would block both processes.
     with tempfile.TemporaryFile() as messages:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages, pipesize=_PIPE
+        )
         assert process.stdin is not None
         try:
             with contextlib.suppress(BrokenPipeError):  # the reason stands in `messages` and in the exit status

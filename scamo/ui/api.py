@@ -32,7 +32,7 @@ from scamo.ui.jobs.reconstruction import reconstruct
 from scamo.ui.limits import checked_seconds
 from scamo.ui.messages import refusing
 from scamo.ui.model_pool import ModelPool
-from scamo.ui.motion_files import new_folder
+from scamo.ui.motion_files import VIDEO_PIXELS, new_folder
 
 EXAMPLE = "a person walks forward"
 EXPORTS = ("bvh", "glb", "fbx", "vrma", "npz", "npy", "csv")  # pictures are drawn by /generate
@@ -141,7 +141,9 @@ class Endpoints:
             generation = await asyncio.wrap_future(self._queue.submit(kind, request))
             recipe, formats = generation.recipe, "npy,mp4" if video else "npy"
             facts = recipe.to_dict()
-            files = self._drawing.submit(export, generation.motion, formats, new_folder(), recipe.file_stem, facts)
+            own = {"size": VIDEO_PIXELS} if video else {}
+            given = generation.motion, formats, new_folder(), recipe.file_stem, facts
+            files = self._drawing.submit(export, *given, **own)
             paths = [str(path) for path in await asyncio.wrap_future(files)]
         return paths[2] if video else None, paths[0], paths[1], facts
 

@@ -355,9 +355,9 @@
             sun.position.set(...LIGHT);
             this.scene.add(new THREE.HemisphereLight(0xffffff, 0xb8b0a8, 2.1), sun);
             const lines = [];
-            for (let i = -32; i <= 32; i++)
-                for (let j = -32; j < 32; j += 4) // short pieces: a long line vanishes when one end is behind the camera
-                    lines.push(i / 2, 0, j / 2, i / 2, 0, j / 2 + 2, j / 2, 0, i / 2, j / 2 + 2, 0, i / 2);
+            for (let i = -16; i <= 16; i++)
+                for (let j = -16; j < 16; j += 2) // short pieces: a long line vanishes when one end is behind the camera
+                    lines.push(i, 0, j, i, 0, j + 2, j, 0, i, j + 2, 0, i);
             const grid = new THREE.BufferGeometry();
             grid.setAttribute("position", new THREE.BufferAttribute(new Float32Array(lines), 3));
             this.floor = new THREE.LineSegments(grid, new THREE.LineBasicMaterial());
