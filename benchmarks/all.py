@@ -2,7 +2,7 @@
 
     python -m benchmarks.all --out docs/performance
 
-Takes about 14 minutes on two quiet cores; on a busy machine the figures mean little. With a GPU its own measurements
+Takes about 16 minutes on two quiet cores; on a busy machine the figures mean little. With a GPU its own measurements
 follow. Writes a JSON file each, and a page beside the folder: docs/performance.md (see `benchmarks.report`).
 """
 
@@ -25,6 +25,7 @@ ON_CPU = {
     "agreement": "agreement --threads 1",
     "rendering": "rendering",
     "app": "app",
+    "click": "click",
     "training": "training --precision auto",
     "precision": "precision",
     "growth": "growth",

@@ -95,8 +95,8 @@ def cold_start() -> float:
 
 @contextlib.contextmanager
 def _server(batched: bool) -> Iterator[str]:
-    code = f"from scamo.ui import build, launch; launch(build([]{'' if batched else ', batch=1'}))"
-    with page_process(["-c", code]) as (process, address):
+    one = "from scamo.ui import build, launch; launch(build([], batch=1))"
+    with page_process(["app.py"] if batched else ["-c", one]) as (process, address):
         wait_for(address, process)
         yield address
 
@@ -182,11 +182,12 @@ def measure_stages(pipeline: MotionPipeline, repetitions: int, seconds: float = 
     from scamo.motion import Motion
     from scamo.options import GenerationOptions
     from scamo.render import stick_frames, write_video
+    from scamo.ui.motion_files import VIDEO_PIXELS
 
     options = GenerationOptions(seconds=seconds, seed=0, temperature=TEMPERATURE)
     text = pipeline.text_encoder.encode([PROMPT])[0][0]
     generation = pipeline.generate(PROMPT, options, embedding=text)
-    motion, frames = generation.motion, list(stick_frames(generation.motion.joints))
+    motion, frames = generation.motion, list(stick_frames(generation.motion.joints, size=VIDEO_PIXELS))
 
     def sample() -> None:
         stream = pipeline.stream(PROMPT, options, embedding=text)
@@ -202,9 +203,11 @@ def measure_stages(pipeline: MotionPipeline, repetitions: int, seconds: float = 
             "tokens": sample,
             "decoder": lambda: pipeline.tokenizer.decode(generation.tokens),
             "joints": lambda: Motion(motion.features, motion.fps).joints,
-            "drawing": lambda: list(stick_frames(motion.joints)),
+            "drawing": lambda: list(stick_frames(motion.joints, size=VIDEO_PIXELS)),
             "encoding": lambda: write_video(frames, path, motion.fps),
-            "drawing while encoding": lambda: write_video(stick_frames(motion.joints), path, motion.fps),
+            "drawing while encoding": lambda: write_video(
+                stick_frames(motion.joints, size=VIDEO_PIXELS), path, motion.fps
+            ),
         }
         take_turns(tasks, 1)  # warm
         times = take_turns(tasks, repetitions)

@@ -37,7 +37,7 @@ WATCH = """(count) => {
             (video) => video.currentTime > 0 && !window.old.has(video.currentSrc));
         note('first video', videos.length > 0);
         note('all videos', videos.length >= count);
-        if (!('all videos' in seen)) setTimeout(look, 10);
+        if (Object.keys(seen).length < 4) setTimeout(look, 10);
     };
     window.old = new Set([...document.querySelectorAll('#results video')].map((video) => video.currentSrc));
     document.querySelector('#generate').click();
@@ -88,7 +88,7 @@ def measure_start(wait: float, later: int) -> dict[str, Any]:
 
 def _click(page: Any, count: int) -> dict[str, float]:
     page.evaluate(WATCH, count)
-    page.wait_for_function("'all videos' in window.seen", timeout=120_000)
+    page.wait_for_function("Object.keys(window.seen).length === 4", timeout=120_000)
     page.wait_for_timeout(500)
     return page.evaluate("window.seen")
 

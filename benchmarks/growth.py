@@ -139,7 +139,7 @@ def _point(args: Args, name: str, value: Any, model: PrefixTransformer) -> tuple
     return grows, {"tokens": partial(generate_tokens, model, args.tokens)}
 
 
-def sample_tokens(model: PrefixTransformer, count: int) -> None:
+def sample_tokens(model: PrefixTransformer, count: int) -> NDArray[np.int64]:
     """Greedy tokens as users get them: beyond the positions that the model knows, in a window that slides."""
     import torch
 
@@ -149,7 +149,8 @@ def sample_tokens(model: PrefixTransformer, count: int) -> None:
     text_bld, mask_bl = torch.ones(1, TEXT_LENGTH, TEXT_WIDTH), torch.ones(1, TEXT_LENGTH, dtype=torch.bool)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the window slides
-        Stream(LocalEngine(model).stream([TokenRequest(count, 0, temperature=0.0)], text_bld, mask_bl), count).finish()
+        counts = LocalEngine(model).stream([TokenRequest(count, 0, temperature=0.0)], text_bld, mask_bl)
+        return Stream(counts, count).finish()[0].tokens
 
 
 def generate_tokens(model: PrefixTransformer, count: int, rows: int = 1) -> None:

@@ -28,7 +28,7 @@ def page_process(arguments: Sequence[str], threads: int = 0) -> Iterator[tuple[s
         port = probe.getsockname()[1]
         probe.close()
         kept = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-        own = {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": folder, "HF_HUB_OFFLINE": "1"}
+        own = {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": folder, "HF_HUB_OFFLINE": "1", "GOMP_SPINCOUNT": "0"}
         if threads:
             own |= {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "OPENBLAS", "MKL")}
         process = subprocess.Popen(

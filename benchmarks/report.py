@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks.agreement import agreement_table
 from benchmarks.app import app_table
+from benchmarks.click import click_table
 from benchmarks.generation import generation_table
 from benchmarks.growth import growth_table
 from benchmarks.machine import OUT, markdown_table
@@ -38,6 +39,7 @@ TABLES: dict[str, Callable[[Sequence[dict[str, Any]]], str]] = {
     "agreement": _each(agreement_table),
     "rendering": _each(rendering_table),
     "app": _each(app_table),
+    "click": _each(click_table),
     "training": _each(training_table),
     "precision": _each(precision_table),
     "growth": _each(growth_table),

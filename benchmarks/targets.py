@@ -36,6 +36,7 @@ def targets(reports: Reports) -> Iterator[Target]:
     yield from generation_targets(reports)
     yield from rendering_targets(reports.get("rendering", {}))
     yield from app_targets(reports.get("app", {}))
+    yield from click_targets(reports.get("click", {}))
     yield from training_targets(reports)
     yield from growth_targets(reports.get("growth", {}))
 
@@ -78,6 +79,14 @@ def app_targets(report: dict[str, Any]) -> Iterator[Target]:
     served = [row["per_second"] for row in report.get("users", []) if row["video"] and row["clients"] == 16]
     yield Target("requests with videos, 16 clients: a second", 5, served[0] if served else None)
     yield Target("side by side / the sum of each alone", 1, report.get("side_by_side", {}).get("ratio"), True)
+
+
+def click_targets(report: dict[str, Any]) -> Iterator[Target]:
+    """Of what a browser shows."""
+    starts = report.get("starts", [])
+    for event, aim in (("first figure", 1), ("all figures", 3)):
+        first = _middle([start["first"][event] for start in starts])
+        yield Target(f"first click to {event} of three sizes, in a browser", aim, first, True, " s")
 
 
 def training_targets(reports: Reports) -> Iterator[Target]:

@@ -26,6 +26,7 @@ from torch import Tensor
 from scamo.configs import TransformerConfig
 from scamo.device import Place
 from scamo.fast_step import computing_type, stepper
+from scamo.options import MAX_TOKENS
 from scamo.transformer import PrefixTransformer
 
 ALTERNATIVES = 8
@@ -144,18 +145,49 @@ class LocalEngine:
         empty_text_ld: Tensor | None = None,
     ) -> Generator[int, None, list[SampledTokens]]:
         """See Engine.stream."""
-        limit, end_id = max(request.limit for request in requests), self.config.end_id
-        if self._warn_of_unseen_positions(text_mask_bl.shape[1] + limit) and len(requests) > 1:
-            return (yield from self._one_by_one(requests, text_bld, text_mask_bl, empty_text_ld))
+        windows = slides(self.config, requests, text_mask_bl, empty_text_ld)
+        if windows is None:
+            return (yield from self._together(requests, text_bld, text_mask_bl, empty_text_ld, MAX_TOKENS))
+        warnings.warn(
+            f"text and motion may take {int(text_mask_bl.sum(1).max()) + max(r.limit for r in requests)} positions and "
+            f"this model never saw more than {self.config.max_positions}: late tokens see the text and only the last "
+            "tokens before them",
+            stacklevel=2,
+        )
+        if len(set(windows)) == 1:
+            return (yield from self._together(requests, text_bld, text_mask_bl, empty_text_ld, windows[0]))
+        found: list[SampledTokens] = []
+        done = 0  # tokens of the rows before
+        for request, text_ld, mask_l, window in zip(requests, text_bld, text_mask_bl.bool(), windows, strict=True):
+            own = text_ld[mask_l][None], mask_l[mask_l][None]
+            counts = self._together([request], *own, empty_text_ld, window)
+            try:
+                while True:
+                    yield (done + next(counts)) // len(requests)
+            except StopIteration as end:
+                found += end.value
+            done += request.before + len(found[-1].tokens)
+        return found
+
+    def _together(
+        self,
+        requests: Sequence[TokenRequest],
+        text_bld: Tensor,
+        text_mask_bl: Tensor,
+        empty_text_ld: Tensor | None,
+        window: int,
+    ) -> Generator[int, None, list[SampledTokens]]:
+        """Sample all rows in one pass, each behind its text and at most `window` tokens."""
         rows = [_Row(request) for request in requests]
+        limit, end_id = max(request.limit for request in requests), self.config.end_id
         start_bn = torch.tensor([row.tokens for row in rows], dtype=torch.long, device=self.device)
-        prompted = _Branch(self.transformer, text_bld, text_mask_bl, start_bn, limit)
+        prompted = _Branch(self.transformer, text_bld, text_mask_bl, start_bn, limit, window)
         unprompted = None
         if any(request.guidance != 1 for request in requests):
             assert empty_text_ld is not None, "guidance needs the embedding of the empty text"
             empty_bld = empty_text_ld.expand(len(rows), -1, -1)
             mask_bl = torch.ones(empty_bld.shape[:2], dtype=torch.bool)
-            unprompted = _Branch(self.transformer, empty_bld, mask_bl, start_bn, limit)
+            unprompted = _Branch(self.transformer, empty_bld, mask_bl, start_bn, limit, window)
         trace = _TraceRecorder(end_id, _trace(prompted.start_logits_bnv[..., :end_id], start_bn))
         count = start_bn.shape[1]
         while not all(row.done for row in rows):
@@ -172,55 +204,54 @@ class LocalEngine:
         tokens = [np.array(row.tokens, dtype=np.int64) for row in rows]
         return [SampledTokens(ids, trace.of_row(b, len(ids))) for b, ids in enumerate(tokens)]
 
-    def _one_by_one(
-        self, requests: Sequence[TokenRequest], text_bld: Tensor, text_mask_bl: Tensor, empty_text_ld: Tensor | None
-    ) -> Generator[int, None, list[SampledTokens]]:
-        """The same, row after row: a window depends on the length of a row's own text."""
-        found, most = [], 0
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it was said for all of them
-            for request, text_ld, mask_l in zip(requests, text_bld, text_mask_bl.bool(), strict=True):
-                counts = self.stream([request], text_ld[mask_l][None], mask_l[mask_l][None], empty_text_ld)
-                try:
-                    while True:
-                        most = max(most, next(counts))
-                        yield most
-                except StopIteration as end:
-                    found += end.value
-        return found
-
-    def _warn_of_unseen_positions(self, positions: int) -> bool:
-        """Say where a motion may get longer than the model knows, and return whether it may."""
-        if positions <= self.config.max_positions:
-            return False
-        warnings.warn(
-            f"text and motion may take {positions} positions and this model never saw more than "
-            f"{self.config.max_positions}: late tokens see the text and only the last tokens before them",
-            stacklevel=3,
-        )
-        return True
-
 
 _LEAST_WINDOW = 16  # tokens that a window holds, also where the text takes all positions that the model knows
+
+
+def slides(
+    config: TransformerConfig, requests: Sequence[TokenRequest], text_mask_bl: Tensor, empty_text_ld: Tensor | None
+) -> list[int] | None:
+    """For each row the tokens that fit behind its text; None where no motion can get longer than that.
+
+    With guidance the empty text must fit too, so that both views of a row always see the same tokens.
+    """
+    empty = 0 if empty_text_ld is None else len(empty_text_ld)
+    texts = [max(int(own), empty * (request.guidance != 1))
+             for own, request in zip(text_mask_bl.sum(1), requests, strict=True)]  # fmt: skip
+    windows = [max(config.max_positions - text, _LEAST_WINDOW) for text in texts]
+    if all(request.limit <= window for request, window in zip(requests, windows, strict=True)):
+        return None
+    return windows
 
 
 class _Branch:
     """The transformer's view of all rows behind one text per row: its cache, and the logits of the next token.
 
-    Where text and motion reach the last position that the model knows, the window slides: the text and the newer half
-    of the tokens are read anew, at the positions right behind the text. So time and memory of a token have a bound.
+    When `window` tokens stand behind the text, the text and the newer half of them are read anew, at the positions
+    right behind the text, so that time and memory of a token have a bound. Tokens of the start count like others: a
+    motion comes out the same however much of it is given as its start.
     """
 
     def __init__(
-        self, transformer: PrefixTransformer, text_bld: Tensor, text_mask_bl: Tensor, start_bn: Tensor, limit: int
+        self,
+        transformer: PrefixTransformer,
+        text_bld: Tensor,
+        text_mask_bl: Tensor,
+        start_bn: Tensor,
+        limit: int,
+        window: int,
     ) -> None:
         self._transformer, self._text = transformer, (text_bld.to(start_bn.device), text_mask_bl.to(start_bn.device))
-        known = transformer.config.max_positions - int(text_mask_bl.sum(1).max())
-        self._window = max(known, _LEAST_WINDOW)
-        self._newest = deque(start_bn.unbind(1), maxlen=self._window // 2)
+        self._room = min(limit, window)
+        self._newest = deque(start_bn[:, :window].unbind(1), maxlen=max(1, window // 2))
         self.may_overflow = transformer.llama_proj.weight.dtype == torch.float16  # as on GPUs without bfloat16
-        logits_bnv = self._read(start_bn, min(limit, max(self._window, start_bn.shape[1] + 1)))
-        self.start_logits_bnv, self.logits_bv = logits_bnv[:, :-1], logits_bnv[:, -1]
+        logits_bnv = self._read(start_bn[:, :window])
+        self.logits_bv = logits_bnv[:, -1]
+        late = []
+        for tokens_b in start_bn[:, window:].unbind(1):
+            late.append(self.logits_bv)
+            self.append(tokens_b)
+        self.start_logits_bnv = torch.cat([logits_bnv[:, :-1], *(logits_bv[:, None] for logits_bv in late)], dim=1)
 
     def append(self, tokens_b: Tensor) -> None:
         """Go on by one token per row."""
@@ -228,10 +259,10 @@ class _Branch:
         if self._cache.room:
             self.logits_bv = self._step(tokens_b)
         else:
-            self.logits_bv = self._read(torch.stack(list(self._newest), dim=1), self._window)[:, -1]
+            self.logits_bv = self._read(torch.stack(list(self._newest), dim=1))[:, -1]
 
-    def _read(self, tokens_bn: Tensor, room: int) -> Tensor:
-        logits_bnv, self._cache = self._transformer.prefill(*self._text, room, tokens_bn)
+    def _read(self, tokens_bn: Tensor) -> Tensor:
+        logits_bnv, self._cache = self._transformer.prefill(*self._text, self._room, tokens_bn)
         self._step = stepper(self._transformer, self._cache)
         return logits_bnv
 

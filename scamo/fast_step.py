@@ -132,7 +132,8 @@ class RowsStep:
 
     def __call__(self, tokens_b: Tensor) -> Tensor:
         self.cache.length += 1
-        return torch.cat([step(tokens_b[row : row + 1]) for row, step in enumerate(self.rows)])
+        logits = [step(tokens_b[row : row + 1]).numpy() for row, step in enumerate(self.rows)]
+        return torch.from_numpy(np.concatenate(logits))
 
 
 def _row(cache: Cache, row: int) -> Cache:

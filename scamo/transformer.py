@@ -101,7 +101,7 @@ class _Attention(nn.Module):
 
 
 def _attend(q_bhse: Tensor, k_bhse: Tensor, v_bhse: Tensor, mask: Tensor | None) -> Tensor:
-    if q_bhse.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+    if type(q_bhse) is not Tensor or q_bhse.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return F.scaled_dot_product_attention(q_bhse, k_bhse, v_bhse, attn_mask=mask)
     with torch.autocast("cpu", enabled=False):  # backwards it takes five times as long in bfloat16 as in float32
         return F.scaled_dot_product_attention(q_bhse.float(), k_bhse.float(), v_bhse.float(), attn_mask=mask)

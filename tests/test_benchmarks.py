@@ -14,6 +14,7 @@ import torch
 from benchmarks import (
     agreement,
     app,
+    click,
     generation,
     growth,
     machine,
@@ -207,7 +208,17 @@ def test_growth_is_measured_and_drawn(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_clip_longer_than_its_model_knows_is_sampled_to_the_end() -> None:
     model = models.random_transformer("0.3M", 256, growth.TEXT_WIDTH, "cpu")
-    growth.sample_tokens(model, model.config.max_positions + 5)
+    count = model.config.max_positions + 5
+    assert growth.sample_tokens(model, count).shape == (count,)
+
+
+def test_a_click_in_a_browser_is_timed(chromium: str) -> None:
+    found = click.measure_start(0.0, 0)
+    assert set(found["first"]) == set(click.EVENTS) and found["sizes"] == 3
+    assert 0 < found["first"]["first figure"] <= found["first"]["all figures"] and found["answered"] > 0
+    report = {"arguments": {"wait": 0.0}, "starts": [{**found, "later": [found["first"]]}]}
+    assert "| all videos, of 3 sizes |" in click.click_table(report)
+    assert [target.aim for target in targets.click_targets(report)] == [1, 3]
 
 
 def test_trainings_in_both_precisions_are_compared(tmp_path: Path) -> None:

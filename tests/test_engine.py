@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -108,15 +110,21 @@ def long_model() -> PrefixTransformer:
 
 
 def sampled(model: PrefixTransformer, requests: list[TokenRequest], text: torch.Tensor, mask: torch.Tensor) -> list:
-    """What an engine returns."""
+    """What an engine returns; the empty text has two pieces."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return Stream(LocalEngine(model).stream(requests, text, mask, text[0, :1]), 99).finish()
+        return Stream(LocalEngine(model).stream(requests, text, mask, EMPTY), 99).finish()
 
 
-def test_a_long_motion_sees_its_text_and_the_tokens_of_a_window() -> None:
+EMPTY = torch.randn(2, 6, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize("guidance", [1.0, 1.5])
+def test_a_long_motion_sees_its_text_and_the_tokens_of_a_window(guidance: float) -> None:
+    """With guidance both views of a token see the same tokens, however short the empty text is."""
     model, text, mask = long_model(), torch.randn(1, 4, 6), torch.ones(1, 4, dtype=torch.bool)
-    (found,) = sampled(model, [TokenRequest(limit=70, seed=3, temperature=0.0)], text, mask)
+    request = TokenRequest(limit=70, seed=3, temperature=0.0, guidance=guidance)
+    (found,) = sampled(model, [request], text, mask)
     ids = found.tokens
     assert len(ids) == 70
     begin = 0  # of the window, in which token number i is the likeliest
@@ -124,30 +132,44 @@ def test_a_long_motion_sees_its_text_and_the_tokens_of_a_window() -> None:
         if i - begin > WINDOW:
             begin = i - WINDOW // 2
         seen = torch.from_numpy(ids[begin:i])[None]
-        assert model(seen, text, mask)[0, -1, :32].argmax() == ids[i], i
+        own = model(seen, text, mask)[0, -1, :32]
+        empty = model(seen, EMPTY[None], torch.ones(1, 2, dtype=torch.bool))[0, -1, :32]
+        assert (empty + guidance * (own - empty)).argmax() == ids[i], i
     for limit in (5, WINDOW, WINDOW + 1, 45):  # a window does not depend on what comes after
-        (short,) = sampled(model, [TokenRequest(limit=limit, seed=3, temperature=0.0)], text, mask)
+        (short,) = sampled(model, [replace(request, limit=limit)], text, mask)
         assert short.tokens.tolist() == ids[:limit].tolist()
         np.testing.assert_allclose(short.trace.entropy, found.trace.entropy[:limit], atol=1e-5)
 
 
-def test_a_long_motion_begins_with_a_long_start() -> None:
+@pytest.mark.parametrize("kept", [7, WINDOW, WINDOW + 1, 33, 60])
+def test_a_long_motion_is_the_same_after_a_start(kept: int) -> None:
     model, text, mask = long_model(), torch.randn(1, 4, 6), torch.ones(1, 4, dtype=torch.bool)
-    start = tuple(i % 32 for i in range(33))
-    (found,) = sampled(model, [TokenRequest(limit=60, seed=3, start=start)], text, mask)
-    assert tuple(found.tokens[:33]) == start and len(found.trace.probability) == 60
+    (whole,) = sampled(model, [TokenRequest(limit=60, seed=3)], text, mask)
+    (found,) = sampled(model, [TokenRequest(limit=60, seed=3, start=tuple(whole.tokens[:kept].tolist()))], text, mask)
+    assert found.tokens.tolist() == whole.tokens.tolist()
+    np.testing.assert_allclose(found.trace.probability, whole.trace.probability, atol=1e-5)
 
 
-def test_long_rows_of_a_batch_are_what_they_are_alone() -> None:
+@pytest.mark.parametrize("pieces", [2, 4])
+def test_long_rows_of_a_batch_are_what_they_are_alone(pieces: int) -> None:
+    """Rows whose texts differ in length have windows of their own, and are sampled one after the other."""
     model, text = long_model(), torch.randn(2, 4, 6)
-    mask = torch.tensor([[True, True, False, False], [True] * 4])
+    mask = torch.tensor([[True] * pieces + [False] * (4 - pieces), [True] * 4])
     requests = [TokenRequest(limit=50, seed=1), TokenRequest(limit=40, seed=2, guidance=1.5)]
     together = sampled(model, requests, text, mask)
     for row, request in enumerate(requests):
         (alone,) = sampled(model, [request], text[row][mask[row]][None], mask[row][mask[row]][None])
-        if request.guidance == 1:
-            assert together[row].tokens.tolist() == alone.tokens.tolist()
-        assert len(together[row].tokens) == request.limit
+        assert together[row].tokens.tolist() == alone.tokens.tolist()
+        assert len(alone.tokens) == request.limit
+
+
+def test_a_long_batch_tells_how_far_it_is() -> None:
+    model, text = long_model(), torch.randn(2, 4, 6)
+    mask = torch.tensor([[True, True, False, False], [True] * 4])
+    requests = [TokenRequest(limit=50, seed=1), TokenRequest(limit=50, seed=2)]
+    with pytest.warns(UserWarning, match="never saw more than 24") as said:
+        counts = list(LocalEngine(model).stream(requests, text, mask))
+    assert counts == sorted(counts) and counts[0] == 0 and counts[-1] == 50 and len(said) == 1
 
 
 def test_memory_of_a_long_motion_has_a_bound() -> None:

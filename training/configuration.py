@@ -6,6 +6,7 @@ in files its settings are flat: ``--steps 500``, {"steps": 500}.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
@@ -114,6 +115,7 @@ class Optimisation:
         return learning_rate(step, self.steps, self.lr, self.schedule, self.warmup, self.milestone, final)
 
 
+@functools.cache
 def multiplies_bfloat16() -> bool:
     """Whether training is on a CPU, and it has instructions for products of bfloat16: twice as many a second.
 

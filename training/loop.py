@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -92,8 +93,9 @@ class _Loop:
 
         self.objective, self.optimisation, self.run = objective, optimisation, run
         process_group(run.device)
-        self.accelerator = Accelerator()
-        self.mixes = optimisation.resolved().precision == "bf16"  # by torch: Accelerate has one for the whole process
+        precision = optimisation.resolved().precision
+        self.mixes = precision == "bf16"  # by torch's own autocast: Accelerate has one type for the whole process
+        self.accelerator = Accelerator(mixed_precision=precision if "ACCELERATE_USE_FSDP" in os.environ else "no")
         set_seed(run.seed)
         adam = torch.optim.AdamW(
             objective.model.parameters(),

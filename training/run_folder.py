@@ -34,9 +34,11 @@ def is_finished(folder: Path, settings: Mapping[str, Any]) -> bool:
         other = [name for name in sorted({*begun, *settings})
                  if begun.get(name, LATER_SETTINGS.get(name)) != settings.get(name)]  # fmt: skip
         if other:
+            remedy = " To continue it with another rate, keep its --lr and add --continue-lr." * ("lr" in other)
+            remedy += f" To continue it, give --precision {begun.get('precision')}." * ("precision" in other)
             raise ValueError(
                 f"{folder} was begun with another {', '.join(other)} (see {path}); give another --out, or delete the "
-                "run." + (" To continue it with another rate, keep its --lr and add --continue-lr." * ("lr" in other))
+                f"run.{remedy}"
             )
     return (folder / "model" / CARD).exists()
 

@@ -160,7 +160,7 @@ def _trial(args: Args, tokenizer: Path, name: str, size: str, steps: int, tokens
     rate = args.lr * math.sqrt(256 / SIZES[size].width)
     return TransformerTraining(
         args.data, args.texts, tokenizer, run, size=size, tokens=tokens, tied=args.tied, targets=args.targets,
-        optimisation=replace(transformer.PAPER, steps=steps, lr=rate, precision=args.precision),
+        optimisation=replace(transformer.PAPER, steps=steps, lr=rate, precision=args.precision).resolved(),
     )  # fmt: skip
 
 

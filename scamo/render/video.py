@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -44,7 +44,7 @@ _CODECS = {
     ".webm": ["-c:v", "libvpx-vp9", "-crf", "33", "-b:v", "0", "-deadline", "realtime", "-cpu-used", "7"],
 }
 _SMALL = 640 * 640  # pixels of a frame; one thread encodes such a video as fast as it is drawn
-_PIPE = 1 << 20  # bytes that wait on their way to ffmpeg, where the system has such pipes: a frame, not a 14th of one
+_PIPE = 1 << 20  # bytes that wait on their way to ffmpeg: a frame, not a fourteenth of one
 _READ_SECONDS = 20.0  # that ffmpeg may take for the metadata of a file
 _MAX_ALLOC = 64 << 20  # bytes that ffmpeg may take at once for it
 _MAX_COMMENT = 4 << 20  # bytes
@@ -208,10 +208,9 @@ def _encode_ffmpeg(frames: Iterator[Frame], path: Path, suffix: str, fps: float,
     ]  # fmt: skip
     # ffmpeg's messages go to a file: a pipe that is not read while frames are written would block both processes.
     with tempfile.TemporaryFile() as messages:
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages, pipesize=_PIPE
-        )
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages)
         assert process.stdin is not None
+        _widen(process.stdin)
         try:
             with contextlib.suppress(BrokenPipeError):  # the reason stands in `messages` and in the exit status
                 for frame in chain([first], frames):
@@ -229,6 +228,14 @@ def _encode_ffmpeg(frames: Iterator[Frame], path: Path, suffix: str, fps: float,
         lines = messages.read().decode("utf-8", "replace").strip().splitlines()
     if status != 0:
         raise OSError(_reason(lines))
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Let a pipe hold a frame where the system allows it, which saves many switches between the processes."""
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
 
 
 def _padded(frame: Frame) -> Frame | None:

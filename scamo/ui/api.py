@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -141,9 +142,8 @@ class Endpoints:
             generation = await asyncio.wrap_future(self._queue.submit(kind, request))
             recipe, formats = generation.recipe, "npy,mp4" if video else "npy"
             facts = recipe.to_dict()
-            own = {"size": VIDEO_PIXELS} if video else {}
-            given = generation.motion, formats, new_folder(), recipe.file_stem, facts
-            files = self._drawing.submit(export, *given, **own)
+            write = partial(export, generation.motion, formats, new_folder(), recipe.file_stem, facts)
+            files = self._drawing.submit(partial(write, size=VIDEO_PIXELS) if video else write)
             paths = [str(path) for path in await asyncio.wrap_future(files)]
         return paths[2] if video else None, paths[0], paths[1], facts
 

@@ -145,9 +145,8 @@ class ModelPool:
         return self._choose(card, measure=False)
 
     def _choose(self, card: ModelCard, measure: bool = True) -> Choice:
-        choose = (
-            choose_for_page if self._make_engine is None else choose_place
-        )  # a lent GPU takes the weights as they are
+        # A lent GPU takes the weights as they are.
+        choose = choose_for_page if self._make_engine is None else choose_place
         return choose(card.transformer, self._device, self._dtype, measure)
 
     def gpu_memory(self, device: torch.device) -> Memory | None:

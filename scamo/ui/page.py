@@ -8,10 +8,11 @@ import mimetypes
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import gradio as gr
 import torch
@@ -87,7 +88,7 @@ def build(
         add_endpoints(pool, batch)
         # While the user types the prompt, the text encoder is loaded. `launch` begins even before the first visit.
         demo.load(pool.preload, queue=False, api_visibility="private")
-    vars(demo)["preload"] = pool.preload
+    _preloads[demo] = pool.preload
     return demo
 
 
@@ -122,9 +123,12 @@ def launch(demo: gr.Blocks) -> None:
     demo.block_thread()
 
 
+_preloads: WeakKeyDictionary[gr.Blocks, Callable[[], None]] = WeakKeyDictionary()  # of each page
+
+
 def _preload(demo: gr.Blocks) -> None:
-    with contextlib.suppress(Exception):  # whoever clicks is told
-        vars(demo)["preload"]()
+    with contextlib.suppress(Exception):  # the first visit tries again, and whoever clicks is told
+        _preloads[demo]()
 
 
 def limit_queue(demo: gr.Blocks, most: int = MAX_WAITING) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from scamo import registry
 from scamo.configs import TransformerConfig
 from scamo.device import Place
-from scamo.engine import Engine, LocalEngine, SampledTokens, TokenRequest
+from scamo.engine import Engine, LocalEngine, SampledTokens, TokenRequest, slides
 from scamo.registry import ModelCard
 from scamo.transformer import PrefixTransformer
 
@@ -106,8 +106,16 @@ class ZeroGPUEngine:
         return sampled
 
 
-def expected_duration(card: ModelCard, requests: Sequence[TokenRequest], *_: Any) -> float:
+def expected_duration(
+    card: ModelCard,
+    requests: Sequence[TokenRequest],
+    _: Tensor,
+    text_mask_bl: Tensor,
+    empty_text_ld: Tensor | None = None,
+) -> float:
     """Seconds of GPU to ask for. A shorter request waits less in the queue; one that takes longer is cut off."""
-    limit = max(request.limit for request in requests)
+    windows = slides(card.transformer, requests, text_mask_bl, empty_text_ld)
+    together = windows is None or len(set(windows)) == 1
+    limit = (max if together else sum)(request.limit for request in requests)
     passes = 2 if any(request.guidance != 1 for request in requests) else 1
     return _START_SECONDS + card.memory_bytes / _LOADED_BYTES_PER_SECOND + _SECONDS_PER_TOKEN * limit * passes

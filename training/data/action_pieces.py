@@ -119,7 +119,7 @@ def mixed_clips(
     count: int,
     amount: int,
     draw: np.random.Generator,
-    asked: Sequence[tuple[str, ...]] = (),
+    asked: Sequence[tuple[str, ...]] | None = None,
 ) -> Iterator[tuple[np.ndarray, list[str]]]:
     """Joined clips of ``count`` actions whose poses fit; at least one is not of Bandai-Namco.
 
@@ -130,17 +130,17 @@ def mixed_clips(
         by_action.setdefault(piece.action, []).append(piece)
     names = sorted(by_action)
     weights = np.array([1.5 if n in KEY else 0.5 if len(by_action[n]) < 2 else 1.0 for n in names])
-    asked = [actions for actions in asked if all(action in by_action for action in actions)]
+    known = [actions for actions in asked or () if all(action in by_action for action in actions)]
     found = 0
-    for _ in range(40 * amount):
+    for _ in range(40 * amount if known or asked is None else 0):
         if found == amount:
             return
-        if asked:
-            actions = list(asked[draw.integers(len(asked))])
+        if asked is not None:
+            actions = list(known[draw.integers(len(known))])
         else:
             actions = [str(name) for name in draw.choice(names, size=count, replace=False, p=weights / weights.sum())]
         parts = [by_action[action][draw.integers(len(by_action[action]))] for action in actions]
-        if not asked and all(part.bandai for part in parts):
+        if asked is None and all(part.bandai for part in parts):
             continue
         longest = (MAX_FRAMES + (count - 1) * BLEND) // count
         joints = [cut_clip(Clip(p.name, p.joints, p.split, labels={"content": p.action}), longest, draw)
