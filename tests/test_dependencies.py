@@ -91,7 +91,7 @@ ALL = CORE.union(*EXTRAS.values())
     [
         (("scamo", "examples"), ()),
         (("training",), ("train", "cluster")),
-        (("benchmarks", "tools"), ("train",)),
+        (("benchmarks", "tools"), ("dev",)),
         (("tests",), ("dev", "mcp", "cluster")),
     ],
     ids=lambda value: "+".join(value),
