@@ -47,7 +47,9 @@ def test_rare_actions_are_shown_often_and_sentences_are_now_and_then_empty(
     tmp_path: Path, files: tuple[Path, Path]
 ) -> None:
     pack, actions = files
-    args = many_actions.Args(pack, actions, tmp_path / "corpus", shown=6, pairs=4, mixed=3, mixed_triples=1, repeated=2)
+    args = many_actions.Args(
+        pack, actions, tmp_path / "corpus", shown=6, pairs=4, mixed=3, asked=2, mixed_triples=1, repeated=2
+    )
     many_actions.main(args)
     data = Dataset(tmp_path / "corpus")
     train = [clip for clip in data.split("train") if clip.labels["kind"] != "joined"]
