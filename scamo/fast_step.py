@@ -32,7 +32,7 @@ from scamo.transformer import Cache, PrefixTransformer, as_read, rotate
 _Vector = NDArray[np.float32]
 _Product = Callable[[_Vector], _Vector]
 
-_FEW_ROWS = 3  # a step of the plain kind takes four to five times as long as one row's, for up to eight rows
+_SMALL = 10_000_000  # parameters; a plain step of such a model takes as long as six rows' quick ones, of a larger three
 _WORTH_RECORDING = 12  # tokens to come; to record a step takes as long as some of them
 
 
@@ -46,10 +46,15 @@ def stepper(model: PrefixTransformer, cache: Cache, record: bool = False) -> Cal
     weight = model.llama_proj.weight
     if record and weight.device.type == "cuda" and cache.room >= _WORTH_RECORDING and not weight.requires_grad:
         return GraphStep(model, cache)
-    few = len(cache.keys[0]) <= _FEW_ROWS
+    few = len(cache.keys[0]) <= few_rows(model)
     if few and weight.device.type == "cpu" and weight.dtype == torch.float32 and not weight.requires_grad:
         return RowStep(model, cache) if len(cache.keys[0]) == 1 else RowsStep(model, cache)
     return lambda tokens_b: model.step(tokens_b, cache)
+
+
+def few_rows(model: PrefixTransformer) -> int:
+    """How many rows are stepped faster one by one than together."""
+    return 6 if sum(model.config.parameter_counts) < _SMALL else 3
 
 
 class _Layer(NamedTuple):
