@@ -4,7 +4,7 @@
     python -m benchmarks.growth --device cuda --size 3B --batches 1 8 64 256 --out out/performance/growth-3B-gpu.json
 
 Seeded random weights; greedy tokens behind 12 text vectors. A clip's tokens are sampled as users get them, in a window
-that slides beyond the positions the model knows (here 201), and once more with all tokens kept. Every series goes from
+of what the model has in view (60 tokens, later 30), and once more with all tokens kept. Every series goes from
 small to large, and memory is the process's peak beyond what it held before the series' models were there (on a GPU what
 its allocator handed out). The exponent is the slope of a line through the logarithms of the larger half of the points:
 1 is linear, and less where a fixed cost is still felt. A load is measured in a fresh process that has imported

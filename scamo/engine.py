@@ -149,9 +149,8 @@ class LocalEngine:
         if windows is None:
             return (yield from self._together(requests, text_bld, text_mask_bl, empty_text_ld, MAX_TOKENS))
         warnings.warn(
-            f"text and motion may take {int(text_mask_bl.sum(1).max()) + max(r.limit for r in requests)} positions and "
-            f"this model never saw more than {self.config.max_positions}: late tokens see the text and only the last "
-            "tokens before them",
+            f"the motion may take {max(request.limit for request in requests)} tokens, more than the {min(windows)} "
+            "that this model has in view at a time: late tokens see the text and only the last tokens before them",
             stacklevel=2,
         )
         if len(set(windows)) == 1:
@@ -205,20 +204,21 @@ class LocalEngine:
         return [SampledTokens(ids, trace.of_row(b, len(ids))) for b, ids in enumerate(tokens)]
 
 
+IN_VIEW = 60  # tokens: the 50 of the longest motions that models learn from, behind 2 s of another in a timeline
 _LEAST_WINDOW = 16  # tokens that a window holds, also where the text takes all positions that the model knows
 
 
 def slides(
     config: TransformerConfig, requests: Sequence[TokenRequest], text_mask_bl: Tensor, empty_text_ld: Tensor | None
 ) -> list[int] | None:
-    """For each row the tokens that fit behind its text; None where no motion can get longer than that.
+    """For each row the tokens that it has in view; None where no motion can get longer than that.
 
-    With guidance the empty text must fit too, so that both views of a row always see the same tokens.
+    With guidance the empty text must fit too, so that both views of a row see the same tokens.
     """
     empty = 0 if empty_text_ld is None else len(empty_text_ld)
     texts = [max(int(own), empty * (request.guidance != 1))
              for own, request in zip(text_mask_bl.sum(1), requests, strict=True)]  # fmt: skip
-    windows = [max(config.max_positions - text, _LEAST_WINDOW) for text in texts]
+    windows = [max(min(IN_VIEW, config.max_positions - text), _LEAST_WINDOW) for text in texts]
     if all(request.limit <= window for request, window in zip(requests, windows, strict=True)):
         return None
     return windows
@@ -227,9 +227,10 @@ def slides(
 class _Branch:
     """The transformer's view of all rows behind one text per row: its cache, and the logits of the next token.
 
-    When `window` tokens stand behind the text, the text and the newer half of them are read anew, at the positions
-    right behind the text, so that time and memory of a token have a bound. Tokens of the start count like others: a
-    motion comes out the same however much of it is given as its start.
+    When `window` tokens stand behind the text, the text and the newest of them are read anew, at the positions right
+    behind the text, so that time and memory of a token have a bound; from then on half as many are in view. Few clips
+    of one action are longer: with 90 in view the default model walked in 58 % of the parts of 40 s, so in 87 %. Tokens
+    of the start count like others: a motion is the same however much of it is given as its start.
     """
 
     def __init__(
@@ -242,10 +243,10 @@ class _Branch:
         window: int,
     ) -> None:
         self._transformer, self._text = transformer, (text_bld.to(start_bn.device), text_mask_bl.to(start_bn.device))
-        self._room = min(limit, window)
-        self._newest = deque(start_bn[:, :window].unbind(1), maxlen=max(1, window // 2))
+        self._later = window // 2
+        self._newest = deque(start_bn[:, :window].unbind(1), maxlen=max(1, self._later // 3))
         self.may_overflow = transformer.llama_proj.weight.dtype == torch.float16  # as on GPUs without bfloat16
-        logits_bnv = self._read(start_bn[:, :window])
+        logits_bnv = self._read(start_bn[:, :window], min(limit, window))
         self.logits_bv = logits_bnv[:, -1]
         late = []
         for tokens_b in start_bn[:, window:].unbind(1):
@@ -259,10 +260,10 @@ class _Branch:
         if self._cache.room:
             self.logits_bv = self._step(tokens_b)
         else:
-            self.logits_bv = self._read(torch.stack(list(self._newest), dim=1))[:, -1]
+            self.logits_bv = self._read(torch.stack(list(self._newest), dim=1), self._later)[:, -1]
 
-    def _read(self, tokens_bn: Tensor) -> Tensor:
-        logits_bnv, self._cache = self._transformer.prefill(*self._text, self._room, tokens_bn)
+    def _read(self, tokens_bn: Tensor, room: int) -> Tensor:
+        logits_bnv, self._cache = self._transformer.prefill(*self._text, room, tokens_bn)
         self._step = stepper(self._transformer, self._cache)
         return logits_bnv
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from scamo import registry
 from scamo.device import Place, turn_on
-from scamo.engine import Engine, LocalEngine, SampledTokens, TokenRequest, Trace, checked_start
+from scamo.engine import IN_VIEW, Engine, LocalEngine, SampledTokens, TokenRequest, Trace, checked_start
 from scamo.io.recipe import Recipe
 from scamo.motion import Motion
 from scamo.options import GenerationOptions, OptionFields, Prompt, checked_integer, listed_prompts
@@ -311,7 +311,7 @@ class MotionPipeline:
         tokens: list[int] = []
         traces: list[Trace] = []
         for length, text_ld, mask_l in zip(lengths, text_bld, mask_bl, strict=True):
-            free = max(0, self.engine.config.max_positions - int(mask_l.sum()) - length)
+            free = max(0, min(IN_VIEW, self.engine.config.max_positions - int(mask_l.sum())) - length)
             known = min(context, free, len(tokens))  # tokens to start from
             before = len(tokens) - known
             request = _request(options, known + length, False, tokens[before:], before)

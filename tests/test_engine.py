@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scamo.configs import TransformerConfig
-from scamo.engine import LocalEngine, TokenRequest, sample_token
+from scamo.engine import LocalEngine, TokenRequest, sample_token, slides
 from scamo.stream import Stream
 from scamo.transformer import PrefixTransformer
 
@@ -127,10 +127,10 @@ def test_a_long_motion_sees_its_text_and_the_tokens_of_a_window(guidance: float)
     (found,) = sampled(model, [request], text, mask)
     ids = found.tokens
     assert len(ids) == 70
-    begin = 0  # of the window, in which token number i is the likeliest
+    begin, view = 0, WINDOW  # of the window, in which token number i is the likeliest
     for i in range(70):
-        if i - begin > WINDOW:
-            begin = i - WINDOW // 2
+        if i - begin > view:
+            begin, view = i - WINDOW // 6, WINDOW // 2
         seen = torch.from_numpy(ids[begin:i])[None]
         own = model(seen, text, mask)[0, -1, :32]
         empty = model(seen, EMPTY[None], torch.ones(1, 2, dtype=torch.bool))[0, -1, :32]
@@ -167,9 +167,19 @@ def test_a_long_batch_tells_how_far_it_is() -> None:
     model, text = long_model(), torch.randn(2, 4, 6)
     mask = torch.tensor([[True, True, False, False], [True] * 4])
     requests = [TokenRequest(limit=50, seed=1), TokenRequest(limit=50, seed=2)]
-    with pytest.warns(UserWarning, match="never saw more than 24") as said:
+    with pytest.warns(UserWarning, match="50 tokens, more than the 20 that") as said:
         counts = list(LocalEngine(model).stream(requests, text, mask))
     assert counts == sorted(counts) and counts[0] == 0 and counts[-1] == 50 and len(said) == 1
+
+
+def test_a_model_has_sixty_tokens_in_view_or_what_fits() -> None:
+    mask = torch.ones(1, 10, dtype=torch.bool)
+    for positions, window in ((95, 60), (201, 60), (40, 30), (12, 16)):
+        config = TransformerConfig(32, 1, 1, 4, 6, max_positions=positions)
+        assert slides(config, [TokenRequest(window, 0)], mask, None) is None
+        assert slides(config, [TokenRequest(window + 1, 0)], mask, None) == [window]
+    guided = TokenRequest(99, 0, guidance=2.0)  # an empty text that is longer counts
+    assert slides(config, [guided], mask, torch.zeros(11, 6)) == [16]
 
 
 def test_memory_of_a_long_motion_has_a_bound() -> None:

@@ -530,7 +530,7 @@ def test_warnings_for_what_is_cut_or_unseen(pipeline: MotionPipeline) -> None:
         pipeline.generate("la " * 200, seconds=0.2)
     with pytest.warns(UserWarning, match="of 151 embedding vectors only 150 are read"):
         pipeline.generate(embedding=np.zeros((151, 6)), seconds=0.2)
-    with pytest.warns(UserWarning, match="304 positions and this model never saw more than 201"):
+    with pytest.warns(UserWarning, match="300 tokens, more than the 60 that this model has in view"):
         assert len(pipeline.generate(WALK, seconds=60).tokens) == 300
 
 
