@@ -6,7 +6,8 @@ Starts the page in a process of its own, on this machine only. Clients open it, 
 plain HTTP and gradio_client), compare sizes, tell stories and continue them, upload files to reconstruct and to export;
 some leave before they are answered, some cut an upload in its middle. What each must get is computed before, alone.
 Refusals must be in the words of docs/programs.md. The memory of the page and its children is taken every few seconds;
-its slope is that of a straight line from the third minute on. Needs Linux. Ends with 1 where a promise is not kept.
+its slope is the median one between any two moments from the third minute on. Needs Linux. Ends with 1 where a promise
+is not kept.
 """
 
 from __future__ import annotations
@@ -145,12 +146,16 @@ def quantile(values: Sequence[float], share: float) -> float | None:
 
 
 def slope(memory: Sequence[tuple[float, float]], warm: float = WARM) -> float | None:
-    """MB a minute of the straight line through (seconds, MB) after `warm` seconds; None for fewer than three values."""
+    """MB a minute: the median slope between any two of (seconds, MB) after `warm` seconds; None for fewer than three.
+
+    A straight line through all of them says how often ffmpeg, which takes 40 MB for a second, was met early or late.
+    """
     later = [row for row in memory if row[0] >= warm]
     if len(later) < 3:
         return None
     seconds, megabytes = np.array(later).T
-    return float(60 * np.polyfit(seconds, megabytes, 1)[0])
+    first, second = np.triu_indices(len(later), 1)
+    return float(np.median(60 * (megabytes[second] - megabytes[first]) / (seconds[second] - seconds[first])))
 
 
 def table(report: dict[str, Any]) -> str:

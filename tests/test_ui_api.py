@@ -26,8 +26,8 @@ from scamo.io.write_options import WriteOptions
 from scamo.motion import Motion
 from scamo.options import GenerationOptions, Prompt
 from scamo.ui import api
-from scamo.ui.jobs.batch_queue import MAX_WAITING
 from scamo.ui.model_pool import ModelPool
+from scamo.ui.page import MAX_WAITING as CLICKS_WAITING
 from tests.motions import walk
 from tests.rigs import write_bvh as write_flat
 
@@ -293,4 +293,4 @@ def test_many_at_once_get_their_own_motion_and_leave_room_for_people(client, vis
     # The words of docs/programs.md: the endpoint's own, and what Gradio's client makes of a refusal by the queue.
     refused = [bool(re.search("busy|Queue is full", str(answer))) for answer in answers]
     assert all(ok or no for ok, no in zip(right, refused, strict=True)), answers
-    assert sum(right) >= MAX_WAITING
+    assert sum(right) >= CLICKS_WAITING  # how many more depends on how fast they come and are answered
