@@ -133,12 +133,19 @@ class _Block(nn.Module):
         return x + self.mlp(self.rms_2(x))
 
 
+def _embedding(rows: int, width: int) -> nn.Embedding:
+    weight = torch.empty(rows, width)
+    if weight.is_meta:  # drawing "random" values of a meta tensor imports torch._dynamo, which takes over a second
+        return nn.Embedding.from_pretrained(weight, freeze=False)
+    return nn.Embedding(rows, width)
+
+
 class _Trunk(nn.Module):
     """Nothing but the outer name the released parameters carry."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.wte = nn.Embedding(config.codebook_size + 2, config.width)
+        self.wte = _embedding(config.codebook_size + 2, config.width)
         self.h = nn.ModuleList(_Block(config) for _ in range(config.layers))
         self.ln_f = _RMSNorm(config.width)
 
@@ -162,7 +169,7 @@ class PrefixTransformer(nn.Module):
     def _initialise(self) -> None:
         std = 0.5 / math.sqrt(self.config.width)  # 0.022 at the width of 44M; small widths need more to start to learn
         for name, parameter in self.named_parameters():
-            if parameter.ndim == 2:
+            if parameter.ndim == 2 and not parameter.is_meta:
                 # Two sums per block enter the residual stream; scaled so, its size does not grow with depth.
                 depth = math.sqrt(2 * self.config.layers) if name.endswith("c_proj.weight") else 1.0
                 nn.init.normal_(parameter, std=std / depth)

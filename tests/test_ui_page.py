@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -49,6 +50,22 @@ def test_a_full_queue_says_so_and_models_are_listed_all_the_same():
 
     assert asyncio.run(push(slow)) == (False, BUSY, "queue_full")
     assert asyncio.run(push(models))[0]
+
+
+def test_a_space_has_no_finder_that_looks_at_every_import(monkeypatch):
+    class Sniffer:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            return None
+
+    Sniffer.__module__ = "spaces._vendor.jurigged.register"
+    server = ModuleType("spaces.reloading.server")
+    for name in ("spaces", "spaces.reloading", "spaces.reloading.server"):
+        monkeypatch.setitem(sys.modules, name, server)
+    before = list(sys.meta_path)
+    monkeypatch.setattr(sys, "meta_path", [Sniffer(), *before])
+    page.let_threads_import()
+    assert sys.meta_path == before
 
 
 def test_calls_of_programs_are_no_visits(monkeypatch):

@@ -33,7 +33,7 @@ EXTRAS = "oauth,mcp"
 PROMPT = "a person walks forward"
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("--wait", type=float, default=120.0, help="seconds until the page has to answer")
+parser.add_argument("--wait", type=float, default=120.0, help="seconds for the page, and for its motion")
 
 
 def front_matter(readme: Path) -> dict[str, Any]:
@@ -125,11 +125,15 @@ def wait_for_page(url: str, process: subprocess.Popen[bytes], seconds: float) ->
     raise RuntimeError(f"the page did not answer within {seconds:g} s")
 
 
-def ask_for_motion(url: str) -> str:
-    """Have the page make a motion, as a program does; what the answer says of it. RuntimeError where it is none."""
+def ask_for_motion(url: str, seconds: float) -> str:
+    """Have the page make a motion, as a program does; what the answer says of it. RuntimeError where it is none.
+
+    Raises TimeoutError after so many seconds without an answer.
+    """
     from gradio_client import Client
 
-    answer = Client(url, verbose=False).predict(prompt=PROMPT, seed=0, seconds=2.0, api_name="/generate")
+    asked = Client(url, verbose=False).submit(prompt=PROMPT, seed=0, seconds=2.0, api_name="/generate")
+    answer = asked.result(timeout=seconds)
     files = [Path(path) for part in answer for path in _paths(part) if Path(path).is_file()]
     if not files or not all(path.stat().st_size for path in files):
         raise RuntimeError(f"/generate answered without a motion: {answer}")
@@ -155,7 +159,7 @@ def try_server(name: str, command: Sequence[str | Path], folder: Path, env: Mapp
         try:
             answered = wait_for_page(url, process, wait)
             began = time.monotonic()
-            made = ask_for_motion(url)
+            made = ask_for_motion(url, wait)
         except Exception:
             print((folder / "server.log").read_text(errors="replace")[-4000:])
             raise

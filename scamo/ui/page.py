@@ -6,9 +6,11 @@ import contextlib
 import html
 import mimetypes
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,8 @@ def launch(demo: gr.Blocks) -> None:
     """
     reach_this_machine()
     return_freed_memory()
+    if os.environ.get("SPACE_ID"):
+        let_threads_import()
     os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "500")  # Gradio notes every event, 10,000 by itself
     mimetypes.add_type("text/javascript", ".js")  # some systems say otherwise, and browsers then load no player
     demo.queue(default_concurrency_limit=1)
@@ -129,6 +133,18 @@ _preloads: WeakKeyDictionary[gr.Blocks, Callable[[], None]] = WeakKeyDictionary(
 def _preload(demo: gr.Blocks) -> None:
     with contextlib.suppress(Exception):  # the first visit tries again, and whoever clicks is told
         _preloads[demo]()
+
+
+def let_threads_import() -> None:
+    """On a Space: leave Gradio's hot reload without the look it takes at every import.
+
+    Up to Python 3.11 all finders of modules run within one lock. That of the package spaces waits there for modules
+    of other threads, so two threads that import at once, such as a click and the preloading, hang for ever.
+    Files edited in a running Space are then seen at its next start.
+    """
+    with contextlib.suppress(ImportError):
+        import_module("spaces.reloading.server")  # which adds the finder; the page's server would do so in a thread
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not type(finder).__module__.startswith("spaces.")]
 
 
 def limit_queue(demo: gr.Blocks, most: int = MAX_WAITING) -> None:
