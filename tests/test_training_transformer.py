@@ -21,7 +21,7 @@ from training.data import token_cache
 from training.data.dataset import Dataset
 from training.data.text_embeddings import TextBank
 from training.tasks import transformer
-from training.tasks.transformer import NextToken, TransformerTraining
+from training.tasks.transformer import NextToken, TransformerTraining, begin_with
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,24 @@ def test_a_step_does_not_depend_on_the_one_before(corpus: Path, codec: Path, tmp
     # An epoch has every clip once: as many ends as clips.
     first = [going.batch(step, 0, 1)["targets_bn"] for step in range(going._steps[0])]
     assert sum(int((targets == going.end).sum()) for targets in first) == len(going.samples)
+
+
+def test_word_dropout_leaves_out_a_share_of_the_words_and_never_all(corpus: Path, codec: Path, tmp_path: Path) -> None:
+    clips = token_cache.load_tokens(None, Dataset(corpus), codec)
+    texts = TextBank(write_texts(tmp_path / "texts"))
+    model = PrefixTransformer(TransformerConfig(15, 1, 2, 8, WIDTH))
+    whole = NextToken(model, clips, texts, targets=60, seed=0)
+    words = sum(int(whole.batch(step, 0, 1)["mask_bl"].sum()) for step in range(200))
+    for share in (0.3, 1.0):
+        task = NextToken(model, clips, texts, targets=60, seed=0, word_dropout=share)
+        batches = [task.batch(step, 0, 1) for step in range(200)]
+        kept = [batch["mask_bl"].sum(dim=1) for batch in batches]
+        assert min(int(row.min()) for row in kept) >= 1
+        if share < 1:
+            assert sum(int(row.sum()) for row in kept) / words == pytest.approx(1 - share, abs=0.08)
+        parts = [task.batch(3, part, 3)["text_bld"].sum().item() for part in range(3)]
+        assert sum(parts) == pytest.approx(batches[3]["text_bld"].sum().item(), rel=1e-4)
+    assert sum(int(row.sum()) for row in kept) == sum(len(row) for row in kept)  # all dropped but one each
 
 
 def test_the_normalised_loss_is_equation_8(corpus: Path, codec: Path, tmp_path: Path) -> None:
@@ -113,6 +131,16 @@ def test_a_transformer_begins_with_another(corpus: Path, codec: Path, tmp_path: 
         transformer.main(with_settings(other, start=None))
     with pytest.raises(ValueError, match="another shape"):
         transformer.main(with_settings(other, out=tmp_path / "c", size="1M"))
+
+
+def test_of_another_codebook_all_but_the_vocabulary_is_taken() -> None:
+    torch.manual_seed(0)
+    other, model = (PrefixTransformer(TransformerConfig(codes, 1, 2, 8, WIDTH)) for codes in (15, 20))
+    before = model.transformer.wte.weight.clone()
+    begin_with(model, other)
+    assert torch.equal(model.transformer.wte.weight, before)
+    assert torch.equal(model.llama_proj.weight, other.llama_proj.weight)
+    assert torch.equal(model.transformer.h[0].attn.c_proj.weight, other.transformer.h[0].attn.c_proj.weight)
 
 
 def test_in_bfloat16_loss_and_gradients_are_close(corpus: Path, codec: Path, tmp_path: Path) -> None:
