@@ -85,7 +85,7 @@ class Args:
     makes of a quarter of it."""
     mixed: int = 3600
     """Joined clips of two actions of any source, in the normal style."""
-    asked: int = 3000
+    asked: int = 4000
     """Joined clips of two actions that people ask for together: those that scenes_two.txt has sentences for."""
     mixed_triples: int = 700
     repeated: int = 900
