@@ -229,12 +229,14 @@ class Args:
     seed: int = 0
 
 
-def real_clips(data: Dataset, clips: int, seed: int) -> dict[str, list[Features]]:
-    """Features of single-action clips that are no copies, and of their mirror images, by label."""
+def real_clips(data: Dataset, clips: int, seed: int, style: str | None = None) -> dict[str, list[Features]]:
+    """Features of single-action clips that are no copies, and of their mirror images, by label; of a style, or all."""
     found: dict[str, list[Any]] = {}
     for split in ("train", "test", "val"):
         for clip in data.split(split):
             kind, contents = clip.labels.get("kind"), clip.labels.get("contents", ())
+            if style not in (None, clip.labels.get("style")):
+                continue
             if len(contents) == 1 and (kind == "real" or (kind == "action" and clip.name.endswith("-0"))):
                 found.setdefault(contents[0], []).append(clip)
     draw = np.random.default_rng(seed)
