@@ -55,6 +55,7 @@ def _app(args: App) -> None:
 
     # Before torch is imported: its idle threads would spin on the cores that draw and encode.
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    print("ScaMo is starting; its address appears in some seconds.", flush=True)
     find_device(args.device)  # a wrong name is refused before the page's libraries are imported
     from scamo.ui import build, launch
 

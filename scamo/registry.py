@@ -230,7 +230,7 @@ def _available(name: str | torch.device) -> torch.device:
 
 def _bundled_tokenizer(codebook: int | str | None) -> Path:
     folders = {}
-    for path in BUNDLED.glob(f"tokenizer-*/{checkpoint.CARD}"):  # those of a family are found by their models
+    for path in BUNDLED.glob(f"tokenizer-*/{checkpoint.CARD}"):
         if checkpoint.read_card(path.parent).get("kind") == "tokenizer":
             folders[codebook_label(_tokenizer_config(path.parent, "tokenizer").levels)] = path.parent
     labels = sorted(folders)

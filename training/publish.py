@@ -32,8 +32,6 @@ class Args:
     """The folder to write; with --bundle the one that holds all bundled models."""
     bundle: bool = False
     """Write the layout of the bundled models, where sizes share a tokenizer."""
-    family: str = ""
-    """With --bundle: what models of other data are called, beside those of the same codebook."""
     default: bool = False
     """With --bundle: the model that is taken where nobody says which."""
     dtype: Literal["float16", "bfloat16", "float32"] = "float16"
@@ -57,18 +55,17 @@ def publish(run: Path, out: Path, dtype: str = "float16") -> Path:
     return Path(out)
 
 
-def bundle(run: Path, out: Path, dtype: str = "float16", family: str = "", default: bool = False) -> Path:
+def bundle(run: Path, out: Path, dtype: str = "float16", default: bool = False) -> Path:
     """Write OUT/CODEBOOK-SIZE, whose path is returned, and OUT/tokenizer-CODEBOOK, which other sizes may share.
 
-    family: stands before both names. default: whether it is taken where nobody says which model. CheckpointError where
-    a model there was trained with another tokenizer of that codebook.
+    default: whether it is taken where nobody says which model. CheckpointError where a model there was trained with
+    another tokenizer of that codebook.
     """
     model, codec = _folders(run)
-    before = f"{family}-" if family else ""
-    codebook = checkpoint.read_card(model)["name"].split("-")[0]
-    name = before + checkpoint.read_card(model)["name"]
-    shared = Path(out) / f"{before}tokenizer-{codebook}"
-    others = [path for path in Path(out).glob(f"{before}{codebook}-*") if path.name != name]
+    name = checkpoint.read_card(model)["name"]
+    codebook = name.split("-")[0]
+    shared = Path(out) / f"tokenizer-{codebook}"
+    others = [path for path in Path(out).glob(f"{codebook}-*") if path.name != name]
     if others and shared.exists() and not _same_weights(codec, shared):
         raise checkpoint.CheckpointError(
             f"{others[0]} was trained with another tokenizer than {name}; remove it, or give another --out"
@@ -155,7 +152,7 @@ def main(args: Args) -> None:
     if args.bundle and args.repo:
         raise ValueError("A bundle is several folders and no repository; leave out --bundle or --repo.")
     if args.bundle:
-        folder = bundle(args.run, args.out, args.dtype, args.family, args.default)
+        folder = bundle(args.run, args.out, args.dtype, args.default)
     else:
         folder = publish(args.run, args.out, args.dtype)
     hub = {"hub": upload(folder, args.repo, args.private)} if args.repo else {}

@@ -1,4 +1,4 @@
-"""Every checkpoint's settings: the bundled ones, the FSQ-beside-VQ table, and the 7 codebooks x 6 sizes of the paper.
+"""The settings of every checkpoint: bundled, of one dataset, FSQ beside VQ, and the paper's 7 codebooks x 6 sizes.
 
 A recipe is the configuration of a training, so it can be read, changed and run:
 
@@ -27,7 +27,7 @@ BUNDLED_CODEBOOKS = (256, 1024, 4096)
 BUNDLED_SIZES = ("0.3M", "1M", "4M")
 PAPER_CODEBOOKS = (256, 512, 1024, 2048, 4096, 16384, 65536)
 PAPER_SIZES = ("44M", "111M", "343M", "775M", "1B", "3B")
-LENGTHS = (32, 48, 64, 96, 128, 192)  # frames of the windows that bundled tokenizers learn from
+LENGTHS = (32, 48, 64, 96, 128, 192)  # frames of the windows that tokenizers learn from
 SHORTER = (16, 24, 32, 48, 64, 96, 128)  # and those of many actions
 
 
@@ -48,8 +48,8 @@ class Places:
         return self.runs / f"tokens-{codebook}.npz"
 
 
-def bundled_base(places: Places, threads: int = 0) -> TokenizerTraining:
-    """The tokenizer that every bundled one begins with: a quarter of the paper's width, half an hour of one CPU core.
+def base_tokenizer(places: Places, threads: int = 0) -> TokenizerTraining:
+    """The tokenizer that others begin with: a quarter of the paper's width, half an hour of one CPU core.
 
     In place of the paper's GPU time it takes many small steps at a high rate that falls by a cosine.
     """
@@ -61,20 +61,42 @@ def bundled_base(places: Places, threads: int = 0) -> TokenizerTraining:
     )  # fmt: skip
 
 
-def bundled_tokenizer(codebook: int, places: Places, threads: int = 0) -> TokenizerTraining:
-    """A bundled tokenizer: the base with a codebook of its own, which also learns not to drift from the root's path."""
-    base = bundled_base(places, threads)
+def bundled_tokenizer(codebook: int, places: Places, start: Path, threads: int = 0) -> TokenizerTraining:
+    """A bundled tokenizer: another one, of any codebook, that goes on with the corpus of many actions.
+
+    start: the folder of that tokenizer's model. The root's path, the bones' lengths, and the joints' places and speeds
+    are in the loss. Clips are drawn evenly, short windows among them: a throw takes two seconds.
+    """
+    return with_settings(
+        base_tokenizer(places, threads), out=places.tokenizer(codebook), codebook=codebook, start=start, steps=12_000,
+        lr=8e-4, warmup=0.03, validate_every=4000, drift_penalty=0.3, bone_penalty=0.3, place_penalty=1.0,
+        speed_penalty=0.3, evenly=True, lengths=SHORTER, precision="auto",
+    )  # fmt: skip
+
+
+def bundled_transformer(codebook: int, size: str, places: Places, threads: int = 0) -> TransformerTraining:
+    """A bundled transformer. A tenth of the sentences that it reads is empty, for guidance at sampling."""
+    lr = {"0.3M": 3e-3, "1M": 2e-3, "4M": 1e-3}.get(size, 7e-4)
+    run = Run(places.runs / f"{codebook}-{size}", threads=threads, save_every=200, validate_every=1000)
+    return TransformerTraining(
+        places.data, places.texts, places.tokenizer(codebook) / "model", run, size=size, tokens=places.tokens(codebook),
+        targets=1024, word_dropout=0.15, optimisation=replace(transformer.PAPER, steps=9000, lr=lr),
+    )  # fmt: skip
+
+
+def bandai_tokenizer(codebook: int, places: Places, threads: int = 0) -> TokenizerTraining:
+    """A tokenizer of the Bandai-Namco clips alone: the base with a codebook of its own, whose path may not drift."""
+    base = base_tokenizer(places, threads)
     return with_settings(
         base, out=places.tokenizer(codebook), codebook=codebook, start=base.run.out / "model", drift_penalty=0.5,
         steps=5000, lr=4e-4,
     )  # fmt: skip
 
 
-def bundled_transformer(codebook: int, size: str, places: Places, threads: int = 0) -> TransformerTraining:
-    """A bundled transformer: tied vocabulary, a few passes over the corpus."""
+def bandai_transformer(codebook: int, size: str, places: Places, threads: int = 0) -> TransformerTraining:
+    """A transformer of the Bandai-Namco clips alone: tied vocabulary, a few passes over the corpus."""
     lr = {"0.3M": 3e-3, "1M": 2e-3, "4M": 1e-3}[size]
-    # The 4M of the smallest codebook has fewer steps, for want of time on two CPU cores. Every card states its own.
-    steps = {"0.3M": 1500, "1M": 1200, "4M": 1000 if codebook == 256 else 1200}[size]
+    steps = {"0.3M": 1500, "1M": 1200, "4M": 1200}[size]
     run = Run(places.runs / f"{codebook}-{size}", threads=threads, save_every=200, validate_every=500)
     return TransformerTraining(
         places.data, places.texts, places.tokenizer(codebook) / "model", run, size=size, tokens=places.tokens(codebook),
@@ -82,32 +104,9 @@ def bundled_transformer(codebook: int, size: str, places: Places, threads: int =
     )  # fmt: skip
 
 
-def bundled_evaluator(places: Places, threads: int = 0) -> EvaluatorTraining:
-    """The evaluator that the tables of the bundled models are measured with."""
+def evaluator(places: Places, threads: int = 0) -> EvaluatorTraining:
+    """The evaluator that the tables of models are measured with."""
     return EvaluatorTraining(places.data, places.texts, Run(places.runs / "evaluator", threads=threads))
-
-
-def actions_tokenizer(codebook: int, places: Places, start: Path, threads: int = 0) -> TokenizerTraining:
-    """A tokenizer of many actions: another one, of any codebook, that learns from the corpus of many actions.
-
-    start: the folder of that tokenizer's model. The root's path, the bones' lengths, and the joints' places and speeds
-    are in the loss. Clips are drawn evenly, short windows among them: a throw takes two seconds.
-    """
-    return with_settings(
-        bundled_base(places, threads), out=places.tokenizer(codebook), codebook=codebook, start=start, steps=12_000,
-        lr=8e-4, warmup=0.03, validate_every=4000, drift_penalty=0.3, bone_penalty=0.3, place_penalty=1.0,
-        speed_penalty=0.3, evenly=True, lengths=SHORTER, precision="auto",
-    )  # fmt: skip
-
-
-def actions_transformer(codebook: int, size: str, places: Places, threads: int = 0) -> TransformerTraining:
-    """A transformer of many actions. A tenth of the sentences that it reads is empty, for guidance at sampling."""
-    lr = {"0.3M": 3e-3, "1M": 2e-3, "4M": 1e-3}.get(size, 7e-4)
-    run = Run(places.runs / f"{codebook}-{size}", threads=threads, save_every=200, validate_every=500)
-    return TransformerTraining(
-        places.data, places.texts, places.tokenizer(codebook) / "model", run, size=size, tokens=places.tokens(codebook),
-        targets=1024, optimisation=replace(transformer.PAPER, steps=6000, lr=lr),
-    )  # fmt: skip
 
 
 def quantiser_comparison(places: Places, codebooks: tuple[int, ...] = BUNDLED_CODEBOOKS, steps: int = 2000,

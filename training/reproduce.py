@@ -137,18 +137,18 @@ def reproduce(args: Args) -> None:
     """Rebuild the bundled models that were asked for."""
     places = Places(args.out / "bandai", args.out / "bandai-minilm", args.out / "runs")
     prepare_bandai(args, places)
-    codecs = [recipes.bundled_tokenizer(codebook, places, args.threads) for codebook in args.codebooks]
-    models = [recipes.bundled_transformer(codebook, size, places, args.threads)
+    codecs = [recipes.bandai_tokenizer(codebook, places, args.threads) for codebook in args.codebooks]
+    models = [recipes.bandai_transformer(codebook, size, places, args.threads)
               for codebook in args.codebooks for size in args.sizes]  # fmt: skip
     if args.table == "quantisers":
         codecs, models = recipes.quantiser_comparison(places, args.codebooks, threads=args.threads), []
     codecs = [with_settings(codec, seed=args.seed) for codec in codecs]
     models = [with_settings(model, seed=args.seed) for model in models]
     if args.table == "models":
-        base = with_settings(recipes.bundled_base(places, args.threads), seed=args.seed)
+        base = with_settings(recipes.base_tokenizer(places, args.threads), seed=args.seed)
         once(base.run.out / "model", partial(tokenizer.main, base), again=True)
     train_models(codecs, models)
-    evaluator_folder = train_evaluator(recipes.bundled_evaluator(places, args.threads))
+    evaluator_folder = train_evaluator(recipes.evaluator(places, args.threads))
     tables(args, places, evaluator_folder, model_folders(codecs), model_folders(models))
     for model in models:
         checkpoints, run = args.out / "checkpoints", model.run.out
@@ -167,7 +167,7 @@ def tiny(args: Args) -> None:
     once(places.texts, lambda: text_embeddings.main(embed))
     fsq, vq, models = tiny_trainings(places, args.threads)
     train_models([fsq, vq], models)
-    evaluator_training = recipes.bundled_evaluator(places, args.threads)
+    evaluator_training = recipes.evaluator(places, args.threads)
     evaluator_folder = train_evaluator(with_settings(evaluator_training, hidden=16, width=8, steps=20, batch=8))
     tables(replace(args, repeats=2), places, evaluator_folder, model_folders([fsq, vq]), model_folders(models[1:]))
     results = out / "results"

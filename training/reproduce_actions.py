@@ -1,10 +1,11 @@
 """One command for the models that know many actions. Finished steps are not repeated; a killed training goes on.
 
     python -m training.reproduce_actions --bandai Bandai-Namco-Research-Motiondataset --actions actions \
-        --deepmimic motions --out build --codebooks 4096 --sizes 1M 4M
+        --deepmimic motions --out build --codebooks 1024 --sizes 1M 4M
 
 prepares the corpus (docs/actions.md has where each collection is found), then trains the base tokenizer, one for each
-codebook from it, and the transformers, with the settings of ``training.recipes``. ``--start`` gives a folder with
+codebook from it, and the transformers, with the settings of ``training.recipes``, and writes build/checkpoints in the
+layout of the bundled models. ``--share 0.01`` tries all of it in a quarter of an hour. ``--start`` gives a folder with
 trained tokenizers, one for each codebook, which take the base's place: the bundled ones began with tokenizers of the
 Bandai-Namco clips alone.
 """
@@ -14,13 +15,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from training import recipes
+from training import publish, recipes
+from training.configuration import with_settings
 from training.data import many_actions, text_embeddings
 from training.data.readers import actions, bandai, takes
 from training.recipes import Places
 from training.reproduce import once, train_models
 from training.tasks import tokenizer
+from training.tasks.tokenizer import TokenizerTraining
+from training.tasks.transformer import TransformerTraining
+
+Training = TypeVar("Training", TokenizerTraining, TransformerTraining)
 
 
 @dataclass(frozen=True)
@@ -37,8 +44,10 @@ class Args:
     """The folder of humanoid3d_*.txt."""
     start: Path | None = None
     """A folder that holds tokenizer-CODEBOOK for each codebook, to begin with in place of a new base."""
-    codebooks: tuple[int, ...] = (4096,)
-    sizes: tuple[str, ...] = ("1M",)
+    codebooks: tuple[int, ...] = (1024,)
+    sizes: tuple[str, ...] = ("4M",)
+    share: float = 1.0
+    """Of the steps of every training; 0.01 tries the whole chain."""
     threads: int = 0
     """CPU threads (0: torch's choice)."""
 
@@ -54,20 +63,31 @@ def prepare(args: Args, places: Places) -> None:
     once(places.texts, partial(text_embeddings.main, embed))
 
 
+def shortened(training: Training, share: float) -> Training:
+    """A training with a share of its steps, one at least. ValueError for a share that is not between 0 and 1."""
+    if not 0 < share <= 1:
+        raise ValueError(f"--share {share} is no share; give a number above 0, and at most 1.")
+    steps = training.optimisation.steps
+    return training if share == 1 else with_settings(training, steps=max(1, round(steps * share)))
+
+
 def main(args: Args) -> None:
-    """Run the chain."""
+    """Run the chain. ValueError for a share that is none."""
     args.out.mkdir(parents=True, exist_ok=True)
     places = Places(args.out / "many-actions", args.out / "many-actions-minilm", args.out / "runs")
     prepare(args, places)
-    base = recipes.bundled_base(places, args.threads)
+    base = shortened(recipes.base_tokenizer(places, args.threads), args.share)
     if args.start is None:
         once(base.run.out / "model", partial(tokenizer.main, base), again=True)
     begin = {codebook: args.start / f"tokenizer-{codebook}" if args.start else base.run.out / "model"
              for codebook in args.codebooks}  # fmt: skip
-    codecs = [recipes.actions_tokenizer(codebook, places, begin[codebook], args.threads) for codebook in begin]
-    models = [recipes.actions_transformer(codebook, size, places, args.threads)
+    codecs = [recipes.bundled_tokenizer(codebook, places, begin[codebook], args.threads) for codebook in begin]
+    models = [recipes.bundled_transformer(codebook, size, places, args.threads)
               for codebook in args.codebooks for size in args.sizes]  # fmt: skip
-    train_models(codecs, models)
+    train_models([shortened(one, args.share) for one in codecs], [shortened(one, args.share) for one in models])
+    for model in models:
+        bundle = args.out / "checkpoints"
+        once(bundle / model.run.out.name, partial(publish.bundle, model.run.out, bundle))
 
 
 if __name__ == "__main__":

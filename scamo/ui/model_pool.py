@@ -54,7 +54,7 @@ class ModelPool:
         self.by_codebook: dict[int, dict[str, ModelCard]] = {}  # codebook -> size label -> card
         for card in sorted(registry.models(folders), key=lambda card: (card.codebook, size_order(card))):
             row = self.by_codebook.setdefault(card.codebook, {})
-            own = card.name.removesuffix(f"-{card.codebook}-{card.size}")  # the family, of a bundled model
+            own = card.name.removesuffix(f"-{card.codebook}-{card.size}")  # what is not said already
             labels = (card.size, f"{card.size} · {own}", f"{card.size} · {card.name} ({len(row)})")
             row[next(label for label in labels if label not in row)] = card
         self.tokenizers = registry.tokenizers(folders)  # those without a model

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -143,7 +142,7 @@ def let_threads_import() -> None:
     Files edited in a running Space are then seen at its next start.
     """
     with contextlib.suppress(ImportError):
-        import_module("spaces.reloading.server")  # which adds the finder; the page's server would do so in a thread
+        import spaces.reloading.server  # adds the finder; the page's server would do so in a thread  # noqa: F401
     sys.meta_path[:] = [finder for finder in sys.meta_path if not type(finder).__module__.startswith("spaces.")]
 
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from scamo import checkpoint, registry
 from training.json_files import read_json, write_text
-from training.measure.seed_variance import is_within
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,15 +25,15 @@ def tokenizer_table(folder: Path = registry.BUNDLED) -> str:
         "| codebook | codes (levels) | L1 | MPJPE, pelvis-aligned | MPJPE, global | codes used | exp. entropy |",
         "|---|---|---|---|---|---|---|",
     ]
-    cards = [checkpoint.read_card(path) for path in folder.glob("*tokenizer-*")]
-    for card in sorted(cards, key=lambda card: (int(card["name"].split("-")[-1]), len(card["name"]))):
-        family, _, codebook = card["name"].rpartition("tokenizer-")
+    cards = [checkpoint.read_card(path) for path in folder.glob("tokenizer-*")]
+    for card in sorted(cards, key=lambda card: int(card["name"].split("-")[-1])):
+        codebook = card["name"].split("-")[-1]
         levels, metrics = card["config"]["levels"], card["metrics"]
         codes = 1
         for level in levels:
             codes *= level
         lines.append(
-            f"| {codebook}{_of(family)} | {codes:,} ({', '.join(map(str, levels))}) | {metrics['l1']:.3f} "
+            f"| {codebook} | {codes:,} ({', '.join(map(str, levels))}) | {metrics['l1']:.3f} "
             f"| {metrics['mpjpe_mm']:.2f} mm | {metrics['global_mpjpe_mm']:.0f} mm | {metrics['usage']:.0%} "
             f"| {metrics['entropy']:.0f} |"
         )
@@ -48,29 +47,27 @@ def model_table() -> str:
         "|---|---|---|---|---|---|---|",
     ]
     cards = [card for card in registry.models() if card.source == "bundled"]
-    for card in sorted(cards, key=lambda card: (card.codebook, card.transformer.width, len(card.name))):
-        family = card.name.removesuffix(f"{card.codebook}-{card.size}")
+    for card in sorted(cards, key=lambda card: (card.codebook, card.transformer.width)):
         raw = checkpoint.read_card(card.location)
         counts, metrics, cost = raw["parameters"], raw["metrics"], raw["training"]
         total = counts["vocabulary"] + counts["non_vocabulary"]
         own = sum(file["bytes"] for file in raw["files"].values())
-        name = f"{card.codebook}{_of(family)} | {card.size}"
         lines.append(
-            f"| {name} | {counts['non_vocabulary'] / 1e6:.2f}M ({total / 1e6:.2f}M) "
+            f"| {card.codebook} | {card.size} | {counts['non_vocabulary'] / 1e6:.2f}M ({total / 1e6:.2f}M) "
             f"| {own / 1e6:.1f} MB | {metrics['nll']:.2f} | {metrics['normalised_loss']:.2f} "
             f"| {cost['tokens'] / 1e6:.1f}M tokens, {cost['seconds'] / 60:.0f} min on {cost['device']} |"
         )
     return "\n".join(lines)
 
 
-def _of(family: str) -> str:
-    """A family of models, behind its codebook."""
-    return f" {family.strip('-')}" if family else ""
-
-
 def ability_table() -> str:
     """The last measurement of training.measure.prompt_checks."""
     return (ROOT / "docs" / "abilities.md").read_text(encoding="utf-8").strip()
+
+
+def asked_table() -> str:
+    """The last measurement of training.measure.asked."""
+    return (ROOT / "docs" / "tables" / "asked.md").read_text(encoding="utf-8").strip()
 
 
 def rebuilt_table() -> str:
@@ -89,16 +86,12 @@ def noise_sentences() -> str:
         return f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1):.{digits}f}"
 
     seeds = max(len(row["rebuilt"]) for row in rows)
-    inside = sum(bool(is_within(row)) for row in rows)
-    away = [abs(row["bundled"] - np.mean(list(row["rebuilt"].values()))) / np.std(list(row["rebuilt"].values()), ddof=1)
-            for row in rows]  # fmt: skip
     words = (
-        f"How much a number means: `training/reproduce.sh` with {seeds} other seeds comes to an MPJPE of "
-        f"{spread('tokenizer-1024', 'mpjpe_mm', 1)} mm for the tokenizer of 1024, and to normalised losses of "
-        f"{spread('1024-0.3M', 'normalised_loss', 2)} for the 0.3M and {spread('1024-1M', 'normalised_loss', 2)} for "
-        f"the 1M on it (mean and standard deviation). The numbers of the bundled cards are at most {max(away):.1f} "
-        f"deviations from those means; {inside} of {len(rows)} lie where one more training ends with 95 % confidence "
-        "([all of them](docs/tables/rebuilt.md))."
+        f"How much a number means: `training/reproduce.sh`, with {seeds} seeds and the Bandai-Namco clips alone, comes "
+        f"to an MPJPE of {spread('tokenizer-1024', 'mpjpe_mm', 1)} mm for a tokenizer of 1024, and to normalised "
+        f"losses of {spread('1024-0.3M', 'normalised_loss', 2)} for a 0.3M and "
+        f"{spread('1024-1M', 'normalised_loss', 2)} for "
+        "a 1M on it (mean and standard deviation; [all of them](docs/tables/rebuilt.md))."
     )
     return textwrap.fill(words, 120, break_long_words=False, break_on_hyphens=False)
 
@@ -108,6 +101,7 @@ PAGES = {
         "tokenizers": tokenizer_table,
         "noise": noise_sentences,
         "models": model_table,
+        "asked": asked_table,
         "abilities": ability_table,
     },
     "docs/training.md": {"rebuilt": rebuilt_table},

@@ -3,7 +3,7 @@
     for seed in 1 2 3; do
         bash training/reproduce.sh --out build-$seed --codebooks 1024 --sizes 0.3M 1M --seed $seed
     done
-    python -m training.measure.seed_variance --builds build-1 build-2 build-3 --out docs/tables/rebuilt
+    python -m training.measure.seed_variance --bundled build/checkpoints --builds build-1 build-2 build-3 --out rebuilt
 
 Several seeds of one recipe show how much the numbers of a single training vary. With 95 % confidence a further training
 ends within their mean plus or minus t s sqrt(1 + 1/n), where s is their standard deviation and t is Student's of n - 1
@@ -32,6 +32,8 @@ class Args:
 
     builds: tuple[Path, ...]
     """Folders that reproduce.sh was given as --out."""
+    bundled: Path = registry.BUNDLED
+    """The folder of the models to compare with."""
     out: Path | None = None
     """Write OUT.json and OUT.md here."""
 
@@ -111,7 +113,7 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def main(args: Args) -> None:
     """Print the table, and write it to ``--out``."""
-    rows = compare_cards(args.builds)
+    rows = compare_cards(args.builds, args.bundled)
     print(markdown(rows))
     if args.out:
         write_table(args.out, rows, markdown(rows))
