@@ -17,8 +17,8 @@ from scamo.motion import canonical_joints, features_from_joints, joints_from_fea
 from scamo.transformer import PrefixTransformer
 from tests.corpus import write_corpus
 from tests.motions import walk
-from training.data.dataset import Dataset
-from training.measure.generation import SAMPLES, generation_metrics, measure_multimodality
+from training.data.dataset import ClipInfo, Dataset
+from training.measure.generation import SAMPLES, draw_sentences, generation_metrics, measure_multimodality
 from training.measure.protocol import measured_clips
 from training.measure.tables import published, write_table
 from training.measure.tokenizers import tokenizer_row
@@ -108,3 +108,9 @@ def test_a_table_is_named_as_asked(tmp_path: Path) -> None:
     write_table(tmp_path / "v1.5", {"rows": []}, "| MPJPE ↓ |")
     assert {path.name for path in tmp_path.iterdir()} == {"v1.5.json", "v1.5.md"}
     assert (tmp_path / "v1.5.md").read_bytes() == "| MPJPE ↓ |\n".encode()
+
+
+def test_no_empty_sentence_is_asked() -> None:
+    clips = [ClipInfo("a", 0, 40, "test", ("", "walk", "", "go"), {"tokens": ["0", "1", "2", "3"]})] * 50
+    drawn = draw_sentences(clips, 0)
+    assert {(one.caption, one.tagged_words) for one in drawn} == {("walk", "1"), ("go", "3")}

@@ -107,11 +107,12 @@ def generation_metrics(
 
 
 def draw_sentences(clips: list[ClipInfo], seed: int) -> list[Sentence]:
-    """One of its sentences for every clip."""
+    """One of its sentences for every clip; the empty ones, which teach guidance, are not asked."""
     draw = np.random.default_rng([seed, 7])
     out = []
     for clip in clips:
-        i = int(draw.integers(len(clip.captions)))
+        written = [i for i, caption in enumerate(clip.captions) if caption]
+        i = written[int(draw.integers(len(written)))]
         out.append(Sentence(clip.captions[i], clip.labels.get("tokens", [""] * len(clip.captions))[i]))
     return out
 

@@ -47,7 +47,7 @@ def measured_clips(data: Dataset, split: str, limit: int = 0, kind: str | None =
 
     kind: only clips with this label, "real" or "joined". ValueError where fewer than two are left.
     """
-    clips = [clip for clip in data.split(split) if clip.frames >= SHORTEST and clip.captions]
+    clips = [clip for clip in data.split(split) if clip.frames >= SHORTEST and any(clip.captions)]
     clips = [clip for clip in clips if kind is None or clip.labels.get("kind", "real") == kind]
     if len(clips) < 2:
         raise ValueError(
