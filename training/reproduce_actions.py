@@ -5,7 +5,7 @@
 
 prepares the corpus (docs/actions.md has where each collection is found), then trains the base tokenizer, one for each
 codebook from it, and the transformers, with the settings of ``training.recipes``, and writes build/checkpoints in the
-layout of the bundled models. ``--share 0.01`` tries all of it in a quarter of an hour. ``--start`` gives a folder with
+layout of the bundled models. ``--share 0.01`` tries all of it in twenty minutes. ``--start`` gives a folder with
 trained tokenizers, one for each codebook, which take the base's place: the bundled ones began with tokenizers of the
 Bandai-Namco clips alone.
 """
