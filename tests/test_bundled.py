@@ -45,15 +45,10 @@ def test_all_know_the_same_and_ask_for_guidance() -> None:
 
 
 @pytest.mark.parametrize("codebook", CODEBOOKS)
-def test_the_largest_of_every_codebook_does_rare_actions(codebook: int) -> None:
-    rare = ("crouch", "stand-up", "get-up", "crawl", "pick-up", "jump")
-    made = scamo.load(codebook=codebook, size="4M").generate_batch(
-        [PLAIN[action] for action in rare] * 3, seeds=range(18)
-    )
-    passed = [
-        BY_ACTION[action].check(one.motion.joints.astype(float)) for action, one in zip(rare * 3, made, strict=True)
-    ]
-    assert sum(passed) >= 15
+@pytest.mark.parametrize("action", ["crouch", "stand-up", "get-up", "crawl", "pick-up", "jump"])
+def test_the_largest_of_every_codebook_does_rare_actions(codebook: int, action: str) -> None:
+    made = scamo.load(codebook=codebook, size="4M").generate_batch([PLAIN[action]] * 5, seeds=range(5))
+    assert sum(BY_ACTION[action].check(one.motion.joints.astype(float)) for one in made) >= 4
 
 
 @pytest.mark.parametrize("folder", sorted(registry.BUNDLED.glob("*/card.json")), ids=lambda path: path.parent.name)

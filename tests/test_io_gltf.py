@@ -87,7 +87,7 @@ def test_glb_is_our_pose_on_the_floor(tmp_path: Path, name: str) -> None:
         places, skinned = file.pose(frame / 20)
         lift = (skinned - ours[frame])[~toes].mean(axis=0)
         np.testing.assert_allclose(lift[[0, 2]], 0, atol=1e-4)
-        assert lift[1] > person.sole - 2e-3
+        assert lift[1] > person.sole - 2e-3  # the file's skin is bound anew, and its sole differs by up to 1 mm
         assert np.abs(np.stack([places[name] for name in JOINTS]) - rigid[frame] - lift).max() < 1e-3
         assert np.abs(skinned - ours[frame] - lift)[~toes].max() < 3e-3
     assert file.file.asset.extras == {**RECIPE, "odd": None}  # JSON has no NaN

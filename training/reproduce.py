@@ -40,7 +40,7 @@ PUBLIC = "https://github.com/BandaiNamcoResearchInc/Bandai-Namco-Research-Motion
 
 @dataclass(frozen=True)
 class Args:
-    """Rebuild bundled checkpoints from the public dataset, or run the whole chain on tiny made-up data."""
+    """Make the models of the Bandai-Namco clips alone, or run the whole chain on tiny made-up data."""
 
     out: Path
     """The folder for data, runs, tables and models."""
@@ -52,7 +52,7 @@ class Args:
     sizes: tuple[str, ...] = ("4M",)
     table: Literal["models", "quantisers"] = "models"
     seed: int = 0
-    """Of every training; 0 is the bundled models'."""
+    """Of every training."""
     repeats: int = 20
     """Repetitions of the generation table."""
     threads: int = 0
@@ -134,7 +134,7 @@ def model_folders(trainings: Sequence[TokenizerTraining | TransformerTraining]) 
 
 
 def reproduce(args: Args) -> None:
-    """Rebuild the bundled models that were asked for."""
+    """Make the models of the Bandai-Namco clips that were asked for."""
     places = Places(args.out / "bandai", args.out / "bandai-minilm", args.out / "runs")
     prepare_bandai(args, places)
     codecs = [recipes.bandai_tokenizer(codebook, places, args.threads) for codebook in args.codebooks]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Rebuild bundled checkpoints from the public dataset, or run the whole chain on tiny made-up data:
+# Make the models of the Bandai-Namco clips alone, or run the whole chain on tiny made-up data:
 #   bash training/reproduce.sh --source PATH --out build --codebooks 1024 --sizes 4M
 #   bash training/reproduce.sh --tiny --out build/tiny
 # PYTHON chooses the interpreter; every option is explained by --help.

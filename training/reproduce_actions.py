@@ -73,10 +73,10 @@ def shortened(training: Training, share: float) -> Training:
 
 def main(args: Args) -> None:
     """Run the chain. ValueError for a share that is none."""
-    args.out.mkdir(parents=True, exist_ok=True)
     places = Places(args.out / "many-actions", args.out / "many-actions-minilm", args.out / "runs")
+    base = shortened(recipes.base_tokenizer(places, args.threads), args.share)  # refuses a wrong share at once
+    args.out.mkdir(parents=True, exist_ok=True)
     prepare(args, places)
-    base = shortened(recipes.base_tokenizer(places, args.threads), args.share)
     if args.start is None:
         once(base.run.out / "model", partial(tokenizer.main, base), again=True)
     begin = {codebook: args.start / f"tokenizer-{codebook}" if args.start else base.run.out / "model"
