@@ -20,6 +20,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from tests.fuzz.checks import Bare, Nonsense
 from tests.fuzz.damage import PLANTED, holds_plant
 from tests.fuzz.page import POOL_MODELS
@@ -117,6 +119,7 @@ def search(
     on_batch: Callable[[Report], None] = lambda report: None,
 ) -> Report:  # fmt: skip
     """Try `inputs` damaged inputs, or as many as fit into some seconds. Faults are kept in the folder's "kept"."""
+    torch.set_num_threads(1)  # a child of this process would wait for ever for the threads of torch that it has not
     targets = [TARGETS[name] for name in names or TARGETS]
     files = {}
     for target in targets:

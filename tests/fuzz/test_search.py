@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -28,6 +29,13 @@ def test_damaged_files_are_refused_in_a_sentence() -> None:
     rows = {row[0]: row[1:] for line in ended.stdout.splitlines() if len(row := line.split()) == 8}
     assert all(int(rows[kind][0]) > 10 for kind in KINDS), "each kind of file is refused now and then"
     assert sum(map(int, rows["all"][:2])) == 400
+
+
+def test_networks_run_in_children_whatever_the_number_of_threads() -> None:
+    command = [sys.executable, "-m", "tests.fuzz", "--inputs", "3", "--target", "official"]
+    threads = {**os.environ, "OMP_NUM_THREADS": "2"}
+    ended = subprocess.run(command, cwd=ROOT, env=threads, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr[-2000:]
 
 
 def _raises(error: BaseException) -> Callable[[Path, random.Random], None]:
