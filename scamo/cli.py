@@ -182,6 +182,7 @@ def _convert(args: Convert) -> None:
 
 def _models(args: Models) -> None:
     from scamo.registry import models
+    from scamo.text import encoder_label
 
     cards = models(args.folder)
     if args.json:
@@ -194,7 +195,7 @@ def _models(args: Models) -> None:
     rows = [
         (
             card.name, str(card.codebook), card.size, _bytes(card.disk_bytes), _bytes(card.memory_bytes),
-            card.licence, card.text_encoder or "unknown", card.source if card.source == "bundled" else card.location,
+            card.licence, encoder_label(card.text_encoder), card.source if card.source == "bundled" else card.location,
         )
         for card in cards
     ]  # fmt: skip

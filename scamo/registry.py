@@ -24,6 +24,7 @@ from scamo.configs import TokenizerConfig, TransformerConfig, codebook_label, si
 from scamo.device import DEVICES, find_device
 from scamo.fast_step import compact
 from scamo.options import MODEL_DEFAULTS, GenerationOptions
+from scamo.text import UPDATE
 from scamo.tokenizer import MotionTokenizer, VQTokenizer
 from scamo.transformer import PrefixTransformer
 
@@ -34,8 +35,8 @@ HUB: tuple[str, ...] = ()
 
 _QUANTISERS = {MotionTokenizer.kind: "fsq", VQTokenizer.kind: "vq"}  # by the kind that a tokenizer's card states
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
-_WEIGHT_FILES = ["*.safetensors", "tokenizer/*"]
-_CARD_FILES = [checkpoint.CARD, f"tokenizer/{checkpoint.CARD}"]
+_WEIGHT_FILES = ["*.safetensors", "tokenizer/*", "text-encoder/*"]
+_CARD_FILES = [checkpoint.CARD, f"tokenizer/{checkpoint.CARD}", f"text-encoder/{checkpoint.CARD}"]
 
 
 @dataclass(frozen=True)
@@ -308,7 +309,7 @@ def _card(folder: Path, source: str, location: str) -> ModelCard:
             location=location,
             tokenizer=tokenizer,
             transformer=shape,
-            text_encoder=_typed(card, "text_encoder", str, None),
+            text_encoder=_text_encoder(folder, card),
             disk_bytes=sum(file["bytes"] for file in card["files"].values()) + tokenizer_bytes,
             memory_bytes=sum(shape.parameter_counts) * bytes_each + tokenizer_bytes,
             licence=_typed(card, "licence", str, "not stated"),
@@ -336,10 +337,27 @@ def _typed(card: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:
     return value or default
 
 
-def _beside(folder: Path, card: Mapping[str, Any]) -> Path:
-    """Where a transformer's card says its tokenizer is."""
+def _text_encoder(folder: Path, card: Mapping[str, Any]) -> str | None:
+    """What a transformer's card says reads its prompts: a name, or the folder of an update of MiniLM beside it.
+
+    Raises CheckpointError where that folder is not the one that the transformer was trained with.
+    """
+    name = _typed(card, "text_encoder", str, None)
+    wanted = card.get("text_encoder_sha256")
+    if name is None or wanted is None:
+        return name
+    path = _beside(folder, card, "text_encoder")
+    if checkpoint.read_checked(path, UPDATE)["sha256"] != wanted:
+        raise CheckpointError(
+            f"{path} is not the text encoder that {folder} was trained with; get both from one source"
+        )
+    return str(path)
+
+
+def _beside(folder: Path, card: Mapping[str, Any], what: str = "tokenizer") -> Path:
+    """Where a transformer's card says its tokenizer is, or another part."""
     try:
-        return (folder / _typed(card, "tokenizer", str, "tokenizer")).resolve()  # ValueError for a null byte
+        return (folder / _typed(card, what, str, what)).resolve()  # ValueError for a null byte
     except ValueError as error:
         raise CheckpointError(
             f"{folder / checkpoint.CARD} does not describe a transformer ({error}); make it again"

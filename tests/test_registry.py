@@ -171,6 +171,23 @@ def test_a_tokenizer_other_than_the_trained_one_is_refused(bundled: Path) -> Non
         scamo.load(bundled / "16-0.3M")
 
 
+def test_a_text_encoder_beside_a_model_is_found_and_checked(bundled: Path) -> None:
+    facts = {"kind": "text_encoder", "config": {"base": "minilm", "rank": 1}}
+    sha256 = checkpoint.read_card(checkpoint.write(bundled / "text-encoder", {"a": torch.zeros(1, 2)}, facts))["sha256"]
+    write(bundled, 16, "0.3M", text_encoder="../text-encoder", text_encoder_sha256=sha256)
+    assert scamo.load(codebook=16).card.text_encoder == str((bundled / "text-encoder").resolve())
+    checkpoint.write(bundled / "text-encoder", {"a": torch.ones(1, 2)}, facts)
+    with pytest.raises(CheckpointError, match="is not the text encoder that"):
+        scamo.load(bundled / "16-0.3M")
+    shutil.rmtree(bundled / "text-encoder")
+    with pytest.raises(CheckpointError, match="no checkpoint in"):
+        scamo.load(bundled / "16-0.3M")
+    for odd in (7, "a\0b"):
+        edit_card(bundled / "16-0.3M", text_encoder=odd)
+        with pytest.raises(CheckpointError, match="does not describe a transformer"):
+            scamo.load(bundled / "16-0.3M")
+
+
 # Odd folders
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 pytest.importorskip("accelerate")
 pytest.importorskip("vector_quantize_pytorch")
@@ -95,6 +96,29 @@ def test_a_bundle_shares_its_tokenizer(chain: Path, tmp_path: Path) -> None:
     assert checkpoint.read_card(tmp_path / "tokenizer-64")["sha256"] == before
     with pytest.raises(CheckpointError):
         publish.publish(chain / "runs" / "tokenizer-64", tmp_path / "none")
+
+
+def test_a_text_encoder_goes_along(chain: Path, tmp_path: Path) -> None:
+    """An update of MiniLM lies beside the models of a bundle, and within a published one; another one is refused."""
+    trained = chain / "runs" / "64-0.3M-24" / "model"
+    facts = {"kind": "text_encoder", "config": {"base": "minilm", "rank": 1}}
+
+    def run(value: float) -> Path:
+        folder = tmp_path / f"run-{value}"
+        reader = checkpoint.write(folder / "reader", {"a": torch.full((1, 2), value)}, facts, torch.float16)
+        card = checkpoint.read_card(trained) | {
+            "tokenizer": os.path.relpath(chain / "runs" / "tokenizer-64" / "model", folder / "a"),
+            "text_encoder": "../reader", "text_encoder_sha256": checkpoint.read_card(reader)["sha256"]}  # fmt: skip
+        checkpoint.write(folder / "a", checkpoint.read_tensors(trained), card)
+        return folder / "a"
+
+    bundled = publish.bundle(run(0.5), tmp_path / "bundle")
+    assert scamo.load(bundled).card.text_encoder == str((tmp_path / "bundle" / "text-encoder").resolve())
+    with pytest.raises(CheckpointError, match="another text encoder"):
+        publish.bundle(run(0.25), tmp_path / "bundle")
+    for _ in range(2):  # once more, in its own place
+        published = publish.publish(run(0.5), tmp_path / "published")
+        assert scamo.load(published).card.text_encoder == str((published / "text-encoder").resolve())
 
 
 def test_a_second_run_repeats_nothing(chain: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,7 +48,7 @@ def test_texts_go_on_where_they_were_killed(corpus: Path, tmp_path: Path, monkey
             rows = torch.tensor([row + [0] * (longest - len(row)) for row in words], dtype=torch.float32)
             return rows[..., None].expand(-1, -1, 2), rows > 0
 
-    monkeypatch.setattr("scamo.text.load_text_encoder", lambda *_, **__: Encoder())
+    monkeypatch.setattr(text_embeddings, "load_text_encoder", lambda *_, **__: Encoder())
     monkeypatch.setattr(text_embeddings, "BATCH", 4)
     args = text_embeddings.Args(corpus, tmp_path / "texts")
     with pytest.raises(KeyboardInterrupt):

@@ -5,7 +5,7 @@
 
 The folder holds the transformer in half precision, its tokenizer, their cards and a README with metrics and licence.
 ``--bundle`` writes the layout of the bundled models instead: OUT/1024-4M beside OUT/tokenizer-1024, which several
-sizes share. ``SCAMO_MODELS=published`` makes the app show what a folder holds.
+sizes share, and OUT/text-encoder, which all do. ``SCAMO_MODELS=published`` makes the app show what a folder holds.
 """
 
 from __future__ import annotations
@@ -42,15 +42,21 @@ class Args:
 
 
 def publish(run: Path, out: Path, dtype: str = "float16") -> Path:
-    """Write a self-contained model folder: transformer, tokenizer/, README.md.
+    """Write a self-contained model folder: transformer, tokenizer/, text-encoder/ if it has its own, README.md.
 
     CheckpointError where the run holds no whole model, or ``out`` holds something else.
     """
     model, codec = _folders(run)
-    with checkpoint.replacing(out, expected=("tokenizer", "README.md")) as staging:
+    with checkpoint.replacing(out, expected=("tokenizer", "text-encoder", "README.md")) as staging:
         codec_card = _copy(codec, staging.with_name("tokenizer"), "float16" if dtype == "float16" else "float32", {})
-        whole = _copy(model, staging, dtype, {"tokenizer": "tokenizer", "tokenizer_sha256": codec_card["sha256"]})
-        staging.with_name("tokenizer").rename(staging / "tokenizer")
+        changes = {"tokenizer": "tokenizer", "tokenizer_sha256": codec_card["sha256"]}
+        reader = _own_text_encoder(model)
+        if reader:
+            sha256 = _copy(reader, staging.with_name("text-encoder"), "float16", {})["sha256"]
+            changes |= {"text_encoder": "text-encoder", "text_encoder_sha256": sha256}
+        whole = _copy(model, staging, dtype, changes)
+        for part in ("tokenizer", "text-encoder")[: 2 if reader else 1]:
+            staging.with_name(part).rename(staging / part)
         write_text(staging / "README.md", readme(whole, codec_card))
     return Path(out)
 
@@ -59,7 +65,7 @@ def bundle(run: Path, out: Path, dtype: str = "float16", default: bool = False) 
     """Write OUT/CODEBOOK-SIZE, whose path is returned, and OUT/tokenizer-CODEBOOK, which other sizes may share.
 
     default: whether it is taken where nobody says which model. CheckpointError where a model there was trained with
-    another tokenizer of that codebook.
+    another tokenizer of that codebook, or reads its prompts with another update of MiniLM.
     """
     model, codec = _folders(run)
     name = checkpoint.read_card(model)["name"]
@@ -72,6 +78,14 @@ def bundle(run: Path, out: Path, dtype: str = "float16", default: bool = False) 
         )
     codec_card = _copy(codec, shared, dtype, {"name": shared.name})
     card = {"name": name, "tokenizer": f"../{shared.name}", "tokenizer_sha256": codec_card["sha256"]}
+    if reader := _own_text_encoder(model):
+        all_share = Path(out) / "text-encoder"
+        if all_share.exists() and not _same_weights(reader, all_share):
+            raise checkpoint.CheckpointError(
+                f"{all_share} is another text encoder than that of {name}; remove it, or give another --out"
+            )
+        sha256 = _copy(reader, all_share, "float16", {})["sha256"]
+        card |= {"text_encoder": "../text-encoder", "text_encoder_sha256": sha256}
     _copy(model, Path(out) / name, dtype, card | ({"default": True} if default else {}))
     return Path(out) / name
 
@@ -80,6 +94,12 @@ def _folders(run: Path) -> tuple[Path, Path]:
     model = run / "model" if (run / "model" / checkpoint.CARD).exists() else run
     card = checkpoint.read_checked(model, "transformer")
     return model, model / card["tokenizer"]
+
+
+def _own_text_encoder(model: Path) -> Path | None:
+    """The folder of the update of MiniLM that a transformer reads its prompts with, if it does with one."""
+    card = checkpoint.read_card(model)
+    return model / card["text_encoder"] if "text_encoder_sha256" in card else None
 
 
 def _same_weights(trained: Path, stored: Path) -> bool:

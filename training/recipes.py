@@ -20,6 +20,7 @@ from scamo.configs import SIZES
 from training.configuration import Run, with_settings
 from training.tasks import tokenizer, transformer
 from training.tasks.evaluator import EvaluatorTraining
+from training.tasks.text_encoder import TextEncoderTraining
 from training.tasks.tokenizer import TokenizerTraining
 from training.tasks.transformer import TransformerTraining
 
@@ -72,6 +73,11 @@ def bundled_tokenizer(codebook: int, places: Places, start: Path, threads: int =
         lr=8e-4, warmup=0.03, validate_every=4000, drift_penalty=0.3, bone_penalty=0.3, place_penalty=1.0,
         speed_penalty=0.3, evenly=True, lengths=SHORTER, precision="auto",
     )  # fmt: skip
+
+
+def bundled_text_encoder(places: Places, threads: int = 0) -> TextEncoderTraining:
+    """The update of MiniLM that all bundled transformers read their prompts with."""
+    return TextEncoderTraining(Run(places.runs / "text-encoder", threads=threads))
 
 
 def bundled_transformer(codebook: int, size: str, places: Places, threads: int = 0) -> TransformerTraining:

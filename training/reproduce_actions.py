@@ -3,11 +3,11 @@
     python -m training.reproduce_actions --bandai Bandai-Namco-Research-Motiondataset --actions actions \
         --deepmimic motions --out build --codebooks 1024 --sizes 1M 4M
 
-prepares the corpus (docs/actions.md has where each collection is found), then trains the base tokenizer, one for each
-codebook from it, and the transformers, with the settings of ``training.recipes``, and writes build/checkpoints in the
-layout of the bundled models. ``--share 0.01`` tries all of it in twenty minutes. ``--start`` gives a folder with
-trained tokenizers, one for each codebook, which take the base's place: the bundled ones began with tokenizers of the
-Bandai-Namco clips alone.
+prepares the corpus (docs/actions.md has where each collection is found), tunes the text encoder on its sentences, then
+trains the base tokenizer, one for each codebook from it, and the transformers, with the settings of
+``training.recipes``, and writes build/checkpoints in the layout of the bundled models. ``--share 0.01`` tries all of it
+in twenty minutes. ``--start`` gives a folder with trained tokenizers, one for each codebook, which take the base's
+place: the bundled ones began with tokenizers of the Bandai-Namco clips alone.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from training.data import many_actions, text_embeddings
 from training.data.readers import actions, bandai, takes
 from training.recipes import Places
 from training.reproduce import once, train_models
-from training.tasks import tokenizer
+from training.tasks import text_encoder, tokenizer
+from training.tasks.text_encoder import TextEncoderTraining
 from training.tasks.tokenizer import TokenizerTraining
 from training.tasks.transformer import TransformerTraining
 
-Training = TypeVar("Training", TokenizerTraining, TransformerTraining)
+Training = TypeVar("Training", TextEncoderTraining, TokenizerTraining, TransformerTraining)
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,16 @@ class Args:
 
 
 def prepare(args: Args, places: Places) -> None:
-    """Make pack, takes, clips, corpus and embeddings."""
+    """Make pack, takes, clips, corpus, the text encoder and embeddings."""
     pack, read, cut = args.out / "bandai.pack", args.out / "takes.npz", args.out / "actions.npz"
     once(pack, partial(bandai.main, bandai.Args(args.bandai, pack)))
     once(read, partial(takes.main, takes.Args(args.actions, args.deepmimic, read)))
     once(cut, partial(actions.main, actions.Args(read, cut, args.out / "coverage.md", pack)))
     once(places.data, partial(many_actions.main, many_actions.Args(pack, cut, places.data)))
-    embed = text_embeddings.Args(places.data, places.texts, threads=args.threads)
+    reader = shortened(recipes.bundled_text_encoder(places, args.threads), args.share)
+    model = reader.run.out / "model"
+    once(model, partial(text_encoder.main, reader), again=True)
+    embed = text_embeddings.Args(places.data, places.texts, str(model), threads=args.threads)
     once(places.texts, partial(text_embeddings.main, embed))
 
 

@@ -15,7 +15,7 @@ from scamo import flops
 from scamo.device import DEVICES, Memory, remedy
 from scamo.options import DEFAULT_MAX_TOKENS
 from scamo.registry import ModelCard
-from scamo.text import MINILM
+from scamo.text import is_minilm
 from scamo.ui.formatting import byte_count, short_time
 from scamo.ui.model_pool import ModelKey, ModelPool
 
@@ -161,8 +161,8 @@ def _expected(
         _expected_memory(estimator, cards),
         f"about {duration}, then the videos" + (f" in {short_time(drawings)}" if drawings_known else ""),
     ]
-    encoders = sorted({card.text_encoder for card in cards if card.text_encoder not in (None, MINILM)}, key=str)
-    more = f" Download and memory of {', '.join(map(str, encoders))}, which reads the prompt, are not in it."
+    encoders = sorted({card.text_encoder for card in cards if card.text_encoder and not is_minilm(card.text_encoder)})
+    more = f" Download and memory of {', '.join(encoders)}, which reads the prompt, are not in it."
     return f"Expected: {', '.join(parts)}.{more if encoders else ''}"
 
 

@@ -17,7 +17,7 @@ from scamo.io.recipe import Recipe
 from scamo.pipeline import MotionPipeline
 from scamo.placement import Choice, choose_for_page, choose_place
 from scamo.registry import ModelCard
-from scamo.text import MINILM, TextEncoder, encoder_beside
+from scamo.text import TextEncoder, encoder_beside, is_minilm
 from scamo.transformer import PrefixTransformer
 
 MAX_LOADED_BYTES = 4 << 30  # of models in the machine's memory; the bundled ones have a few MB each
@@ -162,9 +162,10 @@ class ModelPool:
 
         Only what is bundled; others may take gigabytes.
         """
-        if any(card.text_encoder == MINILM for card in self.cards):
+        reader = next((card.text_encoder for card in self.cards if is_minilm(card.text_encoder)), None)
+        if reader is not None:
             with self._lock:
-                encoder = self._encoder(MINILM)
+                encoder = self._encoder(reader)
             encoder.encode(["a person walks"])
         codebook, label = self.default_key
         if label is not None and self.card(codebook, label).source == "bundled":

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scamo import checkpoint
 from scamo.numpy_files import reason_of
+from scamo.text import MINILM, is_minilm, load_text_encoder
 from training.command_line import device_named
 from training.data.captions import mirrored_words
 from training.data.dataset import HEADER, Dataset, npy_header
@@ -30,6 +32,11 @@ from training.json_files import read_json, read_whole_rows, row_line, write_json
 BATCH = 64  # captions that are embedded at once
 PLACES = "places.jsonl"  # in a partial folder: what is embedded already
 Place = tuple[str, int, int]  # a caption, its first row, and the row behind its last
+
+
+def identity_of(encoder: str) -> str:
+    """A text encoder's name, or for an update of MiniLM what its weights hash to: the same wherever the folder is."""
+    return checkpoint.fingerprint(encoder) if encoder != MINILM and is_minilm(encoder) else encoder
 
 
 class TextBank:
@@ -45,8 +52,18 @@ class TextBank:
                 f"{folder} holds no embeddings ({reason_of(error)}); make them with training.data.text_embeddings."
             ) from error
         self.encoder: str = about["encoder"]
+        self.identity: str = about.get("identity", self.encoder)
+        """See ``identity_of``."""
         self.width: int = self._rows.shape[1]
         self._places: dict[str, tuple[int, int]] = {text: (a, b) for text, a, b in about["places"]}
+
+    def card_entries(self, model: Path) -> dict[str, str]:
+        """What the card of a model in the folder ``model`` tells of its text encoder."""
+        if self.identity == self.encoder:
+            return {"text_encoder": self.encoder}
+        folder = Path(self.encoder).expanduser()
+        sha256 = checkpoint.read_card(folder)["sha256"]
+        return {"text_encoder": os.path.relpath(folder, model), "text_encoder_sha256": sha256}
 
     def length(self, text: str) -> int:
         """Word pieces of a caption."""
@@ -86,7 +103,7 @@ class Args:
     out: Path
     """The folder to write."""
     encoder: str = "minilm"
-    """"minilm", or a Flan-T5: "google/flan-t5-xl" is the paper's."""
+    """"minilm", a folder of training.tasks.text_encoder, or a Flan-T5: "google/flan-t5-xl" is the paper's."""
     device: str = "auto"
     """Where the encoder computes; auto: on a GPU if there is one."""
     threads: int = 0
@@ -99,8 +116,6 @@ def main(args: Args) -> None:
     A killed run is continued. Nothing is done where every caption is embedded by that encoder already.
     ValueError where no clip has a caption.
     """
-    from scamo.text import load_text_encoder
-
     if args.threads:
         torch.set_num_threads(args.threads)
     data = Dataset(args.data)
@@ -108,17 +123,19 @@ def main(args: Args) -> None:
     ordered = sorted(texts | {mirrored_words(text) for text in texts}, key=lambda text: (len(text), text))
     if not ordered:
         raise ValueError(f"No clip of {args.data} has a sentence; prepare it with texts.")
+    about = {"encoder": args.encoder, "identity": identity_of(args.encoder)}
     index = args.out / "index.json"
     if index.exists():
-        about = read_json(index)
-        if about["encoder"] == args.encoder and {place[0] for place in about["places"]}.issuperset(ordered):
+        found = read_json(index)
+        is_same = found.get("identity", found["encoder"]) == about["identity"]
+        if is_same and {place[0] for place in found["places"]}.issuperset(ordered):
             print(json.dumps({"texts": len(ordered), "kept": True, "out": str(args.out)}))
             return
     encoder = load_text_encoder(args.encoder, device=device_named(args.device))
-    places = _begin(args.out, args.encoder, ordered)
+    places = _begin(args.out, about, ordered)
     rows = _embed(encoder, ordered, places, partial_of(args.out))
     partial = partial_of(args.out)
-    write_json(partial / "index.json", {"encoder": args.encoder, "places": places})
+    write_json(partial / "index.json", about | {"places": places})
     (partial / "begun.json").unlink()  # first: without it the folder of a killed run is begun anew
     (partial / PLACES).unlink()
     put_in_place(args.out)
@@ -148,9 +165,9 @@ def _embed(encoder: Any, ordered: list[str], places: list[Place], partial: Path)
     return rows
 
 
-def _begin(folder: Path, encoder: str, ordered: list[str]) -> list[Place]:
+def _begin(folder: Path, about: Mapping[str, str], ordered: list[str]) -> list[Place]:
     """What a killed run has embedded of the same captions by the same encoder; else the folder is begun anew."""
-    stamp = {"encoder": encoder, "texts": hashlib.sha256("\n".join(ordered).encode()).hexdigest()}
+    stamp = {**about, "texts": hashlib.sha256("\n".join(ordered).encode()).hexdigest()}
     partial = partial_of(folder)
     begun = partial / "begun.json"
     if begun.exists() and read_json(begun) == stamp:

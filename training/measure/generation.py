@@ -19,7 +19,7 @@ from scamo.motion import FPS, joints_from_features
 from scamo.pipeline import MotionPipeline
 from training.command_line import device_named
 from training.data.dataset import ClipInfo, Dataset
-from training.data.text_embeddings import TextBank
+from training.data.text_embeddings import TextBank, identity_of
 from training.measure.protocol import NO_FILES, EvaluatorFiles, measured_clips
 from training.measure.tables import generation_markdown, model_name, origin, plot_generation, published, write_table
 from training.tasks.evaluator_networks import Evaluator, Sentence
@@ -150,8 +150,13 @@ class _Reference:
 
 def _model_row(folder: Path, reference: _Reference, config: GenerationTable) -> dict[str, Any]:
     card = checkpoint.read_checked(folder, "transformer")
-    encoder = CachedTextEncoder(reference.texts)
-    pipeline = MotionPipeline.from_pretrained(folder, device=device_named(config.device), text_encoder=encoder)
+    device = device_named(config.device)
+    pipeline = MotionPipeline.from_pretrained(folder, device=device)
+    if identity_of(pipeline.card.text_encoder or "") == reference.texts.identity:
+        cached = CachedTextEncoder(reference.texts)
+        pipeline = MotionPipeline.from_pretrained(
+            pipeline.card, device=device_named(config.device), text_encoder=cached
+        )
 
     def of_model(seed: int) -> dict[str, float]:
         sentences = draw_sentences(reference.clips, seed)

@@ -126,8 +126,8 @@ class Matching:
 def load_evaluator(folder: str | os.PathLike[str], texts: TextBank) -> Evaluator:
     """A trained evaluator. CheckpointError where it is damaged, ValueError for embeddings of another text encoder."""
     card = checkpoint.read_checked(folder, "evaluator")
-    if card["text_encoder"] != texts.encoder:
-        raise ValueError(f"{folder} reads {card['text_encoder']} and the embeddings are of {texts.encoder}.")
+    if card["text_encoder"] != texts.identity:
+        raise ValueError(f"{folder} reads {card['text_encoder']} and the embeddings are of {texts.identity}.")
     config = EvaluatorConfig(**card["config"])
     matcher = MotionTextMatcher(config, np.zeros(config.features), np.ones(config.features))
     matcher.load_state_dict(checkpoint.read_tensors(folder))
@@ -163,7 +163,7 @@ class EvaluatorTask:
 
     def inputs(self) -> dict[str, Any]:
         """The dataset and the text encoder."""
-        return {"data": self.data.digest, "texts": self.texts.encoder}
+        return {"data": self.data.digest, "texts": self.texts.identity}
 
     def _build(self) -> MotionTextMatcher:
         hidden, statistics = self.config.hidden, self.data.statistics
@@ -210,7 +210,7 @@ class EvaluatorTask:
             "kind": "evaluator",
             "name": f"evaluator of {self.about.get('source')}",
             "config": asdict(model.config),
-            "text_encoder": self.texts.encoder,
+            "text_encoder": self.texts.identity,
         }
         checkpoint.write(folder, model.state_dict(), own | card)
 

@@ -283,7 +283,7 @@ class TransformerTask:
         start = self.config.start
         return {
             "data": self.data.digest,
-            "texts": self.texts.encoder,
+            "texts": self.texts.identity,
             "tokenizer": checkpoint.fingerprint(self.config.tokenizer),
             "start": checkpoint.fingerprint(start) if start else None,
         }
@@ -322,7 +322,7 @@ class TransformerTask:
             "levels": list(self.tokenizer.levels),
             "size": self.config.size,
             "tokenizer": os.path.relpath(self.config.tokenizer, folder),
-            "text_encoder": self.texts.encoder,
+            **self.texts.card_entries(folder),
             "parameters": model.config.parameter_counts._asdict(),
             "knows": self.about.get("knows"),
             "sampling": self._sampling(),
