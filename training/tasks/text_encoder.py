@@ -4,9 +4,10 @@
 
 MiniLM knows what words mean and not which differences matter to a motion: "drops like a stone" is nearer to stones
 than to falling. Here its layers learn together with a small head that reads actions and style from the vectors of the
-word pieces. The head is thrown away afterwards, and of each matrix's change the part of a low rank is kept, a quarter
-of its size (the form of Hu et al. 2021, arXiv:2106.09685, eq. 3). The sentences are those of
-``training.data.sentences``, drawn afresh for every step; motions are not needed.
+word pieces. Of the head the vectors that it reads them from are kept: they stand before the word pieces in a
+transformer's prefix. Of each matrix's change the part of a low rank is kept, a quarter of its size (the form of
+Hu et al. 2021, arXiv:2106.09685, eq. 3). The sentences are those of ``training.data.sentences``, drawn afresh for every
+step; motions are not needed.
 ``training.data.text_embeddings --encoder runs/text-encoder/model`` embeds captions with the tuned encoder.
 """
 
@@ -24,7 +25,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from scamo import checkpoint
-from scamo.text import MINILM, MINILM_SHA256, UPDATE, load_minilm, updated_layers
+from scamo.text import MINILM, MINILM_SHA256, load_minilm
+from scamo.tuned_text import READING_HEADS, UPDATE, Readings, updated_layers
 from training.configuration import Optimisation, Run
 from training.data import sentences
 from training.data.captions import COUNTED, STYLES, mirrored_words
@@ -36,7 +38,6 @@ ONE_ACTION = 0.75  # how often a sentence asks for one action
 WHOLE = 0.6  # and how often such a one is a whole sentence that somebody wrote, not one of the grammar
 FEW = 50  # whole sentences that an action seems to have more than it has
 SLOTS = 6  # actions of a sentence that are told, one after the other
-HEADS = 6
 SMOOTHING = 0.05  # some sentences fit two labels
 STYLE_WEIGHT = 0.5
 LONGEST = 64  # word pieces of a caption that are read
@@ -70,8 +71,8 @@ class SentenceReader(nn.Module):
         width = encoder.config.hidden_size
         for layer in updated_layers(encoder).values():
             parametrize.register_parametrization(layer, "weight", Difference(layer.out_features, layer.in_features))
-        self.queries = nn.Parameter(torch.randn(SLOTS + 1, width) * 0.02)
-        self.attention = nn.MultiheadAttention(width, HEADS, batch_first=True)
+        self.readings = Readings(SLOTS + 1, width, READING_HEADS)
+        nn.init.normal_(self.readings.queries, std=0.02)
         self.action, self.style = nn.Linear(width, actions), nn.Linear(width, styles)
 
     def forward(self, words_bl: Tensor, mask_bl: Tensor, heard_bl: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,13 +81,12 @@ class SentenceReader(nn.Module):
         mask_bl, heard_bl: which of them are real, and which of those the head may hear.
         """
         vectors_bld = self.encoder(input_ids=words_bl, attention_mask=mask_bl).last_hidden_state
-        queries = self.queries.expand(len(words_bl), -1, -1)
-        read, _ = self.attention(queries, vectors_bld, vectors_bld, key_padding_mask=~heard_bl, need_weights=False)
+        read = self.readings(vectors_bld, heard_bl)
         return self.action(read[:, :SLOTS]), self.style(read[:, SLOTS])
 
     def updates(self, rank: int) -> dict[str, Tensor]:
-        """Of every matrix's difference the part of a rank that is nearest to it, as ``scamo.text`` reads it."""
-        found: dict[str, Tensor] = {}
+        """What ``scamo.text`` reads: of every matrix's difference the nearest of a rank, and what sums sentences up."""
+        found = {f"readings.{name}": value for name, value in self.readings.state_dict().items()}
         for name, layer in updated_layers(self.encoder).items():
             update: Any = layer.parametrizations["weight"][0]  # type: ignore[index]
             u, s, v = torch.linalg.svd(update.difference.detach(), full_matrices=False)
@@ -262,8 +262,8 @@ class TextEncoderTask:
     def inputs(self) -> dict[str, Any]:
         """The sentences and MiniLM."""
         found = hashlib.sha256()
-        for path in sorted(sentences.WORDINGS.iterdir()):
-            found.update(path.read_bytes())
+        for name in sentences.SOURCES:
+            found.update((sentences.WORDINGS / name).read_bytes())
         return {"sentences": found.hexdigest(), "base": MINILM_SHA256}
 
     def _build(self) -> tuple[Any, SentenceReader]:

@@ -119,9 +119,10 @@ class NextToken:
         return batch | {"share": count / self.lengths[chosen].sum(), "units": count}
 
     def _kept_words(self, text: str, draw: np.random.Generator) -> np.ndarray:
-        """Which word pieces of a caption a step gives: bool, one of them True at least."""
+        """Which vectors of a caption a step gives: bool, those that sum it up and one word piece at least."""
         words = draw.random(self.texts.length(text))
-        return words >= min(self.word_dropout, words.max())
+        words[: self.texts.readings] = 1
+        return words >= min(self.word_dropout, words[self.texts.readings :].max())
 
     def collate(self, rows: list[TokenClip], texts: list[str], kept: list[np.ndarray] | None = None) -> dict[str, Any]:
         """Tensors of clips and a sentence for each, or what is kept of its words (see TextBank.batch).
