@@ -18,6 +18,7 @@ UPDATE = "text_encoder"
 """The kind that the card of such a folder states."""
 
 READING_HEADS = 6
+MOST_READINGS = 32  # of the 150 vectors of a prefix
 
 
 def updated_layers(model: nn.Module) -> dict[str, nn.Linear]:
@@ -59,6 +60,10 @@ def add_update(model: nn.Module, folder: Path) -> Readings:
     readings = Readings(len(queries) if queries.ndim else 0, width, READING_HEADS)
     wanted = {f"{name}.{end}": torch.empty(shape, device="meta") for name, layer in layers.items()
               for end, shape in (("down", (rank, layer.in_features)), ("up", (layer.out_features, rank)))}  # fmt: skip
+    if readings.count > MOST_READINGS:
+        raise checkpoint.CheckpointError(
+            f"{folder} sums a sentence up in {readings.count} vectors; {MOST_READINGS} at most"
+        )
     own = {f"readings.{name}": value for name, value in readings.state_dict().items()}
     checkpoint.check_fit(folder, tensors, wanted | own)
     for name, layer in layers.items():

@@ -155,6 +155,9 @@ def test_an_update_that_does_not_fit_is_named(tuned: Path, tmp_path: Path) -> No
         folder = checkpoint.write(tmp_path / "wrong", wrong, card)
         with pytest.raises(checkpoint.CheckpointError, match="do not fit"):
             load_text_encoder(str(folder)).encode(["walk"])
+    many = checkpoint.write(tmp_path / "many", tensors | {"readings.queries": torch.zeros(99, 384)}, card)
+    with pytest.raises(checkpoint.CheckpointError, match="in 99 vectors; 32 at most"):
+        load_text_encoder(str(many)).encode(["walk"])
     other = checkpoint.write(tmp_path / "other", tensors, card | {"kind": "tokenizer"})
     with pytest.raises(checkpoint.CheckpointError, match="give the folder of a text_encoder"):
         load_text_encoder(str(other))
