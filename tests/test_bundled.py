@@ -55,22 +55,28 @@ def test_the_largest_of_every_codebook_does_rare_actions(codebook: int, action: 
 def test_a_card_says_where_its_model_comes_from(folder: Path) -> None:
     card = checkpoint.read_card(folder.parent)
     checkpoint.read_tensors(folder.parent)  # every byte against the card
-    assert card["licence"].startswith("CC BY-NC 4.0")
-    assert "Bandai" in card["attribution"]
-    assert ("CMU" in card["licence"]) == ("mocap.cs.cmu.edu" in card["attribution"])
+    if card["kind"] == "text_encoder":  # it has learned from sentences alone
+        assert "MIT" in card["licence"] and "Apache-2.0" in card["licence"]
+    else:
+        assert card["licence"].startswith("CC BY-NC 4.0")
+        assert "Bandai" in card["attribution"]
+        assert ("CMU" in card["licence"]) == ("mocap.cs.cmu.edu" in card["attribution"])
     for fact in ("seed", "commit", "steps", "seconds", "device"):
         assert fact in card["training"], fact
-    wanted = ("l1", "mpjpe_mm") if card["kind"] == "tokenizer" else ("nll", "normalised_loss")
-    assert all(np.isfinite(card["metrics"][name]) for name in wanted)
+    wanted = {
+        "tokenizer": ("l1", "mpjpe_mm"), "transformer": ("nll", "normalised_loss"), "text_encoder": ("first_action",),
+    }  # fmt: skip
+    assert all(np.isfinite(card["metrics"][name]) for name in wanted[card["kind"]])
     assert "/" not in json.dumps({k: v for k, v in card["training"].items() if k != "device"}), "a path of the trainer"
 
 
-def test_a_larger_codebook_reconstructs_better_and_a_larger_model_predicts_better() -> None:
+def test_a_larger_codebook_reconstructs_better_and_every_model_predicts_better_than_frequencies() -> None:
     errors = [checkpoint.read_card(registry.BUNDLED / f"tokenizer-{c}")["metrics"]["mpjpe_mm"] for c in CODEBOOKS]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 31
-    losses = [checkpoint.read_card(registry.BUNDLED / f"4096-{s}")["metrics"]["normalised_loss"] for s in SIZES]
-    assert losses[-1] < losses[0] < 0
+    losses = {card.name: card.metrics["normalised_loss"] for card in bundled()}
+    assert max(losses.values()) < -1.5
+    assert losses["4096-1M"] < losses["4096-0.3M"]  # the 4M learn rare takes by heart: docs/actions.md
 
 
 def test_a_larger_model_does_more_of_what_it_is_asked() -> None:
@@ -80,6 +86,7 @@ def test_a_larger_model_does_more_of_what_it_is_asked() -> None:
         for codebook in CODEBOOKS:
             found = [share(row[words]) for row in rows if row["model"].startswith(f"{codebook}-")]
             assert len(found) == len(SIZES) and found == sorted(found)
+            assert found[-1] > 0.9, (words, codebook)
 
 
 @pytest.mark.parametrize("page", readme.PAGES)
