@@ -8,7 +8,7 @@ import io
 import re
 import urllib.error
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 
@@ -267,9 +267,11 @@ def test_a_language_model_makes_a_motion_and_reconstructs_it(served):
 
 
 def test_many_at_once_get_their_own_motion_and_leave_room_for_people(client, visit):
-    def one(seed: int, video: bool = False) -> list[int] | str:
+    def one(seed: int, video: bool = False, tries: int = 3) -> list[int] | str:
         try:
             made = client.predict("a person walks", 256, "0.3M", 1.0, seed, 1.0, video, api_name="/generate")
+        except CancelledError:  # gradio_client's own: its stream closed while it noted this call down
+            return one(seed, video, tries - 1) if tries else "given up"
         except Exception as error:  # what gradio_client raises for a refusal
             return str(error)
         return made[-1]["tokens"] if made[-1]["seed"] == seed else "somebody else's"

@@ -35,7 +35,7 @@ from training.data.token_cache import TokenClip, load_tokens
 from training.estimate import estimate
 from training.run import run_task
 
-TEMPERATURE = 0.7
+TEMPERATURE = 0.5
 """A card's default: at it, models of a few million parameters do what a prompt asks most often."""
 
 GUIDANCE = 1.5
