@@ -1,6 +1,6 @@
 """Draws one sentence by every bundled size, as strips of poses in one picture. README's picture is drawn by this.
 
-python examples/strips.py "a person walks forward, then waves with the right hand" --out strips.png
+python examples/strips.py "a person punches, then turns a cartwheel" --codebook 1024 --seconds 5 --out docs/picture.png
 """
 
 import argparse
