@@ -202,6 +202,11 @@ def test_batches_are_shared_out_without_change(tmp_path: Path) -> None:
     assert (whole["heard_bl"] <= whole["mask_bl"]).all() and whole["heard_bl"][:, 0].all()
 
 
+def test_what_a_training_would_cost_is_told(tmp_path: Path) -> None:
+    told = TextEncoderTask(_config(tmp_path)).cost()
+    assert "of which" in told and "duration" in told
+
+
 def test_embeddings_know_their_encoder_wherever_it_is(tuned: Path, tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "data")
     args = text_embeddings.Args(corpus, tmp_path / "texts", str(tuned))

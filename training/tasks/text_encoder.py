@@ -27,10 +27,11 @@ from torch.nn.utils import parametrize
 from scamo import checkpoint
 from scamo.text import MINILM, MINILM_SHA256, load_minilm
 from scamo.tuned_text import READING_HEADS, UPDATE, Readings, updated_layers
+from training.command_line import device_named
 from training.configuration import Optimisation, Run
 from training.data import sentences
 from training.data.captions import COUNTED, STYLES, mirrored_words
-from training.estimate import estimate
+from training.estimate import duration, timed_step
 from training.run import run_task
 
 ENCODER_RATE = 0.1  # of the learning rate
@@ -41,7 +42,7 @@ SLOTS = 6  # actions of a sentence that are told, one after the other
 SMOOTHING = 0.05  # some sentences fit two labels
 STYLE_WEIGHT = 0.5
 LONGEST = 64  # word pieces of a caption that are read
-OPTIMISATION = Optimisation(steps=3000, lr=1e-3, warmup=0.05, final_share=0.02, weight_decay=1e-2, precision="auto")
+OPTIMISATION = Optimisation(steps=2000, lr=1e-3, warmup=0.05, final_share=0.02, weight_decay=1e-2, precision="auto")
 
 
 class Difference(nn.Module):
@@ -271,7 +272,11 @@ class TextEncoderTask:
         return tokenizer, SentenceReader(encoder, len(self.said.actions) + 1, len(self.said.styles))
 
     def cost(self) -> str:
-        """What the training would cost, with sentences of 20 word pieces."""
+        """Parameters and duration, with sentences of 20 word pieces."""
+        device = torch.device(device_named(self.config.run.device))
+        model, schedule = self._build()[1].to(device), self.config.optimisation
+        learned = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+        whole = sum(parameter.numel() for parameter in model.parameters())
 
         def loss(model: nn.Module, device: torch.device) -> Tensor:
             words = torch.randint(1000, 20_000, (self.config.batch, 20), device=device)
@@ -279,7 +284,11 @@ class TextEncoderTask:
             actions, styles = model(words, mask, mask)
             return actions.float().square().mean() + styles.float().square().mean()
 
-        return str(estimate(lambda: self._build()[1], loss, self.config.optimisation, 1))
+        seconds = schedule.steps * timed_step(model, loss, device, schedule)
+        return (
+            f"parameters   {whole:,}, of which {learned:,} learn\n"
+            f"duration     {duration(seconds)} (2 steps timed on {device})"
+        )
 
     def objective(self) -> Reading:
         """MiniLM with updates that do nothing yet, and the loss of reading actions."""
