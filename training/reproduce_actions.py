@@ -77,7 +77,7 @@ def shortened(training: Training, share: float) -> Training:
 
 def main(args: Args) -> None:
     """Run the chain. ValueError for a share that is none."""
-    places = Places(args.out / "many-actions", args.out / "many-actions-minilm", args.out / "runs")
+    places = Places(args.out / "many-actions", args.out / "many-actions-tuned", args.out / "runs")
     base = shortened(recipes.base_tokenizer(places, args.threads), args.share)  # refuses a wrong share at once
     args.out.mkdir(parents=True, exist_ok=True)
     prepare(args, places)
