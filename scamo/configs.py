@@ -104,9 +104,11 @@ class Size(NamedTuple):
 
 
 SIZES: dict[str, Size] = {
+    "0.1M": Size(4, 4, 32),
     "0.3M": Size(4, 4, 64),
     "1M": Size(4, 4, 128),
     "4M": Size(4, 8, 256),
+    "12M": Size(7, 8, 384),
     "44M": Size(8, 8, 512),
     "111M": Size(12, 12, 768),
     "343M": Size(24, 16, 1024),
@@ -118,7 +120,7 @@ SIZES: dict[str, Size] = {
     "30B": Size(60, 52, 6656),
     "65B": Size(80, 64, 8192),
 }
-"""Named sizes: the first three are this project's (by non-vocabulary parameters), the others the authors'."""
+"""Named sizes: the first five are this project's (by non-vocabulary parameters), the others the authors'."""
 
 
 class ParameterCounts(NamedTuple):
