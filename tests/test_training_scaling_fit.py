@@ -15,6 +15,7 @@ from training.measure.scaling_fit import (
     fit_line,
     markdown,
     plot,
+    predictions,
     select_isoflop,
     synthetic_runs,
 )
@@ -88,3 +89,15 @@ def test_table_and_plot(tmp_path: Path) -> None:
     assert "| L_u on log10 C | -0.8" in words and "-1.062, 13.839" in words
     plot(runs, best, fit_laws(best), tmp_path / "law.png")
     assert (tmp_path / "law.png").stat().st_size > 10_000
+
+
+def test_what_the_laws_predict_for_other_budgets() -> None:
+    """Of a made-up world that keeps to its laws the predictions are right."""
+    best = select_isoflop(world())
+    rows = predictions(fit_laws(best[:-1]), best[-1:])
+    assert [row["flops"] for row in rows] == pytest.approx(BUDGETS[-1:])
+    for key in ("loss", "vocabulary", "non_vocabulary"):
+        assert rows[0][f"predicted_{key}"] == pytest.approx(rows[0][key])
+    words = markdown(world(), best[:-1], fit_laws(best[:-1]), rows)
+    assert "Predicted from the budgets above" in words and f"| {rows[0]['loss']:.3f} |" in words
+    assert "Predicted" not in markdown(world(), best, fit_laws(best))

@@ -1,6 +1,7 @@
 """Fit the scaling law: how loss, vocabulary, parameters and tokens follow the compute of a sweep's trainings.
 
     python -m training.measure.scaling_fit --runs runs/sweep --out results
+    python -m training.measure.scaling_fit --runs runs/sweep --out results --up-to 1e13
 
 For every budget of compute the run with the lowest normalised loss is taken (IsoFLOP). Least squares through those give
 L_u against log10 C, and N_v, N_nv, D as powers of C, each with R^2 and a 95 % bootstrap interval, beside what the paper
@@ -119,6 +120,22 @@ def fit_laws(best: Sequence[TrainedModel]) -> list[Fit]:
     return out
 
 
+def predictions(found: Sequence[Fit], trained: Sequence[TrainedModel]) -> list[dict[str, Any]]:
+    """What the laws say of the budgets of other models, beside what those are and reached."""
+    loss, vocabulary, non_vocabulary = found[:3]
+    rows = []
+    for run in trained:
+        log_c = math.log10(run.flops)
+        rows.append({
+            "flops": run.flops, "predicted_loss": loss.intercept + loss.slope * log_c, "loss": run.loss,
+            "predicted_vocabulary": 10 ** (vocabulary.intercept + vocabulary.slope * log_c),
+            "vocabulary": run.vocabulary, "codebook": run.codebook, "size": run.size,
+            "predicted_non_vocabulary": 10 ** (non_vocabulary.intercept + non_vocabulary.slope * log_c),
+            "non_vocabulary": run.non_vocabulary,
+        })  # fmt: skip
+    return rows
+
+
 def read_model(folder: Path) -> TrainedModel:
     """The numbers on the card of a trained transformer; D is the tokens that it was trained on."""
     card = checkpoint.read_checked(folder, "transformer")
@@ -163,8 +180,13 @@ def synthetic_runs(
     return runs
 
 
-def markdown(runs: Sequence[TrainedModel], best: Sequence[TrainedModel], found: Sequence[Fit]) -> str:
-    """Fits beside the paper's, the best run of every budget, and every run."""
+def markdown(
+    runs: Sequence[TrainedModel],
+    best: Sequence[TrainedModel],
+    found: Sequence[Fit],
+    tried: Sequence[dict[str, Any]] = (),
+) -> str:
+    """Fits beside the paper's, predictions, the best run of every budget, and every run."""
 
     def interval(pair: tuple[float, float] | None) -> str:
         return "" if pair is None else f" [{pair[0]:.3f}, {pair[1]:.3f}]"
@@ -178,6 +200,16 @@ def markdown(runs: Sequence[TrainedModel], best: Sequence[TrainedModel], found: 
         ]
         paper = f"{fit.paper[0]:.3f}, {fit.paper[1]:.3f}"
         lines.append(f"| {fit.name} | {ours[0]} | {ours[1]} | {r2} | {fit.points} | {paper} |")
+    if tried:
+        lines += ["", "Predicted from the budgets above, then trained:", "",
+                  "| C | L_u predicted | L_u | N_v predicted | N_v | N_nv predicted | N_nv | best trained |",
+                  "|---" * 8 + "|"]  # fmt: skip
+    for row in tried:
+        lines.append(
+            f"| {row['flops']:.3g} | {row['predicted_loss']:.3f} | {row['loss']:.3f} | "
+            f"{row['predicted_vocabulary']:.3g} | {row['vocabulary']:.3g} | {row['predicted_non_vocabulary']:.3g} | "
+            f"{row['non_vocabulary']:.3g} | {row['codebook']}-{row['size']} |"
+        )
     head = "| codebook | size | N_nv | N_v | D | C = 6 (N_nv + N_v) D | Code 1 | L_u |"
     for title, rows in (("Best of every budget", best), ("All runs", sorted(runs, key=lambda run: run.flops))):
         lines += ["", f"{title}:", "", head, "|---" * 8 + "|"]
@@ -228,6 +260,8 @@ class Args:
     """Folders below which trained transformers (OUT/model) are looked for."""
     out: Path
     """The folder for scaling.json, .md and .png."""
+    up_to: float | None = None
+    """Runs of more compute are no part of the fit; what it predicts for them stands beside what they reached."""
 
 
 def main(args: Args) -> dict[str, Any]:
@@ -236,15 +270,19 @@ def main(args: Args) -> dict[str, Any]:
     runs = [read_model(card) for card in cards if checkpoint.read_card(card).get("kind") == "transformer"]
     if not runs:
         raise ValueError(f"No trained transformer below {', '.join(map(str, args.runs))}; run training.sweep first.")
-    best = select_isoflop(runs)
+    limit = math.inf if args.up_to is None else args.up_to * 10**SAME_BUDGET
+    known = [run for run in runs if run.flops <= limit]
+    best = select_isoflop(known)
     found = fit_laws(best)
+    tried = predictions(found, select_isoflop([run for run in runs if run.flops > limit]))
     result = {
         "fits": [asdict(fit) for fit in found],
         "best": [asdict(run) | {"flops": run.flops} for run in best],
         "runs": [asdict(run) | {"flops": run.flops} for run in runs],
+        "predictions": tried,
         "commit": commit(),
     }
-    words = markdown(runs, best, found)
+    words = markdown(runs, best, found, tried)
     write_table(args.out / "scaling", result, words)
     plot(runs, best, found, args.out / "scaling.png")
     print(words)
