@@ -136,8 +136,8 @@ class TransformerConfig:
 
     codebook_size: the real number of codes K; id K ends a motion, id K + 1 pads a batch.
     text_width: width of one text embedding. tied: head and embedding are one matrix (then the head has a padding row,
-    which must never be sampled). max_positions: text + motion slots seen in training; longer motions work, but the
-    model never learned from such.
+    which must never be sampled). max_positions: text + motion slots seen in training, and the few more that a timeline
+    needs; longer motions work, but the model never learned from such.
     """
 
     codebook_size: int

@@ -16,7 +16,7 @@ import warnings
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -26,8 +26,11 @@ from torch import Tensor
 from scamo.configs import TransformerConfig
 from scamo.device import Place
 from scamo.fast_step import computing_type, stepper
-from scamo.options import MAX_TOKENS
+from scamo.options import MAX_TOKENS, GenerationOptions
 from scamo.transformer import PrefixTransformer
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ALTERNATIVES = 8
 _MOST_PENDING = 1 << 22  # logits kept until their trace is computed: 16 MB
@@ -51,6 +54,13 @@ class TokenRequest:
     guidance: float = 1.0
     start: tuple[int, ...] = ()
     before: int = 0
+
+    @classmethod
+    def of(cls, options: GenerationOptions, limit: int, can_end: bool, start: Sequence[int], before: int = 0) -> Self:
+        """A request by resolved options."""
+        seed, temperature, guidance = options.seed, options.temperature, options.guidance
+        assert seed is not None and temperature is not None and guidance is not None, "options are not resolved"
+        return cls(limit, seed, can_end, temperature, options.top_k, options.top_p, guidance, tuple(start), before)
 
 
 class Trace(NamedTuple):

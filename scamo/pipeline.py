@@ -27,7 +27,17 @@ from scamo.placement import choose_place
 from scamo.prompt_notes import batch_notes, prompt_notes
 from scamo.registry import ModelCard
 from scamo.stream import Clock, Counts, Stream
-from scamo.text import MAX_WORD_PIECES, TextEncoder, check_width, checked_embedding, encoder_beside
+from scamo.text import (
+    MAX_WORD_PIECES,
+    TextEncoder,
+    check_known,
+    check_width,
+    checked_embedding,
+    encoder_beside,
+    is_cut,
+    understood,
+)
+from scamo.timeline import read_after_one_another, read_part
 from scamo.tokenizer import MotionTokenizer
 from scamo.transformer import PrefixTransformer
 
@@ -136,7 +146,7 @@ class MotionPipeline:
     def text_encoder(self) -> TextEncoder:
         """The encoder prompts go through. Raises ValueError where the model's is not known."""
         if self._text_encoder is None:
-            self._check_encoder([], None)
+            check_known(self._text_encoder, self.card.text_encoder, self.card.name)
             self._text_encoder = encoder_beside(self.card.text_encoder or "", self.tokenizer.mean.device)
         return self._text_encoder
 
@@ -241,7 +251,8 @@ class MotionPipeline:
         """One motion in which prompts follow each other, each for its own seconds (without: for `seconds`).
 
         Every prompt starts from the last `context` seconds of the motion so far, or from what of them fits into the
-        positions the model knows; the more, the smoother it goes on, and the longer the old action lingers. All tokens
+        positions the model knows; the more, the smoother it goes on, and the longer the old action lingers. With those
+        it is read as "the prompt before, then this one", and guided away from the one before. All tokens
         are decoded at once, so that no join shows a seam. Token i of the whole has the seed's i-th random number: a
         change to one prompt leaves all before it as they are. Errors as of `generate`.
         """
@@ -284,7 +295,7 @@ class MotionPipeline:
                     f"the start has {len(ids)} tokens and the motion may have {limit} at most; keep fewer of them, "
                     "or ask for more seconds"
                 )
-            rows.append(_Row(prompt, chosen, _request(chosen, limit, can_end, ids)))
+            rows.append(_Row(prompt, chosen, TokenRequest.of(chosen, limit, can_end, ids)))
         return rows
 
     def _in_turn(self, counts: Counts[T]) -> Counts[T]:
@@ -300,7 +311,7 @@ class MotionPipeline:
         facts = self.card, clock.elapsed(), self.engine.place
         made = (Generation((row.prompt,), (len(ids),), row.options, ids, motion, trace, *facts)
                 for row, (ids, trace), motion in zip(rows, sampled, motions, strict=True))  # fmt: skip
-        return [self._noted(one, mask_bl[row : row + 1], len(rows)) for row, one in enumerate(made)]
+        return [self._noted(one, mask_bl[row : row + 1], embedding is None, len(rows)) for row, one in enumerate(made)]
 
     def _sample_timeline(
         self, prompts: tuple[Prompt, ...], lengths: tuple[int, ...], options: GenerationOptions
@@ -308,14 +319,17 @@ class MotionPipeline:
         clock = Clock()
         context = self.tokenizer.config.tokens_in(options.context, least=0)
         text_bld, mask_bl, empty_ld = self._prefix(prompts, None, options.guidance != 1)
+        alone = [text_ld[mask_l] for text_ld, mask_l in zip(text_bld, mask_bl, strict=True)]
+        both = self._encode(read_after_one_another(prompts)) if context else alone
         tokens: list[int] = []
         traces: list[Trace] = []
-        for length, text_ld, mask_l in zip(lengths, text_bld, mask_bl, strict=True):
-            free = max(0, min(IN_VIEW, self.engine.config.max_positions - int(mask_l.sum())) - length)
+        for number, length in enumerate(lengths):
+            free = max(0, min(IN_VIEW, self.engine.config.max_positions - len(both[number])) - length)
             known = min(context, free, len(tokens))  # tokens to start from
             before = len(tokens) - known
-            request = _request(options, known + length, False, tokens[before:], before)
-            steps = self.engine.stream([request], text_ld[mask_l][None], mask_l[mask_l][None], empty_ld)
+            text_ld, away_ld, given = read_part(number, known > 0, alone, both, empty_ld, options)
+            request = TokenRequest.of(given, known + length, False, tokens[before:], before)
+            steps = self.engine.stream([request], text_ld[None], torch.ones(1, len(text_ld), dtype=torch.bool), away_ld)
             sampled: list[SampledTokens] = yield from clock.around(steps)
             tokens += sampled[0].tokens[known:].tolist()
             traces.append(sampled[0].trace.after(known))
@@ -323,12 +337,14 @@ class MotionPipeline:
         motion = Motion(self.tokenizer.decode(ids), self.fps)
         facts = self.card, clock.elapsed(), self.engine.place
         made = Generation(prompts, lengths, options, ids, motion, Trace.joined(traces), *facts)
-        return self._noted(made, mask_bl)
+        return self._noted(made, mask_bl, are_read=True)
 
-    def _noted(self, made: Generation, mask_bl: Tensor, rows: int = 1) -> Generation:
-        """The same with its notes; mask_bl tells the word pieces of each prompt, rows how many were made at once."""
-        codec, pieces = self.tokenizer.config, mask_bl.sum(dim=1).tolist()
-        notes = prompt_notes(made.prompts, made.lengths, codec, pieces, MAX_WORD_PIECES)
+    def _noted(self, made: Generation, mask_bl: Tensor, are_read: bool, rows: int = 1) -> Generation:
+        """The same with its notes; mask_bl tells the vectors of each prompt, are_read whether they are of its words."""
+        texts, encoder = [prompt.text or "" for prompt in made.prompts], self._text_encoder
+        cut = [are_read and is_cut(encoder, text, len(row[row])) for text, row in zip(texts, mask_bl, strict=True)]
+        read = understood(encoder, texts) if are_read else None
+        notes = prompt_notes(made.prompts, made.lengths, self.tokenizer.config, cut, MAX_WORD_PIECES, read)
         return replace(made, notes=(*notes, *batch_notes(rows, made.place)))
 
     def _prefix(
@@ -339,9 +355,7 @@ class MotionPipeline:
         encoded = self._encode([*texts, *([""] if is_guided else [])])
         empty_ld = encoded.pop() if is_guided else None
         rows = encoded if embedding is None else [embedding] * len(prompts)
-        if embedding is None and any(
-            len(row) >= MAX_WORD_PIECES and len(text) > MAX_WORD_PIECES for row, text in zip(rows, texts, strict=True)
-        ):
+        if any(is_cut(self._text_encoder, text, len(row)) for row, text in zip(rows, texts, strict=embedding is None)):
             warnings.warn(f"a prompt reaches {MAX_WORD_PIECES} word pieces; what comes after is not read", stacklevel=2)
         mask_bl = torch.arange(max(map(len, rows))) < torch.tensor([[len(row)] for row in rows])
         return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), mask_bl, empty_ld
@@ -358,17 +372,9 @@ class MotionPipeline:
         return [text_ld[mask_l] for text_ld, mask_l in zip(text_bld, mask_bl, strict=True)]
 
     def _check_encoder(self, rows: Sequence[_Row], embedding: Tensor | None) -> None:
-        """Raise ValueError early where a text has to be encoded and the model's encoder is not known."""
-        if self._text_encoder is not None or self.card.text_encoder is not None:
-            return
-        if embedding is None:
-            raise ValueError(
-                f"the text encoder of {self.card.name} is not recorded in its card; convert it again with its name, or "
-                "give load(text_encoder=) or embedding="
-            )
-        if any(row.options.guidance != 1 for row in rows):
-            remedy = "give guidance=1, or load(text_encoder=)"
-            raise ValueError(f"guidance reads the empty text and this model's text encoder is not known; {remedy}")
+        is_guided = any(row.options.guidance != 1 for row in rows)
+        if embedding is None or is_guided:
+            check_known(self._text_encoder, self.card.text_encoder, self.card.name, embedding is None)
 
     def _given(self, embedding: ArrayLike | Tensor | None) -> Tensor | None:
         """A ready embedding, checked; None where there is none."""
@@ -385,14 +391,6 @@ class _Row(NamedTuple):
     prompt: Prompt
     options: GenerationOptions
     request: TokenRequest
-
-
-def _request(
-    options: GenerationOptions, limit: int, can_end: bool, start: Sequence[int], before: int = 0
-) -> TokenRequest:
-    seed, temperature, guidance = options.seed, options.temperature, options.guidance
-    assert seed is not None and temperature is not None and guidance is not None, "options are resolved by now"
-    return TokenRequest(limit, seed, can_end, temperature, options.top_k, options.top_p, guidance, tuple(start), before)
 
 
 def _first(counts: Counts[list[Any]]) -> Counts[Any]:

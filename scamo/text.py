@@ -26,9 +26,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from scamo import checkpoint
-from scamo.atomic import replacing_file
 from scamo.device import DEVICES, is_short, text_device
-from scamo.tuned_text import UPDATE, Readings, add_update
+from scamo.embedding_cache import EmbeddingCache
+from scamo.tuned_text import UPDATE, Readings, Understood, add_update
 
 MAX_WORD_PIECES = 150
 RECENT = 64  # embeddings kept in memory: 80 MB of the longest prompts by Flan-T5-XL
@@ -150,6 +150,7 @@ class PretrainedTextEncoder:
         self._find, self._update = find, update
         self._loaded: tuple[Any, Any] | None = None
         self._readings: Readings | None = None
+        self._understood: dict[str, Understood] = {}  # of the texts computed last
         self._lock = threading.Lock()
 
     @property
@@ -164,10 +165,13 @@ class PretrainedTextEncoder:
             config = json.loads(file.read_text(encoding="utf-8"))
         return int(config.get("d_model") or config["hidden_size"])
 
-    @property
-    def readings(self) -> int:
-        """How many vectors stand before those of the word pieces; known once the weights are loaded."""
-        return self._readings.count if self._readings else 0
+    def is_cut(self, text: str) -> bool:
+        """Whether a text goes on behind the word pieces that are read."""
+        if len(text) <= MAX_WORD_PIECES:  # a word piece has a letter at least
+            return False
+        return (
+            len(self._load()[0](text, truncation=True, max_length=MAX_WORD_PIECES + 1)["input_ids"]) > MAX_WORD_PIECES
+        )
 
     def encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """See TextEncoder.encode. A text's embedding does not depend on the others it is encoded with."""
@@ -214,20 +218,40 @@ class PretrainedTextEncoder:
         DEVICES.empty_cache(self.device)
 
     @torch.no_grad()
+    def understood(self, texts: Sequence[str]) -> list[Understood]:
+        """What each text is taken to ask for. ValueError where the encoder reads word pieces and no actions."""
+        if not self.reads_actions:
+            raise ValueError(f"{self.name} reads words, not actions; give an encoder of training.tasks.text_encoder")
+        found = {text: known for text in texts if (known := self._understood.get(text))}
+        if missing := [text for text in dict.fromkeys(texts) if text not in found]:
+            vectors = self._hidden(missing)
+            assert self._readings is not None
+            found |= zip(missing, self._readings.understood(*vectors), strict=True)
+        return [found[text] for text in texts]
+
+    @property
+    def reads_actions(self) -> bool:
+        """Whether the encoder tells what a text asks for."""
+        return self._update is not None
+
+    @torch.no_grad()
     def _compute(self, texts: list[str]) -> list[Tensor]:
+        hidden_bld, mask_bl = self._hidden(texts)
+        if self._readings:
+            read = dict(zip(texts, self._readings.understood(hidden_bld, mask_bl), strict=True))
+            self._understood = {**self._understood, **read} if len(self._understood) < RECENT else read
+            return list(self._readings(hidden_bld, mask_bl).cpu())
+        lengths = mask_bl.sum(dim=1).tolist()
+        return [row[:length].clone() for row, length in zip(hidden_bld.cpu(), lengths, strict=True)]
+
+    def _hidden(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+        """The vectors of the word pieces and which of them are real."""
         tokenizer, model = self._load()
-        readings = self._readings
-        longest = MAX_WORD_PIECES - (readings.count if readings else 0)
         batch = tokenizer(
-            texts, padding=True, padding_side="right", truncation=True, max_length=longest, return_tensors="pt"
+            texts, padding=True, padding_side="right", truncation=True, max_length=MAX_WORD_PIECES, return_tensors="pt"
         ).to(next(model.parameters()).device)
         mask_bl = batch["attention_mask"]
-        hidden = model(input_ids=batch["input_ids"], attention_mask=mask_bl).last_hidden_state
-        lengths = mask_bl.sum(dim=1).tolist()
-        if readings:
-            hidden = torch.cat([readings(hidden, mask_bl.bool()).to(hidden.dtype), hidden], dim=1)
-            lengths = [readings.count + length for length in lengths]
-        return [row[:length].clone() for row, length in zip(hidden.cpu(), lengths, strict=True)]
+        return model(input_ids=batch["input_ids"], attention_mask=mask_bl).last_hidden_state, mask_bl.bool()
 
     def _load(self) -> tuple[Any, Any]:
         with self._lock:  # two sessions may ask at once
@@ -263,6 +287,32 @@ def load_minilm() -> tuple[Any, Any]:
     return encoder._load()
 
 
+def check_known(encoder: TextEncoder | None, recorded: str | None, model: str, has_words: bool = True) -> None:
+    """Raise ValueError where a model's text encoder is neither given nor recorded in its card."""
+    if encoder is not None or recorded is not None:
+        return
+    if has_words:
+        raise ValueError(
+            f"the text encoder of {model} is not recorded in its card; convert it again with its name, or "
+            "give load(text_encoder=) or embedding="
+        )
+    remedy = "give guidance=1, or load(text_encoder=)"
+    raise ValueError(f"guidance reads the empty text and this model's text encoder is not known; {remedy}")
+
+
+def is_cut(encoder: TextEncoder | None, text: str, vectors: int) -> bool:
+    """Whether a text goes on behind the word pieces that were read; vectors: how many an encoder gave for it."""
+    if isinstance(encoder, PretrainedTextEncoder):
+        return encoder.is_cut(text)
+    return vectors >= MAX_WORD_PIECES and len(text) > MAX_WORD_PIECES  # a word piece has a letter at least
+
+
+def understood(encoder: TextEncoder | None, texts: Sequence[str]) -> list[Understood] | None:
+    """What each text is taken to ask for, where the encoder tells that."""
+    tells = isinstance(encoder, PretrainedTextEncoder) and encoder.reads_actions
+    return encoder.understood(texts) if tells else None  # type: ignore[union-attr]
+
+
 def checked_embedding(embedding: ArrayLike | Tensor, width: int, encoder: str | None) -> Tensor:
     """A text embedding that a user gives, float [L, D], for a model that reads vectors of `width` by `encoder`.
 
@@ -287,43 +337,6 @@ def check_width(width: int, wanted: int, encoder: str | None) -> None:
             f"the text embedding is {width} wide and this model reads {wanted}; "
             f"use its own text encoder ({encoder or 'not recorded'})"
         )
-
-
-class EmbeddingCache:
-    """One safetensors file per text in a folder, named by the hash of the encoder's identity and the text."""
-
-    def __init__(self, folder: Path, identity: str) -> None:
-        self.folder = folder
-        self.identity = identity
-
-    def path(self, text: str) -> Path:
-        """Where the embedding of `text` is or will be."""
-        key = hashlib.sha256(f"{self.identity}\n{text}".encode())
-        return self.folder / f"{key.hexdigest()}.safetensors"
-
-    def read(self, text: str) -> Tensor | None:
-        """The embedding [L, D], or None where there is none or its file is damaged."""
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(self.path(text), framework="pt") as file:
-                embedding = file.get_tensor("embedding")
-                expected = (file.metadata() or {}).get("sha256")
-        except (OSError, SafetensorError):
-            return None
-        return embedding if _tensor_sha256(embedding) == expected else None
-
-    def write(self, text: str, embedding: Tensor) -> None:
-        """Keep an embedding [L, D]. The file appears whole or not at all, also with several writers."""
-        from safetensors.torch import save
-
-        data = save({"embedding": embedding.contiguous()}, metadata={"sha256": _tensor_sha256(embedding)})
-        with replacing_file(self.path(text)) as temporary:
-            temporary.write_bytes(data)
-
-
-def _tensor_sha256(tensor: Tensor) -> str:
-    return hashlib.sha256(tensor.contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()
 
 
 def _minilm_folder() -> tuple[Path, None]:

@@ -10,6 +10,7 @@ from scamo.device import Place
 from scamo.options import Prompt
 from scamo.pipeline import MotionPipeline
 from scamo.prompt_notes import batch_notes, is_english, prompt_notes
+from scamo.tuned_text import Understood
 from tests.tiny import FakeEncoder, small_pipeline
 
 CODEC = TokenizerConfig((5, 3))
@@ -41,15 +42,29 @@ def test_other_languages(text: str) -> None:
 
 
 def test_what_is_said() -> None:
-    def notes(text: str, seconds: float | None, pieces: int = 5) -> tuple[str, ...]:
-        return prompt_notes([Prompt(text, seconds)], [CODEC.tokens_in(seconds or 4)], CODEC, [pieces], 150)
+    def notes(text: str, seconds: float | None, is_cut: bool = False) -> tuple[str, ...]:
+        return prompt_notes([Prompt(text, seconds)], [CODEC.tokens_in(seconds or 4)], CODEC, [is_cut], 150)
 
     assert notes("a person walks", 4) == notes("a person walks", None) == notes("a person walks", 0.6) == ()
     assert notes("a person walks", 4.33) == ("4.33 seconds become 4.4: lengths are multiples of 0.2 seconds.",)
-    assert notes("a person walks " * 40, 4, 150) == (
+    assert notes("a person walks " * 60, 4, is_cut=True) == (
         "The prompt reaches 150 word pieces; what comes after is not read.",
     )
     assert notes("人が歩く", 4) == ("The models read English; this prompt will mean little to them.",)
+
+
+def test_a_prompt_that_is_not_clear_is_told_of() -> None:
+    def notes(text: str, *actions: str, sureness: float) -> tuple[str, ...]:
+        read = [Understood(actions, "normal", sureness)]
+        return prompt_notes([Prompt(text)], [20], CODEC, [False], 150, read)
+
+    assert notes("he falls", "fall", sureness=0.9) == ()
+    assert notes("she plays the piano", "dance-long", sureness=0.2) == (
+        "It is not clear which of the known actions this asks for; it was read as “dance”.",
+    )
+    assert notes("the weather is nice", sureness=0.9) == (
+        "It is not clear which of the known actions this asks for; none was read.",
+    )
 
 
 def test_company_is_told_of_where_rounding_depends_on_it() -> None:

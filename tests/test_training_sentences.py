@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -66,7 +67,9 @@ def test_whole_sentences_know_right_from_left() -> None:
     found = sentences.scenes()
     left, right = found["raise-up-left-hand"], found["raise-up-right-hand"]
     assert min(len(left), len(right)) > 80
-    assert sum("left" in text for text in left) > 70 and sum("left" in text.split() for text in right) < 3
+    assert sum("left" in text for text in left) > 300
+    # Where a sentence for the right hand names the left one, that one stays where it is.
+    assert all("right" in re.findall(r"[a-z]+", text.lower()) for text in right if "left" in text.split())
 
 
 def test_whole_sentences_of_two_actions_are_of_known_ones() -> None:

@@ -86,7 +86,7 @@ def bundled_transformer(codebook: int, size: str, places: Places, threads: int =
     run = Run(places.runs / f"{codebook}-{size}", threads=threads, save_every=200, validate_every=1000)
     return TransformerTraining(
         places.data, places.texts, places.tokenizer(codebook) / "model", run, size=size, tokens=places.tokens(codebook),
-        targets=1024, word_dropout=0.15, optimisation=replace(transformer.PAPER, steps=9000, lr=lr),
+        targets=1024, optimisation=replace(transformer.PAPER, steps=9000, lr=lr),
     )  # fmt: skip
 
 

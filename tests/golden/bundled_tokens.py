@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import scamo
+from scamo import registry
 from scamo.text import TextEncoder, load_text_encoder
 
 FILE = Path(__file__).with_name("bundled_tokens.json")
@@ -34,7 +35,7 @@ PROMPTS: tuple[tuple[str, float | None], ...] = (
 @cache
 def encoder() -> TextEncoder:
     """The encoder that all bundled models share."""
-    return load_text_encoder()
+    return load_text_encoder(str(registry.BUNDLED / "text-encoder"))
 
 
 def sampled(card: scamo.ModelCard) -> list[list[int]]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,11 @@ from training.data.dataset import DatasetWriter
 from training.json_files import read_json
 
 SPEEDS = (0.82, 1.22)
+BLOWS_AT = (0.97, 1.3)  # slowed down a punch looks like reaching for something
 SCENES = 0.5  # how often one of the two sentences of several actions is made of whole sentences
 MILD = ("masculine", "youthful")  # what a sentence without a style may mean too, where few clips are in the normal one
 FEW = 20  # clips
+SOME = 40  # clips: with fewer in the normal style those are shown more often
 ANY_STYLE = 0.15  # how often a sentence for an action of one style names another
 ALSO = {"kick-right": "kick", "punch-left": "punch", "punch-right": "punch", "punch": "punch"}
 """Labels with a side -> the words that name none, which fit as well."""
@@ -196,7 +199,7 @@ class Corpus:
             if clip.split != "train" or clip.name in BLOWS:
                 continue
             copies = round(wanted / counts[content]) - 1 if counts[content] < self.args.shown / 2 else 0
-            if canonical_style(clip.labels["style"]) == "normal" and self.normal_clips[content] < FEW:
+            if canonical_style(clip.labels["style"]) == "normal" and self.normal_clips[content] < SOME:
                 copies = round(wanted / self.normal_clips[content]) - 1
             for copy in range(copies):
                 self._add_clip(clip, at_speed(clip.joints, self.draw.uniform(*SPEEDS)), "copy", f"-{copy}")
@@ -209,7 +212,8 @@ class Corpus:
             wanted = self.args.shown * (1.5 if piece.action in KEY else 1.0)
             copies = max(1, round(wanted / max(counts[piece.action], 1))) if piece.split == "train" else 1
             for copy in range(copies):
-                joints = at_speed(piece.joints, self.draw.uniform(*SPEEDS)) if copy else piece.joints
+                speeds = BLOWS_AT if piece.action.startswith("punch") else SPEEDS
+                joints = at_speed(piece.joints, self.draw.uniform(*speeds)) if copy else piece.joints
                 texts = self.words.single(piece.action, "normal", self.args.wordings)
                 self.add(f"{piece.name}-{copy}", joints, piece.split, texts, kind="action", contents=[piece.action],
                          style="normal", group=piece.group)  # fmt: skip
@@ -286,6 +290,11 @@ def with_normal_styles(clips: list[Clip]) -> list[Clip]:
     ]
 
 
+def _known(clips: Iterable[Clip]) -> list[Clip]:
+    """Clips but those of labels that mean another."""
+    return [clip for clip in clips if clip.labels["content"] not in sentences.SAME]
+
+
 def _begun_with(about: Path) -> Any:
     """The settings that a corpus was written with; those of the first ones stand under another name."""
     found = read_json(about)
@@ -303,7 +312,7 @@ def main(args: Args) -> None:
     header = {**read_about(args.pack), "many_actions": settings, "knows": DESCRIPTION, "attribution": ATTRIBUTION,
               "source": COLLECTIONS, "licence": LICENCE}  # fmt: skip
     with DatasetWriter(args.out, about=header) as dataset:
-        corpus = Corpus(dataset, with_normal_styles(list(read_pack(args.pack))), args)
+        corpus = Corpus(dataset, with_normal_styles(_known(read_pack(args.pack))), args)
         corpus.add_bandai()
         corpus.add_actions()
         corpus.add_counted()

@@ -3,7 +3,7 @@
     python -m training.data.text_embeddings --data data/bandai --encoder minilm --out data/bandai-minilm
 
 Captions of mirror images, with left and right exchanged, are embedded too. The embeddings are stored as float16, one
-row a word piece, and mapped into memory when they are read.
+row a word piece (or whatever the encoder gives a vector for), and mapped into memory when they are read.
 """
 
 from __future__ import annotations
@@ -55,8 +55,6 @@ class TextBank:
         self.identity: str = about.get("identity", self.encoder)
         """See ``identity_of``."""
         self.width: int = self._rows.shape[1]
-        self.readings: int = about.get("readings", 0)
-        """How many of a caption's vectors, the first ones, sum it up and are no word pieces."""
         self._places: dict[str, tuple[int, int]] = {text: (a, b) for text, a, b in about["places"]}
 
     def card_entries(self, model: Path) -> dict[str, str]:
@@ -68,7 +66,7 @@ class TextBank:
         return {"text_encoder": os.path.relpath(folder, model), "text_encoder_sha256": sha256}
 
     def length(self, text: str) -> int:
-        """Vectors of a caption: word pieces, and what sums them up."""
+        """Vectors of a caption."""
         start, end = self._place(text)
         return end - start
 
@@ -137,7 +135,7 @@ def main(args: Args) -> None:
     places = _begin(args.out, about, ordered)
     rows = _embed(encoder, ordered, places, partial_of(args.out))
     partial = partial_of(args.out)
-    write_json(partial / "index.json", about | {"readings": getattr(encoder, "readings", 0), "places": places})
+    write_json(partial / "index.json", about | {"places": places})
     (partial / "begun.json").unlink()  # first: without it the folder of a killed run is begun anew
     (partial / PLACES).unlink()
     put_in_place(args.out)

@@ -127,7 +127,7 @@ CHECKS = (
                 (*_RAISES, "slash")),
     ActionCheck("wave-both", "both wrists are at shoulder height or higher and sway three times or more",
                 lambda j: min(sways(j, LEFT), sways(j, RIGHT)) >= 3 and speed(j) < 1,
-                ("wave-both-hands", "byebye"), (*_RAISES, *_DANCES, "hang", "dangle", "climb", "climb-down")),
+                ("wave-both-hands",), (*_RAISES, *_DANCES, "hang", "dangle", "climb", "climb-down")),
     ActionCheck("bow", "the head comes down by 12 cm or more and up again, while the pelvis stays up",
                 lambda j: head_dip(j) > 0.12 and bool(pelvis_height(j).min() > 0.78) and speed(j) < 0.8, ("bow",),
                 (*_DANCES, *_BLOWS, "greet", "wash", "dizzy", "guide")),

@@ -4,10 +4,10 @@
 
 MiniLM knows what words mean and not which differences matter to a motion: "drops like a stone" is nearer to stones
 than to falling. Here its layers learn together with a small head that reads actions and style from the vectors of the
-word pieces. Of the head the vectors that it reads them from are kept: they stand before the word pieces in a
-transformer's prefix. Of each matrix's change the part of a low rank is kept, a quarter of its size (the form of
-Hu et al. 2021, arXiv:2106.09685, eq. 3). The sentences are those of ``training.data.sentences``, drawn afresh for every
-step; motions are not needed.
+word pieces. The head is kept: what it reads is all that transformers get of a sentence, as vectors of actions and style
+(``scamo.tuned_text.Readings``). Of each matrix's change the part of a low rank is kept, a
+quarter of its size (the form of Hu et al. 2021, arXiv:2106.09685, eq. 3). The sentences are those of
+``training.data.sentences``, drawn afresh for every step; motions are not needed.
 ``training.data.text_embeddings --encoder runs/text-encoder/model`` embeds captions with the tuned encoder.
 """
 
@@ -35,14 +35,15 @@ from training.estimate import duration, timed_step
 from training.run import run_task
 
 ENCODER_RATE = 0.1  # of the learning rate
-ONE_ACTION = 0.75  # how often a sentence asks for one action
+EMPTY = 0.02  # how often a sentence is empty and asks for nothing, as in classifier-free guidance
+ONE_ACTION = 0.75  # how often another asks for one action
 WHOLE = 0.6  # and how often such a one is a whole sentence that somebody wrote, not one of the grammar
 FEW = 50  # whole sentences that an action seems to have more than it has
 SLOTS = 6  # actions of a sentence that are told, one after the other
 SMOOTHING = 0.05  # some sentences fit two labels
 STYLE_WEIGHT = 0.5
 LONGEST = 64  # word pieces of a caption that are read
-OPTIMISATION = Optimisation(steps=2000, lr=1e-3, warmup=0.05, final_share=0.02, weight_decay=1e-2, precision="auto")
+OPTIMISATION = Optimisation(steps=3000, lr=1e-3, warmup=0.05, final_share=0.02, weight_decay=1e-2, precision="auto")
 
 
 class Difference(nn.Module):
@@ -63,18 +64,17 @@ class Difference(nn.Module):
 
 
 class SentenceReader(nn.Module):
-    """MiniLM whose blocks are free to change, and a head that reads actions and style from its vectors."""
+    """MiniLM whose blocks are free to change, and a head that reads actions and style."""
 
-    def __init__(self, encoder: Any, actions: int, styles: int) -> None:
-        """encoder: MiniLM, whose own weights stay; actions: labels and one for "nothing more"."""
+    def __init__(self, encoder: Any, actions: Sequence[str], styles: Sequence[str]) -> None:
+        """encoder: MiniLM, whose own weights stay; actions, styles: labels."""
         super().__init__()
         self.encoder = encoder.requires_grad_(False)
         width = encoder.config.hidden_size
         for layer in updated_layers(encoder).values():
             parametrize.register_parametrization(layer, "weight", Difference(layer.out_features, layer.in_features))
-        self.readings = Readings(SLOTS + 1, width, READING_HEADS)
+        self.readings = Readings(SLOTS + 1, width, READING_HEADS, actions, styles)
         nn.init.normal_(self.readings.queries, std=0.02)
-        self.action, self.style = nn.Linear(width, actions), nn.Linear(width, styles)
 
     def forward(self, words_bl: Tensor, mask_bl: Tensor, heard_bl: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [B, SLOTS, actions] and [B, styles] of word pieces int64 [B, L].
@@ -82,11 +82,10 @@ class SentenceReader(nn.Module):
         mask_bl, heard_bl: which of them are real, and which of those the head may hear.
         """
         vectors_bld = self.encoder(input_ids=words_bl, attention_mask=mask_bl).last_hidden_state
-        read = self.readings(vectors_bld, heard_bl)
-        return self.action(read[:, :SLOTS]), self.style(read[:, SLOTS])
+        return self.readings.told(vectors_bld, heard_bl)
 
     def updates(self, rank: int) -> dict[str, Tensor]:
-        """What ``scamo.text`` reads: of every matrix's difference the nearest of a rank, and what sums sentences up."""
+        """What ``scamo.text`` reads: of every matrix's difference the nearest of a rank, and the head."""
         found = {f"readings.{name}": value for name, value in self.readings.state_dict().items()}
         for name, layer in updated_layers(self.encoder).items():
             update: Any = layer.parametrizations["weight"][0]  # type: ignore[index]
@@ -129,7 +128,9 @@ class Sentences:
         self.actions = sorted(named | set(map(mirrored_words, named)))
 
     def draw(self, draw: np.random.Generator) -> Asked:
-        """A sentence of the training, of one action or of several; half of them mirrored."""
+        """A sentence of the training, of one action or of several, half of them mirrored; now and then an empty one."""
+        if draw.random() < EMPTY:
+            return Asked("", ())
         one = draw.random() < ONE_ACTION
         asked = self._single(draw) if one else self._several(draw)
         return asked.mirrored() if draw.random() < 0.5 else asked
@@ -270,7 +271,7 @@ class TextEncoderTask:
 
     def _build(self) -> tuple[Any, SentenceReader]:
         tokenizer, encoder = load_minilm()
-        return tokenizer, SentenceReader(encoder, len(self.said.actions) + 1, len(self.said.styles))
+        return tokenizer, SentenceReader(encoder, self.said.actions, self.said.styles)
 
     def cost(self) -> str:
         """Parameters and duration, with sentences of 20 word pieces."""
@@ -306,6 +307,8 @@ class TextEncoderTask:
             "kind": UPDATE,
             "name": f"{MINILM} tuned on sentences of motions",
             "config": {"base": MINILM, "base_sha256": MINILM_SHA256, "rank": self.config.rank},
+            "actions": self.said.actions,
+            "styles": self.said.styles,
         }
         checkpoint.write(folder, model.updates(self.config.rank), own | card, torch.float16)
 

@@ -35,6 +35,7 @@ from training.data.token_cache import TokenClip, load_tokens
 from training.estimate import estimate
 from training.run import run_task
 
+EARLIER = 10  # tokens of the motion before it that a timeline shows to a model, beyond the longest that it learns from
 TEMPERATURE = 0.5
 """A card's default: at it, models of a few million parameters do what a prompt asks most often."""
 
@@ -119,10 +120,9 @@ class NextToken:
         return batch | {"share": count / self.lengths[chosen].sum(), "units": count}
 
     def _kept_words(self, text: str, draw: np.random.Generator) -> np.ndarray:
-        """Which vectors of a caption a step gives: bool, those that sum it up and one word piece at least."""
+        """Which vectors of a caption a step gives: bool, one word piece at least."""
         words = draw.random(self.texts.length(text))
-        words[: self.texts.readings] = 1
-        return words >= min(self.word_dropout, words[self.texts.readings :].max())
+        return words >= min(self.word_dropout, words.max())
 
     def collate(self, rows: list[TokenClip], texts: list[str], kept: list[np.ndarray] | None = None) -> dict[str, Any]:
         """Tensors of clips and a sentence for each, or what is kept of its words (see TextBank.batch).
@@ -300,7 +300,7 @@ class TransformerTask:
         if not clips["train"]:
             raise ValueError(f"No training clip of {config.data} has a sentence; prepare it with texts.")
         longest = max(len(clip.tokens) + max(map(self.texts.length, clip.captions)) for clip in clips["train"])
-        model = PrefixTransformer(replace(self.shape, max_positions=longest))
+        model = PrefixTransformer(replace(self.shape, max_positions=longest + EARLIER))
         if config.start:
             begin_with(model, PrefixTransformer.from_pretrained(config.start))
         objective = NextToken(model, clips, self.texts, config.targets, config.run.seed, config.word_dropout)
