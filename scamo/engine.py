@@ -115,8 +115,9 @@ class Engine(Protocol):
         """Sample one motion per request, in one pass; the starts of all are equally long.
 
         text_bld: float32 [b, l, d], one row per request; text_mask_bl: bool [b, l], True on text, padding last.
-        empty_text_ld: the embedding of the empty text, needed where a request has a guidance other than 1. Yields the
-        number of tokens so far after each, and returns what was sampled. Close it to stop.
+        empty_text_ld: what guidance leads away from, the embedding of the empty text or another; needed where a request
+        has a guidance other than 1. Yields the number of tokens so far after each, and returns what was sampled. Close
+        it to stop.
         """
         ...
 
@@ -279,7 +280,7 @@ class _Branch:
 
 
 def _guided(requests: Sequence[TokenRequest], prompted: _Branch, unprompted: _Branch | None) -> NDArray[np.floating]:
-    """Logits [b, v] to sample from: l0 + w (l - l0), with l0 those of the empty text and w the guidance.
+    """Logits [b, v] to sample from: l0 + w (l - l0), with l0 those of empty_text_ld and w the guidance.
 
     Classifier-free guidance (Ho and Salimans 2022) on logits; on log-probabilities it is the same, since they differ by
     a constant. Rows without guidance are left as they are.

@@ -34,10 +34,9 @@ from scamo.text import (
     check_width,
     checked_embedding,
     encoder_beside,
-    is_cut,
-    understood,
+    facts_of,
 )
-from scamo.timeline import read_after_one_another, read_part
+from scamo.timeline import Part, read_after
 from scamo.tokenizer import MotionTokenizer
 from scamo.transformer import PrefixTransformer
 
@@ -251,10 +250,10 @@ class MotionPipeline:
         """One motion in which prompts follow each other, each for its own seconds (without: for `seconds`).
 
         Every prompt starts from the last `context` seconds of the motion so far, or from what of them fits into the
-        positions the model knows; the more, the smoother it goes on, and the longer the old action lingers. With those
-        it is read as "the prompt before, then this one", and guided away from the one before. All tokens
-        are decoded at once, so that no join shows a seam. Token i of the whole has the seed's i-th random number: a
-        change to one prompt leaves all before it as they are. Errors as of `generate`.
+        positions the model knows; the more, the smoother it goes on, and the longer the old action lingers. How such a
+        part is read: ``scamo.timeline.read_after``. All tokens are decoded at once, so that no join shows a seam. Token
+        i of the whole has the seed's i-th random number: a change to one prompt leaves all before it as they are.
+        Errors as of `generate`.
         """
         return self.stream_timeline(prompts, options, **fields).finish(on_token)
 
@@ -319,15 +318,15 @@ class MotionPipeline:
         clock = Clock()
         context = self.tokenizer.config.tokens_in(options.context, least=0)
         text_bld, mask_bl, empty_ld = self._prefix(prompts, None, options.guidance != 1)
-        alone = [text_ld[mask_l] for text_ld, mask_l in zip(text_bld, mask_bl, strict=True)]
-        both = self._encode(read_after_one_another(prompts)) if context else alone
+        parts = [Part(text_ld[mask_l], facts_of(self._text_encoder, prompt.text or "", 0).understood)
+                 for prompt, text_ld, mask_l in zip(prompts, text_bld, mask_bl, strict=True)]  # fmt: skip
         tokens: list[int] = []
         traces: list[Trace] = []
-        for number, length in enumerate(lengths):
-            free = max(0, min(IN_VIEW, self.engine.config.max_positions - len(both[number])) - length)
+        for number, (length, own) in enumerate(zip(lengths, parts, strict=True)):
+            free = max(0, min(IN_VIEW, self.engine.config.max_positions - len(own.text_ld)) - length)
             known = min(context, free, len(tokens))  # tokens to start from
             before = len(tokens) - known
-            text_ld, away_ld, given = read_part(number, known > 0, alone, both, empty_ld, options)
+            text_ld, away_ld, given = read_after(parts[number - 1] if known else None, own, empty_ld, options)
             request = TokenRequest.of(given, known + length, False, tokens[before:], before)
             steps = self.engine.stream([request], text_ld[None], torch.ones(1, len(text_ld), dtype=torch.bool), away_ld)
             sampled: list[SampledTokens] = yield from clock.around(steps)
@@ -341,9 +340,12 @@ class MotionPipeline:
 
     def _noted(self, made: Generation, mask_bl: Tensor, are_read: bool, rows: int = 1) -> Generation:
         """The same with its notes; mask_bl tells the vectors of each prompt, are_read whether they are of its words."""
-        texts, encoder = [prompt.text or "" for prompt in made.prompts], self._text_encoder
-        cut = [are_read and is_cut(encoder, text, len(row[row])) for text, row in zip(texts, mask_bl, strict=True)]
-        read = understood(encoder, texts) if are_read else None
+        encoder = self._text_encoder if are_read else None
+        vectors = (mask_bl.sum(dim=1) * are_read).tolist()
+        facts = [
+            facts_of(encoder, prompt.text or "", count) for prompt, count in zip(made.prompts, vectors, strict=True)
+        ]
+        cut, read = zip(*facts, strict=True)
         notes = prompt_notes(made.prompts, made.lengths, self.tokenizer.config, cut, MAX_WORD_PIECES, read)
         return replace(made, notes=(*notes, *batch_notes(rows, made.place)))
 
@@ -355,7 +357,7 @@ class MotionPipeline:
         encoded = self._encode([*texts, *([""] if is_guided else [])])
         empty_ld = encoded.pop() if is_guided else None
         rows = encoded if embedding is None else [embedding] * len(prompts)
-        if any(is_cut(self._text_encoder, text, len(row)) for row, text in zip(rows, texts, strict=embedding is None)):
+        if any(facts_of(self._text_encoder, text, len(row)).is_cut for text, row in zip(texts, rows, strict=False)):
             warnings.warn(f"a prompt reaches {MAX_WORD_PIECES} word pieces; what comes after is not read", stacklevel=2)
         mask_bl = torch.arange(max(map(len, rows))) < torch.tensor([[len(row)] for row in rows])
         return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), mask_bl, empty_ld

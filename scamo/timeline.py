@@ -1,50 +1,45 @@
-"""How the parts of a timeline are read: each with the one before it, whose motion it goes on from."""
+"""How a part of a timeline is read that goes on from the motion of the part before it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from scamo.options import MAX_GUIDANCE, GenerationOptions, Prompt
+from scamo.options import MAX_GUIDANCE, GenerationOptions
+from scamo.tuned_text import Understood
 
-AWAY_FROM_BEFORE = 1.5  # guidance more than else, where a part is guided away from the one before it
-LONGEST = 400  # characters of two prompts that are read as one: all of them are read then
-
-
-def read_after_one_another(prompts: Sequence[Prompt]) -> list[str]:
-    """What a model reads for each part that begins with tokens of the part before: "the one before, then this one".
-
-    A model that sees two seconds of walking behind the words "a person bows" walks on. What it has learned from are
-    motions of both, behind the words for both; guidance away from the first words makes it come to the second. A part
-    is read alone where one of the two has no words, or both together are too long.
-    """
-    read = [prompt.text or "" for prompt in prompts]
-    for number, (before, own) in enumerate(pairwise(prompts), start=1):
-        both = f"{(before.text or '').rstrip('.!? ')}, then {own.text}"
-        if before.text and own.text and len(both) <= LONGEST:
-            read[number] = both
-    return read
+AWAY_FROM_BEFORE = 1.5  # guidance more than else, where a part is guided away from the action before it
 
 
-def read_part(
-    number: int,
-    goes_on: bool,
-    alone: Sequence[Tensor],
-    both: Sequence[Tensor],
-    empty_ld: Tensor | None,
-    options: GenerationOptions,
+class Part(NamedTuple):
+    """A prompt's vectors, float [l, d] of ``scamo.tuned_text.Readings``, and what it was taken to ask for."""
+
+    text_ld: Tensor
+    understood: Understood | None
+
+
+def read_after(
+    before: Part | None, own: Part, empty_ld: Tensor | None, options: GenerationOptions
 ) -> tuple[Tensor, Tensor | None, GenerationOptions]:
-    """The text [l, d] of a part, the one to guide away from, and the options.
+    """What stands for a part that begins with tokens of the one before; what to guide away from; and the options.
 
-    goes_on: whether it begins with tokens of the part before. alone: each prompt by itself. both: see
-    ``read_after_one_another``. empty_ld: the empty text, None without guidance.
+    A model that sees two seconds of walking behind "a person bows" walks on. What it has learned from are motions of
+    both, behind the vectors of both in order: so the last action of the part before is put in front. Where there is
+    guidance of more than 1 it leads away from that action, and is stronger by AWAY_FROM_BEFORE. A part is read by
+    itself where its encoder tells no actions, and where it begins with the action that was going on.
+
+    before: None where a part begins anew. empty_ld: the vectors of the empty text, or None without guidance.
     """
-    if not goes_on:
-        return alone[number], empty_ld, options
-    if empty_ld is None or options.guidance is None:
-        return both[number], None, options
-    guidance = min(MAX_GUIDANCE, options.guidance + AWAY_FROM_BEFORE)
-    return both[number], alone[number - 1], replace(options, guidance=guidance)
+    before_actions, own_actions = ((part and part.understood and part.understood.actions) for part in (before, own))
+    if not before or not before_actions or not own_actions or before_actions[-1] == own_actions[0]:
+        return own.text_ld, empty_ld, options
+    last = len(before_actions) - 1
+    going_ld = before.text_ld[last : last + 1]
+    both_ld = torch.cat([going_ld, own.text_ld[:-2], own.text_ld[-1:]])  # the last vector is the style's
+    if empty_ld is None or options.guidance is None or options.guidance <= 1:
+        return both_ld, empty_ld, options
+    away_ld = torch.cat([going_ld, empty_ld[1:-1], before.text_ld[-1:]])
+    return both_ld, away_ld, replace(options, guidance=min(MAX_GUIDANCE, options.guidance + AWAY_FROM_BEFORE))

@@ -38,8 +38,7 @@ def updated_layers(model: nn.Module) -> dict[str, nn.Linear]:
 class Understood(NamedTuple):
     """What a sentence was taken to ask for: labels of actions in order, and a style's.
 
-    sureness: how sure the first action is, 0 to 1; labels that begin with the same word, such as a kick's with and
-    without a side, count as one.
+    sureness: how sure the first action is, 0 to 1; labels that differ in the side alone count as one.
     """
 
     actions: tuple[str, ...]
@@ -72,7 +71,7 @@ class Readings(nn.Module):
     def understood(self, vectors_bld: Tensor, heard_bl: Tensor) -> list[Understood]:
         """The likeliest labels of each row; what is behind "nothing more" is left out."""
         actions, styles = self.told(vectors_bld, heard_bl)
-        kinds = [label.split("-")[0] for label in (*self.actions, "")]
+        kinds = [label.replace("-left", "").replace("-right", "") for label in (*self.actions, "")]
         rows = zip(
             actions.argmax(-1).tolist(), styles.argmax(-1).tolist(), actions[:, 0].softmax(-1).tolist(), strict=True
         )
@@ -107,13 +106,14 @@ def add_update(model: nn.Module, folder: Path) -> Readings:
     width = next(iter(layers.values())).in_features
     queries = tensors.get("readings.queries", torch.empty(0))
     card = checkpoint.read_card(folder)
-    labels = [[str(label) for label in card.get(key) or ()] for key in ("actions", "styles")]
-    readings = Readings(len(queries) if queries.ndim else 0, width, READING_HEADS, *labels)
+    actions, styles = (_labels(folder, card.get(key)) for key in ("actions", "styles"))
+    count = len(queries) if queries.ndim else 0
+    readings = Readings(max(2, count), width, READING_HEADS, actions, styles)
     wanted = {f"{name}.{end}": torch.empty(shape, device="meta") for name, layer in layers.items()
               for end, shape in (("down", (rank, layer.in_features)), ("up", (layer.out_features, rank)))}  # fmt: skip
     if readings.count > MOST_READINGS:
         raise checkpoint.CheckpointError(
-            f"{folder} sums a sentence up in {readings.count} vectors; {MOST_READINGS} at most"
+            f"{folder} gives {readings.count} vectors for a sentence; {MOST_READINGS} at most"
         )
     own = {f"readings.{name}": value for name, value in readings.state_dict().items()}
     checkpoint.check_fit(folder, tensors, wanted | own)
@@ -121,3 +121,10 @@ def add_update(model: nn.Module, folder: Path) -> Readings:
         layer.weight += (tensors[f"{name}.up"].float() @ tensors[f"{name}.down"].float()).to(layer.weight.dtype)
     readings.load_state_dict({name: tensors[f"readings.{name}"].float() for name in readings.state_dict()})
     return readings.eval().requires_grad_(False)
+
+
+def _labels(folder: Path, found: object) -> list[str]:
+    labels = [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
+    if not labels or labels != found:
+        raise checkpoint.CheckpointError(f"the card of {folder} names no actions and styles; tune an encoder anew")
+    return labels

@@ -62,7 +62,7 @@ def test_the_largest_of_every_codebook_does_rare_actions(codebook: int, action: 
 
 
 def test_a_timelines_second_part_does_what_it_asks_for(largest: scamo.MotionPipeline) -> None:
-    """By its own words alone, behind two seconds of walking, one in three did."""
+    """By its own words alone, behind two seconds of walking, most walk on."""
     passed = []
     for seed, action in enumerate(("wave-left", "crouch", "run", "kick", "spin", "punch", "raise-both", "jump")):
         made = largest.timeline([Prompt("a person walks forward", 4.0), Prompt(PLAIN[action], 5.0)], seed=seed)

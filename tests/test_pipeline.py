@@ -21,7 +21,6 @@ from scamo.engine import Trace
 from scamo.options import GenerationOptions, Prompt
 from scamo.pipeline import Generation, MotionPipeline
 from scamo.registry import ModelCard
-from scamo.timeline import AWAY_FROM_BEFORE
 from scamo.tokenizer import MotionTokenizer
 from scamo.transformer import PrefixTransformer
 from tests import golden
@@ -405,32 +404,10 @@ def test_a_timeline_is_one_motion(pipeline: MotionPipeline) -> None:
 
 def test_a_part_follows_the_last_seconds_before_it(pipeline: MotionPipeline) -> None:
     whole = pipeline.timeline(PARTS, temperature=0, context=0.8)
-    second = pipeline.generate(f"{WALK}, then run", temperature=0, seconds=1.8, start=whole.tokens[6:10])
+    second = pipeline.generate("run", temperature=0, seconds=1.8, start=whole.tokens[6:10])
     np.testing.assert_array_equal(whole.tokens[6:15], second.tokens)
     unaware = pipeline.timeline(PARTS, temperature=0, context=0)
     np.testing.assert_array_equal(unaware.tokens[10:15], pipeline.generate(PARTS[1], temperature=0).tokens)
-
-
-def test_a_part_is_guided_away_from_the_part_before_it(pipeline: MotionPipeline) -> None:
-    parts = [Prompt(f"{WALK}. ", 2.0), Prompt("run", 1.0), Prompt("x" * 990, 1.0)]
-    asked: list[tuple[float, torch.Tensor, torch.Tensor]] = []
-    stream = pipeline.engine.stream
-
-    def watched(requests: Any, text: torch.Tensor, mask: torch.Tensor, away: torch.Tensor) -> Any:
-        asked.append((requests[0].guidance, text[0], away))
-        return stream(requests, text, mask, away)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline.engine, "stream", watched)
-        pipeline.timeline(parts, seed=4, guidance=2)
-        pipeline.timeline(parts[:2], seed=4, guidance=1)
-    texts = (f"{WALK}.", f"{WALK}, then run", "x" * 990, "", "run")
-    first, both, long, empty, second = (FakeEncoder(6).encode([text])[0][0] for text in texts)
-    assert [guidance for guidance, _, _ in asked] == [2, 2 + AWAY_FROM_BEFORE, 2 + AWAY_FROM_BEFORE, 1, 1]
-    for (_, text, away), own, other in zip(asked, (first, both, long), (empty, first, second), strict=False):
-        torch.testing.assert_close(text, own)
-        torch.testing.assert_close(away, other)
-    assert asked[4][2] is None
 
 
 def test_a_later_prompt_leaves_what_was_before_it(pipeline: MotionPipeline) -> None:
@@ -445,7 +422,7 @@ def test_a_timelines_context_stays_within_the_positions(pipeline: MotionPipeline
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         whole = pipeline.timeline([Prompt("run", 2.0), Prompt("run", 2.0)], temperature=0)
-    following = pipeline.generate("run, then run", seconds=3, start=whole.tokens[5:10], temperature=0)
+    following = pipeline.generate("run", seconds=3, start=whole.tokens[5:10], temperature=0)
     np.testing.assert_array_equal(whole.tokens[5:], following.tokens)
 
 

@@ -60,10 +60,10 @@ def test_a_prompt_that_is_not_clear_is_told_of() -> None:
 
     assert notes("he falls", "fall", sureness=0.9) == ()
     assert notes("she plays the piano", "dance-long", sureness=0.2) == (
-        "It is not clear which of the known actions this asks for; it was read as “dance”.",
+        "It is not clear which of the known actions “she plays the piano” asks for; it was read as “dance”.",
     )
     assert notes("the weather is nice", sureness=0.9) == (
-        "It is not clear which of the known actions this asks for; none was read.",
+        "It is not clear which of the known actions “the weather is nice” asks for; none was read.",
     )
 
 

@@ -130,8 +130,7 @@ def test_a_second_run_repeats_nothing(chain: Path, capsys: pytest.CaptureFixture
 
 
 def test_the_bundle_was_made_by_its_recipes(tmp_path: Path) -> None:
-    # Each went through several rounds; the recipes are the last one's, but for its length and rate. The two smaller
-    # ones of 1024 are older than word_dropout.
+    # Each went through several rounds; the recipes are the last one's, but for its length and rate.
     places = Places(tmp_path / "data", tmp_path / "texts", tmp_path / "runs")
     rounds = MACHINE | {"steps", "lr", "precision", "save_every", "validate_every"}
     for codebook in recipes.BUNDLED_CODEBOOKS:

@@ -167,7 +167,12 @@ def test_a_prompt_of_any_length_has_as_many_vectors(tuned: Path) -> None:
     found, mask = encoder.encode(["walk " * 2000, ""])
     assert mask.shape == (2, SLOTS + 1) and mask.all() and torch.isfinite(found).all()
     assert isinstance(encoder, PretrainedTextEncoder)
-    assert [encoder.is_cut("walk " * count) for count in (2000, 149, 148, 1)] == [True, True, False, False]
+    texts = ["walk " * count for count in (2000, 149, 148, 1)]
+    assert encoder.facts(texts[1]) is None  # not encoded yet
+    encoder.encode([*texts, "!" * 149])
+    found = [encoder.facts(text) for text in (*texts, "!" * 149)]
+    assert [one.is_cut for one in found if one] == [True, True, False, False, True]
+    assert all(one and one.understood for one in found)
 
 
 def test_its_name_is_short_and_it_counts_as_minilm(tuned: Path) -> None:
@@ -187,14 +192,19 @@ def test_an_update_that_does_not_fit_is_named(tuned: Path, tmp_path: Path) -> No
         fewer,
         tensors | {"readings.action.weight": torch.zeros(0)},
         tensors | {"readings.style.weight": torch.zeros(3, 384)},
+        tensors | {"readings.queries": torch.zeros(1, 384)},
         {},
     ):
         folder = checkpoint.write(tmp_path / "wrong", wrong, card)
         with pytest.raises(checkpoint.CheckpointError, match="do not fit"):
             load_text_encoder(str(folder)).encode(["walk"])
     many = checkpoint.write(tmp_path / "many", tensors | {"readings.queries": torch.zeros(99, 384)}, card)
-    with pytest.raises(checkpoint.CheckpointError, match="in 99 vectors; 32 at most"):
+    with pytest.raises(checkpoint.CheckpointError, match="99 vectors for a sentence; 32 at most"):
         load_text_encoder(str(many)).encode(["walk"])
+    for labels in ({"actions": 5}, {"actions": [1, 2]}, {"styles": []}):
+        unnamed = checkpoint.write(tmp_path / "unnamed", tensors, card | labels)
+        with pytest.raises(checkpoint.CheckpointError, match="names no actions and styles"):
+            load_text_encoder(str(unnamed)).encode(["walk"])
     other = checkpoint.write(tmp_path / "other", tensors, card | {"kind": "tokenizer"})
     with pytest.raises(checkpoint.CheckpointError, match="give the folder of a text_encoder"):
         load_text_encoder(str(other))

@@ -68,24 +68,6 @@ def test_a_step_does_not_depend_on_the_one_before(corpus: Path, codec: Path, tmp
     assert sum(int((targets == going.end).sum()) for targets in first) == len(going.samples)
 
 
-def test_word_dropout_leaves_out_a_share_of_the_words_and_never_all(corpus: Path, codec: Path, tmp_path: Path) -> None:
-    clips = token_cache.load_tokens(None, Dataset(corpus), codec)
-    texts = TextBank(write_texts(tmp_path / "texts"))
-    model = PrefixTransformer(TransformerConfig(15, 1, 2, 8, WIDTH))
-    whole = NextToken(model, clips, texts, targets=60, seed=0)
-    words = sum(int(whole.batch(step, 0, 1)["mask_bl"].sum()) for step in range(200))
-    for share in (0.3, 1.0):
-        task = NextToken(model, clips, texts, targets=60, seed=0, word_dropout=share)
-        batches = [task.batch(step, 0, 1) for step in range(200)]
-        kept = [batch["mask_bl"].sum(dim=1) for batch in batches]
-        assert min(int(row.min()) for row in kept) >= 1
-        if share < 1:
-            assert sum(int(row.sum()) for row in kept) / words == pytest.approx(1 - share, abs=0.08)
-        parts = [task.batch(3, part, 3)["text_bld"].sum().item() for part in range(3)]
-        assert sum(parts) == pytest.approx(batches[3]["text_bld"].sum().item(), rel=1e-4)
-    assert sum(int(row.sum()) for row in kept) == sum(len(row) for row in kept)  # all dropped but one each
-
-
 def test_the_normalised_loss_is_equation_8(corpus: Path, codec: Path, tmp_path: Path) -> None:
     clips = token_cache.load_tokens(None, Dataset(corpus), codec)
     chances = np.random.default_rng(0).dirichlet(np.ones(16))  # of the 15 codes and the end, at every position

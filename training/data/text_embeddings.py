@@ -70,14 +70,9 @@ class TextBank:
         start, end = self._place(text)
         return end - start
 
-    def batch(self, texts: Sequence[str], kept: Sequence[np.ndarray] | None = None) -> tuple[Tensor, Tensor]:
-        """Embeddings float32 [B, L, D] and mask bool [B, L] of captions; ValueError for one that was not embedded.
-
-        kept: for every caption a bool array, which of its word pieces to give. None gives all.
-        """
+    def batch(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Embeddings float32 [B, L, D] and mask bool [B, L] of captions; ValueError for one that was not embedded."""
         rows = [self._rows[slice(*self._place(text))] for text in texts]
-        if kept is not None:
-            rows = [own[keep] for own, keep in zip(rows, kept, strict=True)]
         longest = max(map(len, rows))
         out = torch.zeros(len(texts), longest, self.width)
         mask = torch.zeros(len(texts), longest, dtype=torch.bool)

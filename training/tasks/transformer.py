@@ -60,11 +60,9 @@ class NextToken:
         texts: TextBank,
         targets: int,
         seed: int,
-        word_dropout: float = 0.0,
     ) -> None:
-        """clips: by split; targets: motion tokens and ends that a batch holds, about; word_dropout: see the task."""
+        """clips: by split; targets: motion tokens and ends that a batch holds, about."""
         self.model, self.texts, self.targets, self.seed = model, texts, targets, seed
-        self.word_dropout = word_dropout
         self.clips, config = clips, model.config
         self.end, self.pad, self.codes = config.end_id, config.pad_id, config.codebook_size
         self.samples = np.concatenate([[i] * clip.repeat for i, clip in enumerate(clips["train"])])
@@ -110,25 +108,14 @@ class NextToken:
         words = draw.random(len(chosen))
         rows = [self.clips["train"][i] for i in chosen]
         texts = [row.captions[int(word * len(row.captions))] for row, word in zip(rows, words, strict=True)]
-        kept = [self._kept_words(text, draw) for text in texts] if self.word_dropout else None
         own = range(part, len(rows), parts)
         count = sum(len(rows[i].tokens) + 1 for i in own)
         computed = own or [0]  # a process without a row of its own computes one that does not count
-        batch = self.collate(
-            [rows[i] for i in computed], [texts[i] for i in computed], kept and [kept[i] for i in computed]
-        )
+        batch = self.collate([rows[i] for i in computed], [texts[i] for i in computed])
         return batch | {"share": count / self.lengths[chosen].sum(), "units": count}
 
-    def _kept_words(self, text: str, draw: np.random.Generator) -> np.ndarray:
-        """Which vectors of a caption a step gives: bool, one word piece at least."""
-        words = draw.random(self.texts.length(text))
-        return words >= min(self.word_dropout, words.max())
-
-    def collate(self, rows: list[TokenClip], texts: list[str], kept: list[np.ndarray] | None = None) -> dict[str, Any]:
-        """Tensors of clips and a sentence for each, or what is kept of its words (see TextBank.batch).
-
-        Targets have the end id after the last token, then padding.
-        """
+    def collate(self, rows: list[TokenClip], texts: list[str]) -> dict[str, Any]:
+        """Tensors of clips and a sentence for each. Targets have the end id after the last token, then padding."""
         longest = max(len(row.tokens) for row in rows)
         tokens = torch.full((len(rows), longest), self.pad)
         targets = torch.full((len(rows), longest + 1), self.pad)
@@ -136,7 +123,7 @@ class NextToken:
             n = len(row.tokens)
             tokens[i, :n] = targets[i, :n] = torch.from_numpy(row.tokens)
             targets[i, n] = self.end
-        text, mask = self.texts.batch(texts, kept)
+        text, mask = self.texts.batch(texts)
         # Sentences differ in length more than the motions of a batch do. Their padding would be a fifth of all work.
         real = torch.cat([mask, tokens != self.pad], dim=1).flatten().nonzero()[:, 0]
         return {"tokens_bn": tokens, "targets_bn": targets, "text_bld": text, "mask_bl": mask, "real_r": real}
@@ -204,8 +191,6 @@ class TransformerTraining:
     """Whether head and embedding share one matrix (the paper's do not; it halves the bundled files)."""
     targets: int = 1500
     """Motion tokens a step."""
-    word_dropout: float = 0.0
-    """The share of a sentence's word pieces that a step leaves out, others each time: what is left has to be enough."""
     optimisation: Optimisation = PAPER
 
 
@@ -303,7 +288,7 @@ class TransformerTask:
         model = PrefixTransformer(replace(self.shape, max_positions=longest + EARLIER))
         if config.start:
             begin_with(model, PrefixTransformer.from_pretrained(config.start))
-        objective = NextToken(model, clips, self.texts, config.targets, config.run.seed, config.word_dropout)
+        objective = NextToken(model, clips, self.texts, config.targets, config.run.seed)
         counts = model.config.parameter_counts._asdict()
         print(json.dumps({"tokens_per_epoch": objective.tokens_per_epoch, **counts}), flush=True)
         return objective
