@@ -19,6 +19,7 @@ from torch import Tensor
 
 from scamo import registry
 from scamo.device import Place, turn_on
+from scamo.embeddings import check_known, check_width
 from scamo.engine import IN_VIEW, Engine, LocalEngine, SampledTokens, TokenRequest, Trace, checked_start
 from scamo.io.recipe import Recipe
 from scamo.motion import Motion
@@ -30,11 +31,10 @@ from scamo.stream import Clock, Counts, Stream
 from scamo.text import (
     MAX_WORD_PIECES,
     TextEncoder,
-    check_known,
-    check_width,
     checked_embedding,
     encoder_beside,
     facts_of,
+    understood,
 )
 from scamo.timeline import Part, read_after
 from scamo.tokenizer import MotionTokenizer
@@ -318,8 +318,8 @@ class MotionPipeline:
         clock = Clock()
         context = self.tokenizer.config.tokens_in(options.context, least=0)
         text_bld, mask_bl, empty_ld = self._prefix(prompts, None, options.guidance != 1)
-        parts = [Part(text_ld[mask_l], facts_of(self._text_encoder, prompt.text or "", 0).understood)
-                 for prompt, text_ld, mask_l in zip(prompts, text_bld, mask_bl, strict=True)]  # fmt: skip
+        told = understood(self._text_encoder, [prompt.text or "" for prompt in prompts], self._release)
+        parts = [Part(text_ld[mask_l], read) for text_ld, mask_l, read in zip(text_bld, mask_bl, told, strict=True)]
         tokens: list[int] = []
         traces: list[Trace] = []
         for number, (length, own) in enumerate(zip(lengths, parts, strict=True)):

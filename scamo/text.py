@@ -27,7 +27,7 @@ from torch import Tensor
 
 from scamo import checkpoint
 from scamo.device import DEVICES, is_short, text_device
-from scamo.embedding_cache import EmbeddingCache
+from scamo.embeddings import EmbeddingCache, check_width
 from scamo.tuned_text import UPDATE, Readings, Understood, add_update
 
 MAX_WORD_PIECES = 150
@@ -222,13 +222,19 @@ class PretrainedTextEncoder:
             self._loaded = None
         DEVICES.empty_cache(self.device)
 
+    @property
+    def reads_actions(self) -> bool:
+        """Whether its vectors are of actions, not of word pieces."""
+        return self._update is not None
+
     def understood(self, texts: Sequence[str]) -> list[Understood]:
         """What each text is taken to ask for. ValueError where the encoder reads word pieces and no actions."""
-        if not self._update:
+        if not self.reads_actions:
             raise ValueError(f"{self.name} reads words, not actions; give an encoder of training.tasks.text_encoder")
-        found: dict[str, Understood | None] = {}
-        for start in range(0, len(texts), self.batch_size):
-            batch = list(texts[start : start + self.batch_size])
+        found = {text: facts.understood for text in texts if (facts := self.facts(text))}
+        missing = [text for text in dict.fromkeys(texts) if text not in found]
+        for start in range(0, len(missing), self.batch_size):
+            batch = missing[start : start + self.batch_size]
             found |= zip(batch, (facts.understood for _, facts in self._computed(batch)), strict=True)
         return [read for text in texts if (read := found[text])]
 
@@ -293,17 +299,17 @@ def load_minilm() -> tuple[Any, Any]:
     return encoder._load()[:2]
 
 
-def check_known(encoder: TextEncoder | None, recorded: str | None, model: str, has_words: bool = True) -> None:
-    """Raise ValueError where a model's text encoder is neither given nor recorded in its card."""
-    if encoder is not None or recorded is not None:
-        return
-    if has_words:
-        raise ValueError(
-            f"the text encoder of {model} is not recorded in its card; convert it again with its name, or "
-            "give load(text_encoder=) or embedding="
-        )
-    remedy = "give guidance=1, or load(text_encoder=)"
-    raise ValueError(f"guidance reads the empty text and this model's text encoder is not known; {remedy}")
+def understood(encoder: TextEncoder | None, texts: Sequence[str], release: bool) -> Sequence[Understood | None]:
+    """What each text is taken to ask for; None where the encoder does not tell. It computes what it does not know.
+
+    release: whether to free the encoder's memory then.
+    """
+    if not isinstance(encoder, PretrainedTextEncoder) or not encoder.reads_actions:
+        return [None] * len(texts)
+    told = encoder.understood(texts)
+    if release:
+        encoder.release()
+    return told
 
 
 def facts_of(encoder: TextEncoder | None, text: str, vectors: int) -> TextFacts:
@@ -327,15 +333,6 @@ def checked_embedding(embedding: ArrayLike | Tensor, width: int, encoder: str | 
     if len(ready) > MAX_WORD_PIECES:
         warnings.warn(f"of {len(ready)} embedding vectors only {MAX_WORD_PIECES} are read", stacklevel=2)
     return ready[:MAX_WORD_PIECES]
-
-
-def check_width(width: int, wanted: int, encoder: str | None) -> None:
-    """Raise ValueError where embeddings are not as wide as a model reads them."""
-    if width != wanted:
-        raise ValueError(
-            f"the text embedding is {width} wide and this model reads {wanted}; "
-            f"use its own text encoder ({encoder or 'not recorded'})"
-        )
 
 
 def _minilm_folder() -> tuple[Path, None]:

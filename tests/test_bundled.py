@@ -10,6 +10,7 @@ import scamo
 from scamo import checkpoint, registry
 from scamo.options import Prompt
 from scamo.rotation import quat_rotate
+from scamo.text import load_text_encoder
 from tests.golden import bundled_tokens
 from training.json_files import read_json
 from training.measure import readme_tables as readme
@@ -59,6 +60,16 @@ def test_a_prompt_for_something_else_is_told_of() -> None:
 def test_the_largest_of_every_codebook_does_rare_actions(codebook: int, action: str) -> None:
     made = scamo.load(codebook=codebook, size="4M").generate_batch([PLAIN[action]] * 5, seeds=range(5))
     assert sum(BY_ACTION[action].check(one.motion.joints.astype(float)) for one in made) >= 4
+
+
+def test_a_timeline_is_the_same_where_its_prompts_are_kept_on_disk(tmp_path: Path) -> None:
+    """What a prompt was read as is not on disk, and decides how a part is read."""
+    parts, made = [Prompt("a person walks forward", 2.0), Prompt("a person bows", 2.0)], []
+    for _ in range(2):
+        encoder = load_text_encoder(str(registry.BUNDLED / "text-encoder"), cache_dir=tmp_path)
+        pipeline = scamo.load(codebook=256, size="0.3M", text_encoder=encoder)
+        made.append(pipeline.timeline(parts, seed=0).tokens.tolist())
+    assert made[0] == made[1] and len(list(tmp_path.iterdir())) == 3
 
 
 def test_a_timelines_second_part_does_what_it_asks_for(largest: scamo.MotionPipeline) -> None:

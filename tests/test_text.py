@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from scamo import text as text_module
-from scamo.embedding_cache import EmbeddingCache
+from scamo.embeddings import EmbeddingCache
 from scamo.text import MAX_WORD_PIECES, PretrainedTextEncoder, encoder_beside, load_text_encoder
 from tests.devices import stand_in
 from tests.tiny import write_t5

@@ -18,7 +18,7 @@ WHOLE = ("body", "io", "render", "ui")  # packages of scamo that are one room ea
 FLOORS = (
     ("rotation", "atomic", "numpy_files", "options", "version", "flops", "command", "device"),
     ("skeleton", "checkpoint", "configs"),
-    ("motion", "stream", "tuned_text", "prompt_notes", "embedding_cache", "timeline"),
+    ("motion", "stream", "tuned_text", "prompt_notes", "embeddings", "timeline"),
     ("tokenizer", "transformer", "text", "metrics"),
     ("body",),
     ("render",),

@@ -1,4 +1,4 @@
-"""Embeddings of prompts kept on disk, so that a prompt that was encoded before needs no encoder."""
+"""Embeddings of prompts: kept on disk, so that a prompt that was encoded before needs no encoder; and checked."""
 
 from __future__ import annotations
 
@@ -46,3 +46,25 @@ class EmbeddingCache:
 
 def _tensor_sha256(tensor: Tensor) -> str:
     return hashlib.sha256(tensor.contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()
+
+
+def check_width(width: int, wanted: int, encoder: str | None) -> None:
+    """Raise ValueError where embeddings are not as wide as a model reads them."""
+    if width != wanted:
+        raise ValueError(
+            f"the text embedding is {width} wide and this model reads {wanted}; "
+            f"use its own text encoder ({encoder or 'not recorded'})"
+        )
+
+
+def check_known(encoder: object | None, recorded: str | None, model: str, has_words: bool = True) -> None:
+    """Raise ValueError where a model's text encoder is neither given nor recorded in its card."""
+    if encoder is not None or recorded is not None:
+        return
+    if has_words:
+        raise ValueError(
+            f"the text encoder of {model} is not recorded in its card; convert it again with its name, or "
+            "give load(text_encoder=) or embedding="
+        )
+    remedy = "give guidance=1, or load(text_encoder=)"
+    raise ValueError(f"guidance reads the empty text and this model's text encoder is not known; {remedy}")
